@@ -1,0 +1,69 @@
+# What a contributor can do here; `make help` lists it. Needs python3 (3.11 to 3.13) with venv, make and git.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+ARGS ?=
+BIN := .venv/bin
+export OPENBLAS_NUM_THREADS ?= 1
+export OMP_WAIT_POLICY ?= passive
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/\1|\2/' | awk -F'|' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+.PHONY: install
+install: .venv/installed ## build .venv from requirements.lock (reused while it is current)
+
+.venv/installed: requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "make install: there is no '$(PYTHON)'. Install Python 3.11, 3.12 or 3.13, or name one: make install PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info < (3, 14))' || { echo "make install: $$($(PYTHON) --version) will not do; Rapport needs 3.11, 3.12 or 3.13: make install PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "make install: this Python comes without venv. On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@echo "Building .venv with $$($(PYTHON) --version) (about a minute) ..."
+	@rm -rf .venv && $(PYTHON) -m venv .venv
+	@awk '/^uv==/ {on=1} on {print} on && !/\\$$/ {exit}' requirements.lock > .venv/uv.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement .venv/uv.txt
+	@$(BIN)/uv pip sync --quiet --python $(BIN)/python --require-hashes requirements.lock
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
+	@touch $@ && echo "Done: $(BIN)/rapport --help"
+
+.PHONY: demo
+demo: install ## the whole chain on real data, then serve it (ARGS=--no-serve ends after asking)
+	@$(BIN)/rapport demo $(ARGS)
+
+.PHONY: test
+test: install ## the tests (ARGS="-k codec" chooses)
+	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+.PHONY: test-slow
+test-slow: install ## the long proofs
+	@$(BIN)/python -m pytest -m slow $(ARGS)
+
+.PHONY: lint
+lint: install ## ruff, mypy --strict and the import contracts
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
+
+.PHONY: format
+format: install ## let ruff write the layout
+	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
+
+.PHONY: lock
+lock: install ## resolve pyproject.toml into requirements.lock again
+	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --python-version 3.11 --no-emit-index-url \
+		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+
+.PHONY: docs
+docs: install ## write docs/features.md and docs/openapi.json anew from the code
+	@$(BIN)/rapport features document --out docs/features.md
+
+.PHONY: bench
+bench: install ## run every benchmark; one JSON line each
+	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
+
+.PHONY: clean
+clean: ## remove the environment, facts, models and caches
+	rm -rf .venv data build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find mlruns -mindepth 1 ! -name README.md -delete

@@ -1,0 +1,238 @@
+"""From declarations to Ibis: the query that computes every aggregate, and the columns that derive every feature.
+
+Only operations that mean the same on DuckDB and on Spark are used: conditional sums, counts, minima and maxima, one
+window function (the previous purchase day), joins and plain arithmetic.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+from functools import reduce
+from itertools import pairwise
+from typing import Any, TypeAlias
+
+import ibis
+from ibis import ir
+
+from features.contract import Contract
+from features.declarations import (
+    COUNT,
+    DAYS,
+    DECAY_ONE,
+    DECAYED,
+    DISTINCT,
+    LARGEST,
+    LONGEST_GAP,
+    SMALLEST,
+    SQUARED_GAPS,
+    SQUARED_KEYS,
+    TOP_KEY,
+    TOTAL,
+    Aggregate,
+    Feature,
+)
+from features.expressions import Call, Expression, Operations, evaluate
+
+Tables: TypeAlias = Mapping[str, ir.Table]
+GAP_KINDS = (LONGEST_GAP, SQUARED_GAPS)
+KEYED_KINDS = (DISTINCT, TOP_KEY, SQUARED_KEYS)
+
+
+def _known(condition: ir.BooleanValue) -> ir.BooleanValue:
+    """A comparison with a missing operand is false, as in numpy."""
+    return condition.fill_null(False)
+
+
+def _literal(value: float | str | bool) -> ir.Scalar:
+    return ibis.literal(value) if isinstance(value, str | bool) else ibis.literal(float(value))
+
+
+def _steps(value: ir.NumericValue, *edges: ir.NumericValue) -> ir.Value:
+    rank = reduce(lambda total, edge: total + _known(value > edge).cast("float64"), edges, ibis.literal(1.0))
+    return ibis.ifelse(value.isnull(), ibis.null("float64"), rank)
+
+
+IBIS: Operations = {
+    "literal": _literal,
+    "nothing": lambda: ibis.null("float64"),
+    "add": lambda left, right: left + right,
+    "subtract": lambda left, right: left - right,
+    "multiply": lambda left, right: left * right,
+    "modulo": lambda left, right: left % right,
+    "less": lambda left, right: _known(left < right),
+    "less_equal": lambda left, right: _known(left <= right),
+    "equal": lambda left, right: _known(left == right),
+    "both": lambda left, right: left & right,
+    "either": lambda left, right: left | right,
+    "negate": lambda value: ~value,
+    "ratio": lambda numerator, denominator: numerator / denominator.nullif(0.0),
+    "root": lambda value: ibis.cases((value < 0, ibis.literal(0.0)), else_=value).sqrt(),
+    "where": lambda condition, then, otherwise: ibis.ifelse(condition, then, otherwise),
+    "larger": lambda left, right: ibis.greatest(left, right),
+    "smaller": lambda left, right: ibis.least(left, right),
+    "missing": lambda value: value.isnull(),
+    "fill": lambda value, default: value.fill_null(default),
+    "steps": _steps,
+}
+"""The operations on Ibis columns, with NULL as the missing value. Same meaning as `features.expressions.NUMPY`."""
+
+
+def aggregate_query(contract: Contract, tables: Tables, *, day: int) -> ir.Table:
+    """One row per member with a fact: `member_id` and every aggregate of the contract, under its name and dtype.
+
+    Parameters
+    ----------
+    tables
+        Fact tables by name, already cut to the facts known and past as of T.
+    day
+        Local day of T.
+    """
+    parts = [
+        *_plain_parts(contract, tables, day),
+        *_gap_parts(contract, tables, day),
+        *_keyed_parts(contract, tables, day),
+    ]
+    members = reduce(lambda left, right: left.union(right), (p.select("member_id") for p in parts)).distinct()
+    for part in parts:
+        members = members.left_join(part, "member_id").drop("member_id_right")
+    return members.select("member_id", **{a.name: _filled(members[a.name], a) for a in contract.aggregates})
+
+
+def feature_columns(contract: Contract, aggregates: ir.Table, *, day: int, edges: Mapping[str, float]) -> ir.Table:
+    """The table of aggregates with one more float64 column `feature.<name>` for every feature, NULL where missing."""
+    known = {a.name: aggregates[a.name].cast("float64") for a in contract.aggregates}
+    scalars = {"day": ibis.literal(float(day)), **{name: ibis.literal(edge) for name, edge in edges.items()}}
+    table = aggregates
+    for level in _levels(contract):
+        columns = {**known, **scalars, **_features_in(table)}
+        new = {f"feature.{f.name}": evaluate(f.formula, columns, IBIS).cast("float64") for f in level}
+        table = table.mutate(**new)
+        known = {a.name: table[a.name].cast("float64") for a in contract.aggregates}
+    return table
+
+
+def _features_in(table: ir.Table) -> dict[str, ir.Value]:
+    return {name.removeprefix("feature."): table[name] for name in table.columns if name.startswith("feature.")}
+
+
+def _levels(contract: Contract) -> list[list[Feature]]:
+    """Features grouped so that each rests only on features of earlier groups."""
+    depth: dict[str, int] = {}
+    levels: dict[int, list[Feature]] = defaultdict(list)
+    for feature in contract.features:
+        depth[feature.name] = 1 + max((depth[f.name] for f in _operand_features(feature.formula)), default=-1)
+        levels[depth[feature.name]].append(feature)
+    return [levels[level] for level in sorted(levels)]
+
+
+def _operand_features(expression: Expression) -> list[Feature]:
+    if isinstance(expression, Feature):
+        return [expression]
+    if isinstance(expression, Call):
+        return [feature for argument in expression.arguments for feature in _operand_features(argument)]
+    return []
+
+
+def _filled(column: ir.Column, aggregate: Aggregate) -> ir.Column:
+    """Nothing to add up is 0; a first day that never was stays missing."""
+    typed = column.cast(aggregate.dtype)
+    return typed if aggregate.kind.empty is None else typed.fill_null(ibis.literal(aggregate.kind.empty).cast(aggregate.dtype))
+
+
+def _counted(aggregate: Aggregate, table: ir.Table, day: int) -> ir.BooleanValue:
+    """Which facts the aggregate counts: those inside its window that meet its condition."""
+    condition = ibis.literal(True) if aggregate.where is None else evaluate(aggregate.where, table, IBIS)
+    return condition if aggregate.days is None else condition & (table.local_day >= day - aggregate.days)
+
+
+def _value(aggregate: Aggregate, table: ir.Table) -> Any:
+    """The aggregate's value for each fact: 1 if it has none; in floats if it adds up floats."""
+    if aggregate.value is None:
+        return ibis.literal(1)
+    if aggregate.dtype != "float64":
+        return evaluate(aggregate.value, table, IBIS)
+    return evaluate(aggregate.value, {name: table[name].cast("float64") for name in _numeric(table)}, IBIS)
+
+
+def _numeric(table: ir.Table) -> list[str]:
+    return [name for name, dtype in table.schema().items() if dtype.is_numeric()]
+
+
+def decay_weight(age: ir.IntegerValue, half_life_days: int) -> ir.IntegerValue:
+    """Integer weight of a fact `age` days before T's day; see `DECAY_ONE`."""
+    share = ibis.literal(2.0) ** (age.cast("float64") * (-1.0 / half_life_days))
+    return (share * DECAY_ONE).round().cast("int64")
+
+
+def _plain(aggregate: Aggregate, table: ir.Table, day: int) -> ir.Value:
+    counted, value = _counted(aggregate, table, day), _value(aggregate, table)
+    match aggregate.kind:
+        case kind if kind is COUNT:
+            return table.count(where=counted)
+        case kind if kind is DAYS:
+            return table.local_day.nunique(where=counted)
+        case kind if kind is SMALLEST:
+            return value.min(where=counted)
+        case kind if kind is LARGEST:
+            return value.max(where=counted)
+        case kind if kind is DECAYED and aggregate.half_life_days is not None:
+            return (value * decay_weight(day - table.local_day, aggregate.half_life_days)).sum(where=counted)
+        case kind if kind is TOTAL:
+            return value.sum(where=counted)
+    raise ValueError(f"aggregate {aggregate.name}: no query for kind {aggregate.kind.name}")
+
+
+def _grouped(aggregates: tuple[Aggregate, ...], by: Callable[[Aggregate], Any]) -> list[list[Aggregate]]:
+    groups: dict[Any, list[Aggregate]] = defaultdict(list)
+    for aggregate in aggregates:
+        groups[by(aggregate)].append(aggregate)
+    return list(groups.values())
+
+
+def _plain_parts(contract: Contract, tables: Tables, day: int) -> list[ir.Table]:
+    """One grouped query per fact table for all kinds that need a single pass."""
+    plain = tuple(a for a in contract.aggregates if a.kind not in (*GAP_KINDS, *KEYED_KINDS))
+    parts = []
+    for group in _grouped(plain, lambda a: a.table.name):
+        table = tables[group[0].table.name]
+        parts.append(table.group_by("member_id").agg(**{a.name: _plain(a, table, day) for a in group}))
+    return parts
+
+
+def _gap_parts(contract: Contract, tables: Tables, day: int) -> list[ir.Table]:
+    """Gaps between a member's consecutive days with facts; one query per set of facts."""
+    gaps = tuple(a for a in contract.aggregates if a.kind in GAP_KINDS)
+    parts = []
+    for group in _grouped(gaps, lambda a: (a.table.name, str(a.where), a.days)):
+        facts = tables[group[0].table.name]
+        days = facts.filter(_counted(group[0], facts, day)).select("member_id", "local_day").distinct()
+        previous = days.local_day.lag().over(ibis.window(group_by=days.member_id, order_by=days.local_day))
+        between = days.mutate(gap=(days.local_day - previous).cast("int64"))
+        made = {
+            a.name: between.gap.max() if a.kind is LONGEST_GAP else (between.gap * between.gap).sum() for a in group
+        }
+        parts.append(between.group_by("member_id").agg(**made))
+    return parts
+
+
+def _keyed_parts(contract: Contract, tables: Tables, day: int) -> list[ir.Table]:
+    """Sums by member and key, then over keys; one query per fact table and key."""
+    keyed = tuple(a for a in contract.aggregates if a.kind in KEYED_KINDS)
+    parts = []
+    for group in _grouped(keyed, lambda a: (a.table.name, str(a.key))):
+        facts = tables[group[0].table.name]
+        key = evaluate(group[0].key or Expression(), facts, IBIS)
+        known = facts.mutate(key=key).filter(key.notnull())
+        by_key = known.group_by("member_id", "key").agg(**{a.name: _plain_total(a, known, day) for a in group})
+        parts.append(by_key.group_by("member_id").agg(**{a.name: _over_keys(a, by_key[a.name]) for a in group}))
+    return parts
+
+
+def _plain_total(aggregate: Aggregate, table: ir.Table, day: int) -> ir.Value:
+    counted = _counted(aggregate, table, day)
+    return table.count(where=counted) if aggregate.value is None else _value(aggregate, table).sum(where=counted)
+
+
+def _over_keys(aggregate: Aggregate, totals: ir.Column) -> ir.Value:
+    if aggregate.kind is DISTINCT:
+        return (totals > 0).sum()
+    return totals.max() if aggregate.kind is TOP_KEY else (totals * totals).sum()

@@ -1,0 +1,26 @@
+"""Local days: their numbers, their dates and their midnights in a shop's time zone."""
+
+from datetime import date, datetime
+from zoneinfo import ZoneInfo
+
+_FIRST = date(1970, 1, 1)
+
+
+def day_number(day: date) -> int:
+    """Days from 1970-01-01 to a calendar day."""
+    return (day - _FIRST).days
+
+
+def calendar_day(number: int) -> date:
+    """The calendar day that many days after 1970-01-01."""
+    return date.fromordinal(_FIRST.toordinal() + number)
+
+
+def day_of(moment: datetime, zone: ZoneInfo) -> int:
+    """Number of the local day that an aware moment falls on."""
+    return day_number(moment.astimezone(zone).date())
+
+
+def midnight(number: int, zone: ZoneInfo) -> datetime:
+    """The aware moment at which a local day begins."""
+    return datetime.combine(calendar_day(number), datetime.min.time(), zone)

@@ -1,0 +1,122 @@
+"""Every error Rapport raises on purpose, as one tree. Each names its HTTP status, its exit code and a remedy.
+
+RapportError
+├── ConfigurationError      a setting is missing or wrong
+├── MissingDependency       an optional package is not installed
+├── SourceError             the raw tables cannot become facts
+│   └── SchemaMismatch      a table lacks, renames or retypes a column
+├── FactsMissing            nothing was imported yet
+├── NotEnoughData           a model's requirement is not met by the facts
+├── ContractMismatch        two sides were made from different feature declarations
+├── CorruptRecord           stored bytes are not a record of ours
+├── StoreUnavailable        Redis does not answer
+├── NothingPublished        Redis answers but holds no published features
+├── BundleRefused           a model's files fail a check
+├── ModelMissing            no model stands under that name and alias
+└── Busy                    another run holds the lock
+"""
+
+from typing import ClassVar
+
+
+class RapportError(Exception):
+    """Root of the tree. `remedy` says what the reader can do next; `exit_code` is the command line's answer."""
+
+    http_status: ClassVar[int] = 500
+    exit_code: ClassVar[int] = 1
+    code: ClassVar[str] = "internal"
+
+    def __init__(self, message: str, *, remedy: str = "") -> None:
+        super().__init__(message)
+        self.remedy = remedy
+
+
+class ConfigurationError(RapportError):
+    """A setting is missing or has a value that cannot be used."""
+
+    exit_code = 2
+    code = "configuration"
+
+
+class MissingDependency(RapportError):
+    """A command needs a package that this installation left out."""
+
+    exit_code = 2
+    code = "missing_dependency"
+
+
+class SourceError(RapportError):
+    """The raw tables cannot be turned into facts."""
+
+    exit_code = 3
+    code = "source"
+
+
+class SchemaMismatch(SourceError):
+    """A table at the door does not have the columns and types of its schema."""
+
+    code = "schema_mismatch"
+
+
+class FactsMissing(RapportError):
+    """There are no facts in the data folder."""
+
+    exit_code = 3
+    code = "facts_missing"
+
+
+class NotEnoughData(RapportError):
+    """The facts do not meet a requirement of the model; the message names the requirement and the evidence."""
+
+    exit_code = 20
+    code = "not_enough_data"
+
+
+class ContractMismatch(RapportError):
+    """Stored values or a model were made from other feature declarations than the ones in this process."""
+
+    http_status = 503
+    code = "contract_mismatch"
+
+
+class CorruptRecord(RapportError):
+    """Bytes from the store are not a record written by the codec."""
+
+    http_status = 503
+    code = "corrupt_record"
+
+
+class StoreUnavailable(RapportError):
+    """Redis refuses connections, does not answer in time, or is still loading."""
+
+    http_status = 503
+    code = "store_unavailable"
+
+
+class NothingPublished(RapportError):
+    """Redis answers, but no features were published to it."""
+
+    http_status = 503
+    code = "nothing_published"
+
+
+class BundleRefused(RapportError):
+    """A file of a model's bundle is missing, altered, or does not reproduce its golden rows."""
+
+    http_status = 503
+    code = "bundle_refused"
+
+
+class ModelMissing(RapportError):
+    """The registry holds no model under the name and alias asked for."""
+
+    http_status = 503
+    exit_code = 4
+    code = "model_missing"
+
+
+class Busy(RapportError):
+    """Another run holds the lock on the same data folder."""
+
+    exit_code = 75
+    code = "busy"

@@ -1,0 +1,93 @@
+"""Declarations: how long someone has been a member, the stage they are in, and their RFM tier."""
+
+from features.behaviour import GAP_DEVIATION, LONGEST, MEAN_GAP
+from features.declarations import DAY, Feature
+from features.expressions import Expression, fill, larger, ratio, where
+from features.rfm import (
+    DAYS_SINCE_LAST,
+    F_SCORE,
+    FIRST_PURCHASE_DAY,
+    LAST_PURCHASE_DAY,
+    M_SCORE,
+    NEVER_BOUGHT,
+    PURCHASE_DAYS,
+    RFM_SCORE,
+)
+
+STAGES = ("new", "growing", "loyal", "at_risk", "dormant")
+RFM_TIERS = ("regular", "gold", "diamond")
+
+DORMANT_DAYS = 90
+"""Silence that makes any member dormant, unless their own longest gap was longer."""
+AT_RISK_DAYS = 45
+"""Silence that puts a member without a rhythm of their own (fewer than three purchase days) at risk."""
+AT_RISK_DEVIATIONS = 2
+"""Silence beyond the mean gap, in standard deviations of the member's own gaps, that puts them at risk."""
+LOYAL_SCORE = 4
+"""Frequency and monetary score from which a member in rhythm is loyal."""
+GOLD_SCORE, DIAMOND_SCORE = 9, 13
+"""Sums of the three scores (3 to 15) from which the RFM tier is gold and diamond."""
+
+
+def _lifecycle(name: str, formula: Expression, unit: str, meaning: str) -> Feature:
+    return Feature(name, formula, unit, meaning, "lifecycle")
+
+
+TENURE = _lifecycle("days_since_first_purchase", DAY - FIRST_PURCHASE_DAY, "days", "days since the first purchase")
+ACTIVE_SPAN = _lifecycle(
+    "active_span_days", LAST_PURCHASE_DAY - FIRST_PURCHASE_DAY, "days", "days from the first to the last purchase"
+)
+PURCHASE_DAYS_EVER = _lifecycle("purchase_days", PURCHASE_DAYS, "days", PURCHASE_DAYS.meaning)
+PURCHASE_DAYS_PER_DAY = _lifecycle(
+    "purchase_days_per_day", ratio(PURCHASE_DAYS, TENURE), "share", "days with a purchase per day since the first"
+)
+ACTIVE_SHARE = _lifecycle(
+    "active_share", ratio(ACTIVE_SPAN, TENURE), "share", "part of the time since the first purchase before the last"
+)
+
+_IS_DORMANT = DAYS_SINCE_LAST > larger(LONGEST, DORMANT_DAYS)
+_HAS_RHYTHM = PURCHASE_DAYS >= 3
+_SILENCE_LIMIT = where(_HAS_RHYTHM, MEAN_GAP + fill(GAP_DEVIATION, 0) * AT_RISK_DEVIATIONS, AT_RISK_DAYS)
+_IS_AT_RISK = DAYS_SINCE_LAST > _SILENCE_LIMIT
+_IS_LOYAL = (F_SCORE >= LOYAL_SCORE) & (M_SCORE >= LOYAL_SCORE)
+
+
+def _code(stage: str) -> int:
+    return STAGES.index(stage)
+
+
+STAGE = Feature(
+    "lifecycle_stage",
+    where(
+        _IS_DORMANT,
+        _code("dormant"),
+        where(
+            _IS_AT_RISK,
+            _code("at_risk"),
+            where(PURCHASE_DAYS <= 1, _code("new"), where(_IS_LOYAL, _code("loyal"), _code("growing"))),
+        ),
+    ),
+    "stage",
+    "dormant: silent for over 90 days and longer than ever before; at risk: silent beyond the own rhythm; "
+    "new: one purchase day at most; loyal: frequent and high contribution; growing: all others who bought again",
+    "lifecycle",
+    categories=STAGES,
+    in_models=False,
+)
+RFM_TIER = Feature(
+    "rfm_tier",
+    where(
+        NEVER_BOUGHT,
+        RFM_TIERS.index("regular"),
+        where(
+            RFM_SCORE >= DIAMOND_SCORE,
+            RFM_TIERS.index("diamond"),
+            where(RFM_SCORE >= GOLD_SCORE, RFM_TIERS.index("gold"), RFM_TIERS.index("regular")),
+        ),
+    ),
+    "tier",
+    f"diamond from an RFM score of {DIAMOND_SCORE}, gold from {GOLD_SCORE}, else regular",
+    "lifecycle",
+    categories=RFM_TIERS,
+    in_models=False,
+)

@@ -1,0 +1,95 @@
+"""Today's facts folded into a record, and that record merged with last midnight's: batch and live agree by construction.
+
+Windows begin at a local midnight and nothing leaves them in the course of a day. So the value at T is the value at last
+midnight merged with today's facts, by the rule of the aggregate's kind.
+"""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.codec import columns_of, empty_records, missing_value
+from features.contract import Contract
+from features.declarations import DECAY_ONE, DECAYED, Aggregate
+from features.expressions import NUMPY, evaluate
+
+Facts = Mapping[str, NDArray[np.generic]]
+
+
+def fold(contract: Contract, member_ids: Sequence[str], facts: Mapping[str, Facts]) -> NDArray[np.void]:
+    """Records of today for the members given, one each in their order; nightly aggregates and gaps stay empty.
+
+    Parameters
+    ----------
+    member_ids
+        Distinct members; facts of others are left out.
+    facts
+        Today's rows by fact table and column. The order of rows does not matter.
+    """
+    records = empty_records(contract, len(member_ids))
+    row_of = {member: row for row, member in enumerate(member_ids)}
+    for table, columns in facts.items():
+        rows = np.array([row_of.get(member, -1) for member in columns["member_id"]], dtype=np.intp)
+        for aggregate in contract.aggregates:
+            if aggregate.table.name == table and aggregate.freshness == "event":
+                _fold_one(aggregate, records, rows, columns)
+    return records
+
+
+def merge(contract: Contract, base: NDArray[np.void], today: NDArray[np.void]) -> NDArray[np.void]:
+    """Records as of now from those of last midnight and those of today, row by row."""
+    merged = base.copy()
+    before, now = columns_of(base), columns_of(today)
+    for aggregate in contract.aggregates:
+        if aggregate.freshness == "event":
+            _store(merged, aggregate, _across_days(aggregate, before, now))
+    return merged
+
+
+def _fold_one(aggregate: Aggregate, records: NDArray[np.void], rows: NDArray[np.intp], columns: Facts) -> None:
+    counted = rows >= 0
+    if aggregate.where is not None:
+        counted = counted & evaluate(aggregate.where, columns, NUMPY)
+    if aggregate.kind.within_day == "keep" or not counted.any():
+        return
+    ones = np.ones(len(rows), dtype=np.int64)
+    value = ones if aggregate.value is None else np.asarray(evaluate(aggregate.value, columns, NUMPY))
+    if aggregate.kind is DECAYED:
+        value = value * DECAY_ONE
+    folded = columns_of(records)[aggregate.name]
+    fold_in = {"add": np.add, "smaller": np.fmin, "larger": np.fmax}[aggregate.kind.within_day]
+    fold_in.at(folded, rows[counted], value[counted].astype(np.float64))
+    _store(records, aggregate, folded)
+
+
+def _across_days(
+    aggregate: Aggregate, before: Mapping[str, NDArray[np.float64]], now: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    base, today = before[aggregate.name], now[aggregate.name]
+    match aggregate.kind.across_days:
+        case "add":
+            return base + today
+        case "smaller":
+            return np.fmin(base, today)
+        case "larger":
+            return np.fmax(base, today)
+        case "longest_gap":
+            return np.fmax(base, _new_gap(aggregate, before, now))
+        case "add_squared_gap":
+            return base + np.nan_to_num(_new_gap(aggregate, before, now)) ** 2
+    return base
+
+
+def _new_gap(
+    aggregate: Aggregate, before: Mapping[str, NDArray[np.float64]], now: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Days from the last day with facts before today to today; NaN where there is no such pair."""
+    if aggregate.last_day is None:
+        raise ValueError(f"aggregate {aggregate.name} needs last_day, the aggregate of the last day with a fact")
+    return now[aggregate.last_day.name] - before[aggregate.last_day.name]
+
+
+def _store(records: NDArray[np.void], aggregate: Aggregate, values: NDArray[np.float64]) -> None:
+    dtype = records.dtype[aggregate.name]
+    records[aggregate.name] = np.where(np.isnan(values), missing_value(dtype), values)

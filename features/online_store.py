@@ -1,0 +1,282 @@
+"""The online store: what is kept for each member, under which key, for how long, and the Redis that keeps it.
+
+Keys (prefix `rapport` by default; the braces keep one member's keys on one node of a cluster):
+
+    key                           type     written by   expires   holds
+    rapport:stamp                 String   publish      never     what was published last: contract, as_of, edges
+    rapport:agg:{member}          String   publish      never     packed aggregates; their age is in the header
+    rapport:profile:{member}      Hash     publish      never     stage, tier, scores, for people and other systems
+    rapport:list:{member}         String   publish      2 days    recommendation list with source of each item, JSON
+    rapport:list_items:{member}   Zset     publish      2 days    the same items by score, for ZREVRANGE
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from features.errors import ConfigurationError, CorruptRecord, StoreUnavailable
+
+LIST_SECONDS = 2 * 24 * 3600
+OLDEST_REDIS = (7, 0)
+JOB_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """The names of all keys."""
+
+    prefix: str
+
+    @property
+    def stamp(self) -> str:
+        """What was published last."""
+        return f"{self.prefix}:stamp"
+
+    def aggregates(self, member_id: str) -> str:
+        """A member's packed aggregates."""
+        return f"{self.prefix}:agg:{{{member_id}}}"
+
+    def profile(self, member_id: str) -> str:
+        """A member's readable profile."""
+        return f"{self.prefix}:profile:{{{member_id}}}"
+
+    def recommendations(self, member_id: str) -> str:
+        """A member's recommendation list with sources."""
+        return f"{self.prefix}:list:{{{member_id}}}"
+
+    def recommended_items(self, member_id: str) -> str:
+        """The items of that list by score."""
+        return f"{self.prefix}:list_items:{{{member_id}}}"
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What a publish leaves behind last. Moments in ISO 8601 UTC; edges are the population edges features need."""
+
+    contract: str
+    as_of: str
+    published_at: str
+    time_zone: str
+    facts_hash: str
+    members: int
+    edges: dict[str, float | None]
+
+    def to_bytes(self) -> bytes:
+        """The stamp as JSON."""
+        return json.dumps(asdict(self), allow_nan=False).encode()
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> "Stamp":
+        """The stamp from JSON; CorruptRecord if it is none."""
+        try:
+            return cls(**json.loads(value))
+        except (ValueError, TypeError) as error:
+            raise CorruptRecord("the stamp in the store cannot be read", remedy='publish again: "rapport publish"') from error
+
+    @property
+    def as_of_moment(self) -> datetime:
+        """`as_of` as an aware moment."""
+        return datetime.fromisoformat(self.as_of)
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendedItem:
+    """One item of a list, where it came from, and the score by which it was ranked."""
+
+    item_id: str
+    score: float
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class RecommendationList:
+    """A member's list, best first, and what made it."""
+
+    model: str
+    as_of: str
+    items: tuple[RecommendedItem, ...]
+
+    def to_bytes(self) -> bytes:
+        """The list as JSON."""
+        return json.dumps(asdict(self), allow_nan=False).encode()
+
+    @classmethod
+    def from_bytes(cls, value: bytes) -> "RecommendationList":
+        """The list from JSON; CorruptRecord if it is none."""
+        try:
+            content = json.loads(value)
+            items = tuple(RecommendedItem(**item) for item in content["items"])
+            return cls(content["model"], content["as_of"], items)
+        except (ValueError, TypeError, KeyError) as error:
+            raise CorruptRecord("a stored list cannot be read", remedy='publish again: "rapport publish"') from error
+
+
+Profile = Mapping[str, str | int | float]
+
+
+class OnlineStore(Protocol):
+    """What jobs do with the store. Sequences run in parallel: values[i] belongs to member_ids[i]."""
+
+    def write_aggregates(self, member_ids: Sequence[str], values: Sequence[bytes]) -> None:
+        """Store packed aggregates."""
+        ...
+
+    def write_profiles(self, member_ids: Sequence[str], profiles: Sequence[Profile]) -> None:
+        """Set fields of the readable profiles; fields not named stay."""
+        ...
+
+    def write_lists(self, member_ids: Sequence[str], lists: Sequence[RecommendationList]) -> None:
+        """Replace recommendation lists."""
+        ...
+
+    def write_stamp(self, stamp: Stamp) -> None:
+        """Say what has been published. Written last."""
+        ...
+
+    def read_aggregates(self, member_ids: Sequence[str]) -> list[bytes | None]:
+        """Packed aggregates; None for members the store does not know."""
+        ...
+
+    def read_stamp(self) -> Stamp | None:
+        """What was published last; None if nothing was."""
+        ...
+
+
+class OnlineReader(Protocol):
+    """What serving does with the store."""
+
+    async def read(self, member_ids: Sequence[str]) -> tuple[Stamp | None, list[bytes | None]]:
+        """The stamp and the packed aggregates, in one round trip."""
+        ...
+
+    async def read_lists(self, member_ids: Sequence[str]) -> list[RecommendationList | None]:
+        """Recommendation lists; None for members without one."""
+        ...
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    """Redis' errors as ours, without its message, which may hold an address with a password."""
+    try:
+        yield
+    except redis.RedisError as error:
+        raise StoreUnavailable(
+            f"the online store does not answer as it should ({type(error).__name__})",
+            remedy='see that Redis runs and REDIS_URL is right: "rapport status"',
+        ) from error
+
+
+class RedisStore:
+    """The store as jobs see it: blocking, patient, without blind retries."""
+
+    def __init__(self, url: str, *, prefix: str, timeout_s: float = JOB_TIMEOUT_S) -> None:
+        self._keys = Keys(prefix)
+        with _translated():
+            self._client = redis.Redis.from_url(
+                url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
+            )
+
+    def check_server(self) -> str:
+        """The server's version.
+
+        Raises
+        ------
+        ConfigurationError
+            The server is older than 7.0, or throws keys away when memory is full.
+        """
+        with _translated():
+            server, memory = self._client.info("server"), self._client.info("memory")
+        version = str(server["redis_version"])
+        if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
+            raise ConfigurationError(f"Redis {version} is too old", remedy="use Redis 7.0 or newer, or Valkey")
+        if memory.get("maxmemory_policy", "noeviction") != "noeviction":
+            raise ConfigurationError(
+                f"this Redis evicts keys (maxmemory-policy {memory['maxmemory_policy']})",
+                remedy="CONFIG SET maxmemory-policy noeviction",
+            )
+        return version
+
+    def write_aggregates(self, member_ids: Sequence[str], values: Sequence[bytes]) -> None:
+        """Store packed aggregates."""
+        if member_ids:
+            with _translated():
+                self._client.mset({self._keys.aggregates(m): v for m, v in zip(member_ids, values, strict=True)})
+
+    def write_profiles(self, member_ids: Sequence[str], profiles: Sequence[Profile]) -> None:
+        """Set fields of the readable profiles; fields not named stay."""
+        with _translated(), self._client.pipeline(transaction=False) as pipeline:
+            for member, profile in zip(member_ids, profiles, strict=True):
+                pipeline.hset(self._keys.profile(member), mapping=dict(profile))
+            pipeline.execute()
+
+    def write_lists(self, member_ids: Sequence[str], lists: Sequence[RecommendationList]) -> None:
+        """Replace recommendation lists, packed and sorted form together."""
+        with _translated(), self._client.pipeline(transaction=True) as pipeline:
+            for member, recommended in zip(member_ids, lists, strict=True):
+                by_score = self._keys.recommended_items(member)
+                pipeline.set(self._keys.recommendations(member), recommended.to_bytes(), ex=LIST_SECONDS)
+                pipeline.delete(by_score)
+                if recommended.items:
+                    pipeline.zadd(by_score, {item.item_id: item.score for item in recommended.items})
+                    pipeline.expire(by_score, LIST_SECONDS)
+            pipeline.execute()
+
+    def write_stamp(self, stamp: Stamp) -> None:
+        """Say what has been published. Written last."""
+        with _translated():
+            self._client.set(self._keys.stamp, stamp.to_bytes())
+
+    def read_aggregates(self, member_ids: Sequence[str]) -> list[bytes | None]:
+        """Packed aggregates; None for members the store does not know."""
+        with _translated():
+            return list(self._client.mget([self._keys.aggregates(m) for m in member_ids])) if member_ids else []
+
+    def read_profile(self, member_id: str) -> dict[str, str]:
+        """A member's readable profile; empty for a member the store does not know."""
+        with _translated():
+            stored: dict[bytes, bytes] = self._client.hgetall(self._keys.profile(member_id))
+        return {name.decode(): value.decode() for name, value in stored.items()}
+
+    def read_stamp(self) -> Stamp | None:
+        """What was published last; None if nothing was."""
+        with _translated():
+            value = self._client.get(self._keys.stamp)
+        return Stamp.from_bytes(value) if value is not None else None
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+
+class RedisReader:
+    """The store as serving sees it: asynchronous, impatient, without retries."""
+
+    def __init__(self, url: str, *, prefix: str, timeout_ms: int) -> None:
+        self._keys = Keys(prefix)
+        self._client: Any = redis.asyncio.Redis.from_url(
+            url, socket_timeout=timeout_ms / 1000, socket_connect_timeout=timeout_ms / 1000, retry=None
+        )
+
+    async def read(self, member_ids: Sequence[str]) -> tuple[Stamp | None, list[bytes | None]]:
+        """The stamp and the packed aggregates, in one round trip."""
+        with _translated():
+            stamp, *values = await self._client.mget([self._keys.stamp, *map(self._keys.aggregates, member_ids)])
+        return (Stamp.from_bytes(stamp) if stamp is not None else None), values
+
+    async def read_lists(self, member_ids: Sequence[str]) -> list[RecommendationList | None]:
+        """Recommendation lists; None for members without one."""
+        with _translated():
+            values = await self._client.mget([self._keys.recommendations(m) for m in member_ids])
+        return [RecommendationList.from_bytes(value) if value is not None else None for value in values]
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()

@@ -1,0 +1,101 @@
+"""Every setting, read once from the environment and passed down from there; nothing else reads the environment."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields
+from datetime import UTC, datetime
+from pathlib import Path
+
+from features.errors import ConfigurationError
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Where things are and how they are reached. `from_env` is the usual way to make one."""
+
+    data_dir: Path = field(default=Path("data"), metadata={"meaning": "folder for facts and the embedded store"})
+    mlruns_dir: Path = field(default=Path("mlruns"), metadata={"meaning": "MLflow's database and artifacts"})
+    redis_url: str = field(
+        default="",
+        repr=False,
+        metadata={"meaning": "redis://, rediss:// or unix:// address; empty starts the embedded store"},
+    )
+    redis_timeout_ms: int = field(default=50, metadata={"meaning": "longest wait for Redis on the serving path"})
+    key_prefix: str = field(default="rapport", metadata={"meaning": "first part of every Redis key"})
+    host: str = field(default="127.0.0.1", metadata={"meaning": "address the server binds to"})
+    port: int = field(default=3000, metadata={"meaning": "port the server binds to"})
+    workers: int = field(default=2, metadata={"meaning": "serving processes"})
+    api_keys: tuple[str, ...] = field(
+        default=(), repr=False, metadata={"meaning": "keys accepted by the server, separated by commas"}
+    )
+    now: datetime | None = field(
+        default=None,
+        metadata={"meaning": "moment that requests are answered at, for replaying the past; empty is the real clock"},
+    )
+    max_staleness_h: int = field(default=26, metadata={"meaning": "age of published features above which rows are STALE"})
+
+    @classmethod
+    def from_env(cls, environment: Mapping[str, str]) -> "Settings":
+        """Settings from variables named RAPPORT_<FIELD>; REDIS_URL is understood as well.
+
+        Raises
+        ------
+        ConfigurationError
+            A value cannot be read as the type of its setting. The message names the variable, not a secret's value.
+        """
+        values = {
+            name: environment[variable]
+            for name, variable in ((f.name, variable_of(f.name)) for f in fields(cls))
+            if environment.get(variable)
+        }
+        if "redis_url" not in values and environment.get("REDIS_URL"):
+            values["redis_url"] = environment["REDIS_URL"]
+        return cls(**{name: _parse(name, text) for name, text in values.items()})  # type: ignore[arg-type] # checked by _parse
+
+    def to_env(self) -> dict[str, str]:
+        """The variables that make `from_env` return these settings, for a child process."""
+        texts = {f.name: _text(getattr(self, f.name)) for f in fields(self)}
+        return {variable_of(name): text for name, text in texts.items()}
+
+    def clock(self) -> datetime:
+        """The moment a request is answered at: the replay moment if one is set, else now. Aware, UTC."""
+        return self.now or datetime.now(UTC)
+
+
+def variable_of(name: str) -> str:
+    """The environment variable of a setting."""
+    return f"RAPPORT_{name.upper()}"
+
+
+def parse_moment(text: str) -> datetime:
+    """An ISO 8601 moment with a zone, as aware UTC.
+
+    Raises
+    ------
+    ValueError
+        Not ISO 8601, or without a zone.
+    """
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a moment needs a time zone, for example 2018-01-01T05:00:00+00:00")
+    return moment.astimezone(UTC)
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def _parse(name: str, text: str) -> object:
+    try:
+        if name in {"data_dir", "mlruns_dir"}:
+            return Path(text)
+        if name in {"redis_timeout_ms", "port", "workers", "max_staleness_h"}:
+            return int(text)
+        if name == "api_keys":
+            return tuple(key.strip() for key in text.split(",") if key.strip())
+        return parse_moment(text) if name == "now" else text
+    except ValueError as error:
+        raise ConfigurationError(f"{variable_of(name)} cannot be used: {error}", remedy="see docs/settings.md") from error

@@ -1,0 +1,1 @@
+"""From facts and features to labels, models, evidence and the registry."""

@@ -1,0 +1,91 @@
+"""Training from facts to registered models, and the models' answers for everyone into the online store."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.contract import CONTRACT
+from features.errors import ContractMismatch, NotEnoughData
+from features.facts import Facts
+from training.churn import ChurnDefinition, train_churn
+from training.datasets import Snapshots, cutoffs
+from training.predictors import ChurnPredictor, TierPredictor
+from training.recommender import train_recommender
+from training.registry import CHALLENGER, CHAMPION, RegisteredModel
+from training.tier import tier_cutoffs, train_tier
+from training.tracking import record
+from training.trained import Trained
+
+MODELS = ("churn", "tier", "recommender")
+TIER_DAYS = 90
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One model to train: its name, its engine, the alias it gets, and how it is trained."""
+
+    model: str
+    engine: str
+    alias: str
+    train: Callable[[], Trained]
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a step: a registered version with its evidence, or the requirement that was not met."""
+
+    step: Step
+    trained: Trained | None = None
+    registered: RegisteredModel | None = None
+    refused: str = ""
+
+
+def steps(snapshots: Snapshots, models: tuple[str, ...] = MODELS) -> list[Step]:
+    """What there is to train, in order."""
+    facts, definition = snapshots.facts, ChurnDefinition()
+    every = [
+        Step("churn", "xgboost", CHAMPION, lambda: train_churn(snapshots, engine="xgboost", definition=definition)),
+        Step("churn", "lightgbm", CHALLENGER, lambda: train_churn(snapshots, engine="lightgbm", definition=definition)),
+        Step("tier", "xgboost", CHAMPION, lambda: train_tier(snapshots, horizon_days=TIER_DAYS)),
+        Step("recommender", "implicit", CHAMPION, lambda: train_recommender(facts)),
+    ]
+    return [step for step in every if step.model in models]
+
+
+def snapshot_days(facts: Facts, models: tuple[str, ...] = MODELS) -> list[int]:
+    """Local days of every snapshot that training these models will ask for; models that lack data ask for none."""
+    days: set[int] = set()
+    if "churn" in models:
+        days.update(_or_none(lambda: cutoffs(facts, horizon_days=ChurnDefinition().horizon_days).days))
+    if "tier" in models:
+        cuts = _or_none(lambda: (c := tier_cutoffs(facts, horizon_days=TIER_DAYS)).train + (c.test,))
+        days.update(cuts)
+    return sorted(days)
+
+
+def train(steps_to_do: list[Step], mlruns: Path) -> Iterator[Outcome]:
+    """Train, record and register each step, yielding each outcome; a step whose data do not suffice is refused by name."""
+    for step in steps_to_do:
+        try:
+            trained = step.train()
+        except NotEnoughData as error:
+            yield Outcome(step, refused=str(error))
+        else:
+            yield Outcome(step, trained, record(mlruns, trained, alias=step.alias))
+
+
+def require_contract(predictor: ChurnPredictor | TierPredictor) -> None:
+    """Raise ContractMismatch unless a model was trained on the features of this process."""
+    manifest = predictor.manifest
+    if manifest.contract_hash != CONTRACT.hash:
+        raise ContractMismatch(
+            f"{manifest.name} was trained on contract {manifest.contract_hash[:8]}…, this process has {CONTRACT.hash[:8]}…",
+            remedy='train again ("rapport train"), or use the version it was trained with',
+        )
+
+
+def _or_none(days: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:
+    try:
+        return days()
+    except NotEnoughData:
+        return ()

@@ -1,0 +1,47 @@
+"""A bundle as MLflow loads it: `mlflow.pyfunc.load_model("models:/churn@champion").predict(rows)`. Kept as code, not as a pickle.
+
+For churn and tier, `rows` has one column for each feature and the answer is the calibrated probability (or one a tier).
+For lists, `rows` has a column `item_ids` with what each member bought, and the answer is a list of item ids.
+"""
+
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import numpy as np
+import pandas as pd
+from mlflow.pyfunc import PythonModel
+from scipy import sparse
+
+from training.predictors import Recommender, load_bundle
+
+LENGTH = 20
+
+
+class BundleModel(PythonModel):
+    """Scores rows with the predictor of a bundle."""
+
+    def load_context(self, context: Any) -> None:
+        """Load and check the bundle beside the model."""
+        self.predictor = load_bundle(Path(context.artifacts["bundle"]))
+
+    def predict(self, context: Any, model_input: pd.DataFrame, params: dict[str, Any] | None = None) -> Any:
+        """One answer per row, in order."""
+        if isinstance(self.predictor, Recommender):
+            return self._lists(self.predictor, model_input["item_ids"].tolist())
+        features = list(self.predictor.manifest.features)
+        return self.predictor.score(model_input[features].to_numpy(dtype=np.float32))
+
+    @staticmethod
+    def _lists(recommender: Recommender, histories: list[list[str]]) -> list[list[str]]:
+        column_of = {item: column for column, item in enumerate(recommender.item_ids.tolist())}
+        weights = sparse.lil_matrix((len(histories), len(column_of)), dtype=np.float32)
+        for row, history in enumerate(histories):
+            for item in history:
+                if item in column_of:
+                    weights[row, column_of[item]] += 1
+        lists = recommender.rank(weights.tocsr(), k=LENGTH).items
+        return [recommender.item_ids[row[row >= 0]].tolist() for row in lists]
+
+
+mlflow.models.set_model(BundleModel())

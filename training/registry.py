@@ -1,0 +1,122 @@
+"""The registry as serving sees it: which bundle an alias points to. Reads MLflow's own database, without importing MLflow.
+
+MLflow stays the one place where versions and aliases are kept: an alias moved in its pages or by its client is seen here.
+The handful of columns read have carried these names since MLflow 2.3; a test holds this module against MLflow's client.
+"""
+
+import re
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.errors import BundleRefused, ModelMissing
+from training.predictors import ChurnPredictor, Recommender, TierPredictor, load_bundle
+
+DATABASE = "mlflow.db"
+ARTIFACTS = "artifacts"
+BUNDLE = "bundle"
+HASH_TAG = "bundle_sha256"
+CHAMPION, CHALLENGER = "champion", "challenger"
+_INSIDE = re.compile(rf"/({ARTIFACTS}/[^/]+/models/[^/]+/artifacts)/?$")
+
+
+@dataclass(frozen=True, slots=True)
+class RegisteredModel:
+    """One registered version.
+
+    Attributes
+    ----------
+    aliases
+        Names that point to it now.
+    bundle
+        Folder of the bundle's files.
+    sha256
+        Hash of the bundle's manifest, as registered.
+    """
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    bundle: Path
+    sha256: str
+    run_id: str
+
+    @property
+    def label(self) -> str:
+        """Name and version, as answers carry them: churn@3."""
+        return f"{self.name}@{self.version}"
+
+
+def registered_models(mlruns: Path) -> list[RegisteredModel]:
+    """Every version in the registry, by name and version; empty where nothing was ever trained."""
+    if not (mlruns / DATABASE).exists():
+        return []
+    with _database(mlruns) as database:
+        rows = database.execute(
+            """
+            SELECT v.name, v.version, v.storage_location, v.run_id, t.value,
+                   (SELECT group_concat(a.alias) FROM registered_model_aliases a
+                    WHERE a.name = v.name AND a.version = v.version)
+            FROM model_versions v
+            JOIN model_version_tags t ON t.name = v.name AND t.version = v.version AND t.key = ?
+            WHERE v.current_stage != 'Deleted_Internal'
+            ORDER BY v.name, v.version
+            """,
+            [HASH_TAG],
+        ).fetchall()
+    return [
+        RegisteredModel(
+            name=name,
+            version=str(version),
+            aliases=tuple(sorted(aliases.split(","))) if aliases else (),
+            bundle=_inside(mlruns, name, location),
+            sha256=sha256,
+            run_id=run_id or "",
+        )
+        for name, version, location, run_id, sha256, aliases in rows
+    ]
+
+
+def resolve(mlruns: Path, name: str, alias: str = CHAMPION) -> RegisteredModel:
+    """The version an alias points to.
+
+    Raises
+    ------
+    ModelMissing
+        Nothing is registered under that name and alias.
+    """
+    for model in registered_models(mlruns):
+        if model.name == name and alias in model.aliases:
+            return model
+    raise ModelMissing(f"there is no {alias} of {name} in {mlruns}", remedy='train one: "rapport train"')
+
+
+def load(model: RegisteredModel) -> ChurnPredictor | TierPredictor | Recommender:
+    """The predictor of a registered version, after its hashes and golden rows were found right.
+
+    Raises
+    ------
+    BundleRefused
+        A file was altered, or the golden rows disagree.
+    """
+    try:
+        return load_bundle(model.bundle, sha256=model.sha256)
+    except BundleRefused as error:
+        raise BundleRefused(f"{model.label}: {error}", remedy=error.remedy) from error
+
+
+def _inside(mlruns: Path, name: str, location: str | None) -> Path:
+    """Where the files are now: the part of the recorded location below mlruns, so that the folder may have moved."""
+    found = _INSIDE.search(location or "")
+    if found is None:
+        raise BundleRefused(f"{name}: its files are not kept under {mlruns}", remedy="register it with rapport train")
+    return mlruns / found.group(1) / ARTIFACTS / BUNDLE
+
+
+@contextmanager
+def _database(mlruns: Path) -> Iterator[sqlite3.Connection]:
+    uri = f"{(mlruns / DATABASE).resolve().as_uri()}?mode=ro"
+    with closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+        yield connection
