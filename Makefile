@@ -57,7 +57,7 @@ lock: install ## resolve pyproject.toml into requirements.lock again
 
 .PHONY: docs
 docs: install ## write docs/features.md and docs/openapi.json anew from the code
-	@$(BIN)/rapport features document --out docs/features.md
+	@$(BIN)/rapport features document --folder docs
 
 .PHONY: bench
 bench: install ## run every benchmark; one JSON line each

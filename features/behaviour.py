@@ -44,9 +44,7 @@ def _behaviour(name: str, formula: Expression, unit: str, meaning: str) -> Featu
 # Baskets and discounts
 
 BASKET_LINES = {
-    days: Aggregate(
-        f"lines_{days}d", TOTAL, ORDERS, "lines", f"order lines in {days} days", ORDERS.lines, IS_SALE, days
-    )
+    days: Aggregate(f"lines_{days}d", TOTAL, ORDERS, "lines", f"order lines in {days} days", ORDERS.lines, IS_SALE, days)
     for days in (30, 90, 180)
 }
 DISCOUNTS = {
@@ -87,9 +85,7 @@ COUPON_PURCHASES = Aggregate(
     days=180,
 )
 LINES_PER_PURCHASE = {
-    days: _behaviour(
-        f"lines_per_purchase_{days}d", ratio(lines, PURCHASES[days]), "lines", f"mean order lines in {days} days"
-    )
+    days: _behaviour(f"lines_per_purchase_{days}d", ratio(lines, PURCHASES[days]), "lines", f"mean order lines in {days} days")
     for days, lines in BASKET_LINES.items()
 }
 CENTS_PER_LINE = _behaviour(
@@ -147,9 +143,7 @@ PURCHASES_BY_WEEKDAY = {
     for number, name in enumerate(WEEKDAYS)
 }
 PART_OF_DAY_SHARE = {
-    part: _behaviour(
-        f"{part}_share_180d", ratio(count, PURCHASES[180]), "share", f"share of orders in the {part}, 180 days"
-    )
+    part: _behaviour(f"{part}_share_180d", ratio(count, PURCHASES[180]), "share", f"share of orders in the {part}, 180 days")
     for part, count in PURCHASES_BY_PART_OF_DAY.items()
 }
 WEEKDAY_SHARE = {

@@ -4,13 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-import ibis
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.codec import empty_records, missing_value
-from features.compile import aggregate_query, feature_columns
+from features.compile import aggregate_sql, feature_sql
 from features.contract import CONTRACT, Contract
 from features.derive import derive_columns
 from features.expressions import NUMPY, evaluate
@@ -81,8 +80,7 @@ def build(facts: Facts, *, as_of: datetime, contract: Contract = CONTRACT) -> Fe
 
 
 def _aggregates(facts: Facts, contract: Contract, *, as_of: datetime, day: int) -> pa.Table:
-    query = aggregate_query(contract, facts.before(as_of), day=day)
-    return query.order_by("member_id").to_pyarrow()
+    return facts.query(aggregate_sql(contract), as_of=as_of.astimezone(UTC).replace(tzinfo=None), day=day)
 
 
 def _records(aggregates: pa.Table, contract: Contract) -> tuple[NDArray[np.str_], NDArray[np.void]]:
@@ -123,8 +121,9 @@ def _matrix(
     facts: Facts, contract: Contract, aggregates: pa.Table, *, day: int, edges: Mapping[str, float]
 ) -> NDArray[np.float32]:
     """Features by Ibis, rounded to float32 at the end; rows in the order of the member ids."""
-    table = feature_columns(contract, ibis.memtable(aggregates), day=day, edges=edges).order_by("member_id")
-    columns = facts.connection.to_pyarrow(table.select(*(f"feature.{name}" for name in contract.feature_names)))
+    facts.connection.con.register("aggregates", aggregates)
+    columns = facts.query(feature_sql(contract), day=float(day), **edges)
+    facts.connection.con.unregister("aggregates")
     matrix = np.empty((columns.num_rows, columns.num_columns), dtype=np.float32)
     for position in range(columns.num_columns):
         matrix[:, position] = columns.column(position).to_numpy()

@@ -110,7 +110,12 @@ def zero_value(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:
 
 
 RULES = (
-    Rule("malformed_id", "quarantine", "identifier empty, over 128 characters, with braces or invisible signs", malformed_id),
+    Rule(
+        "malformed_id",
+        "quarantine",
+        "identifier empty, over 128 characters, with braces or invisible signs",
+        malformed_id,
+    ),
     Rule("impossible_date", "quarantine", f"before {FIRST_DAY} or after {LAST_DAY}", impossible_date),
     Rule("negative_sale", "quarantine", "sale with a negative amount", negative_sale),
     Rule("empty_line", "quarantine", "no pieces, no money, nothing taken off", empty_line),
@@ -137,9 +142,7 @@ def clean(purchases: ir.Table, items: ir.Table, rules: tuple[Rule, ...] = RULES)
     accepted = sorted_rows.filter(sorted_rows.reason.isnull()).drop("reason")
     set_aside = sorted_rows.filter(sorted_rows.reason.notnull())
     claimed = _claimed(set_aside)
-    counts = tuple(
-        RuleCount(rule.code, rule.action, _rows_of(rule, claimed, accepted, items), rule.meaning) for rule in rules
-    )
+    counts = tuple(RuleCount(rule.code, rule.action, _rows_of(rule, claimed, accepted, items), rule.meaning) for rule in rules)
     report = CleaningReport(
         rows_in=_number(sorted_rows.count()),
         accepted=_number(accepted.count()),

@@ -13,6 +13,8 @@ A missing integer is the lowest value of its dtype; a missing float is NaN. Floa
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,18 +35,21 @@ class Decoded:
     written_at: NDArray[np.int64]
 
 
+@cache
 def record_dtype(contract: Contract) -> np.dtype[np.void]:
     """Packed structured dtype of one member's aggregates, fields in contract order."""
     return np.dtype([(a.name, np.dtype(a.dtype).newbyteorder("<")) for a in contract.aggregates])
 
 
+@cache
 def stored_dtype(contract: Contract) -> np.dtype[np.void]:
     """Header and record of one stored value."""
     header = [("magic", "S2"), ("contract", "V8"), ("as_of", "<i8"), ("written_at", "<i8")]
     return np.dtype([*header, ("record", record_dtype(contract))])
 
 
-def missing_value(dtype: np.dtype[np.generic]) -> int | float:
+@cache
+def missing_value(dtype: np.dtype[Any]) -> int | float:
     """What stands for a missing value in a field of this dtype."""
     return int(np.iinfo(dtype).min) if dtype.kind == "i" else float("nan")
 
@@ -93,6 +98,11 @@ def encode(contract: Contract, records: NDArray[np.void], *, as_of: datetime, wr
     return [flat[start : start + size] for start in range(0, len(flat), size)]
 
 
+def is_readable(contract: Contract, value: bytes) -> bool:
+    """Whether `decode` can read one stored value."""
+    return value[:10] == _prefix(contract) and len(value) == stored_dtype(contract).itemsize
+
+
 def decode(contract: Contract, values: Sequence[bytes]) -> Decoded:
     """Records and moments of several stored values, in the same order.
 
@@ -103,19 +113,27 @@ def decode(contract: Contract, values: Sequence[bytes]) -> Decoded:
     ContractMismatch
         A value was written under another contract.
     """
-    dtype = stored_dtype(contract)
-    ours, size = bytes.fromhex(contract.hash)[:8], dtype.itemsize
     for value in values:
-        if value[:2] != MAGIC:
-            raise CorruptRecord("a stored value is not a Rapport record", remedy='publish again: "rapport publish"')
-        if value[2:10] != ours:
-            raise ContractMismatch(
-                f"the store holds features of contract {value[2:10].hex()}…, this process expects {ours.hex()}…",
-                remedy='publish with this version ("rapport publish") or serve with the version that published',
-            )
-        if len(value) != size:
-            raise CorruptRecord(
-                f"a stored value has {len(value)} bytes instead of {size}", remedy='publish again: "rapport publish"'
-            )
-    stored = np.frombuffer(b"".join(values), dtype=dtype)
+        if not is_readable(contract, value):
+            raise _reason(contract, value)
+    stored = np.frombuffer(b"".join(values), dtype=stored_dtype(contract))
     return Decoded(records=stored["record"], as_of=stored["as_of"], written_at=stored["written_at"])
+
+
+@cache
+def _prefix(contract: Contract) -> bytes:
+    return MAGIC + bytes.fromhex(contract.hash)[:8]
+
+
+def _reason(contract: Contract, value: bytes) -> CorruptRecord | ContractMismatch:
+    if value[:2] != MAGIC:
+        return CorruptRecord("a stored value is not a Rapport record", remedy='publish again: "rapport publish"')
+    if value[:10] != _prefix(contract):
+        return ContractMismatch(
+            f"the store holds features of contract {value[2:10].hex()}…, this process expects {contract.hash[:16]}…",
+            remedy='publish with this version ("rapport publish") or serve with the version that published',
+        )
+    expected = stored_dtype(contract).itemsize
+    return CorruptRecord(
+        f"a stored value has {len(value)} bytes instead of {expected}", remedy='publish again: "rapport publish"'
+    )

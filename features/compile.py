@@ -1,13 +1,16 @@
 """From declarations to Ibis: the query that computes every aggregate, and the columns that derive every feature.
 
+The expressions do not contain the moment asked about. It stands in them as named parameters, so that one compilation (about
+a second, more than DuckDB needs to run the query on a million lines) serves every snapshot.
+
 Only operations that mean the same on DuckDB and on Spark are used: conditional sums, counts, minima and maxima, one
 window function (the previous purchase day), joins and plain arithmetic.
 """
 
+import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
-from functools import reduce
-from itertools import pairwise
+from functools import cache, reduce
 from typing import Any, TypeAlias
 
 import ibis
@@ -31,8 +34,12 @@ from features.declarations import (
     Feature,
 )
 from features.expressions import Call, Expression, Operations, evaluate
+from features.sources.schema import ITEMS, LINES, ORDERS, PURCHASES
 
 Tables: TypeAlias = Mapping[str, ir.Table]
+_IBIS_TYPES = {"string": "string", "int64": "int64", "int32": "int32", "timestamp": "timestamp(6)", "boolean": "boolean"}
+_DUCKDB_TYPES = {"int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE"}
+_PARAMETER = re.compile(r"'@(\w+)@'")
 GAP_KINDS = (LONGEST_GAP, SQUARED_GAPS)
 KEYED_KINDS = (DISTINCT, TOP_KEY, SQUARED_KEYS)
 
@@ -66,9 +73,9 @@ IBIS: Operations = {
     "negate": lambda value: ~value,
     "ratio": lambda numerator, denominator: numerator / denominator.nullif(0.0),
     "root": lambda value: ibis.cases((value < 0, ibis.literal(0.0)), else_=value).sqrt(),
-    "where": lambda condition, then, otherwise: ibis.ifelse(condition, then, otherwise),
-    "larger": lambda left, right: ibis.greatest(left, right),
-    "smaller": lambda left, right: ibis.least(left, right),
+    "where": ibis.ifelse,
+    "larger": ibis.greatest,
+    "smaller": ibis.least,
     "missing": lambda value: value.isnull(),
     "fill": lambda value, default: value.fill_null(default),
     "steps": _steps,
@@ -76,16 +83,59 @@ IBIS: Operations = {
 """The operations on Ibis columns, with NULL as the missing value. Same meaning as `features.expressions.NUMPY`."""
 
 
-def aggregate_query(contract: Contract, tables: Tables, *, day: int) -> ir.Table:
+@cache
+def aggregate_sql(contract: Contract) -> str:
+    """DuckDB's text of `aggregate_query` on tables named as in the schema; parameters $as_of (naive UTC) and $day.
+
+    Sorted by member. DuckDB adds up integers in 128 bits, of which Ibis knows nothing: the outer casts bring every column
+    to its declared type, and refuse what does not fit.
+    """
+    inner = _with_parameters(aggregate_query(contract, tables_before_as_of()))
+    columns = ", ".join(f'CAST("{a.name}" AS {_DUCKDB_TYPES[a.dtype]}) AS "{a.name}"' for a in contract.aggregates)
+    return f"SELECT member_id, {columns} FROM ({inner}) ORDER BY member_id"  # noqa: S608 # names from the contract
+
+
+@cache
+def feature_sql(contract: Contract) -> str:
+    """DuckDB's text of `feature_columns` on a table `aggregates`; parameters $day and one for each population edge."""
+    columns = {"member_id": "string", **{a.name: a.dtype for a in contract.aggregates}}
+    table = feature_columns(contract, ibis.table(columns, name="aggregates")).order_by("member_id")
+    return _with_parameters(table.select(*(f"feature.{name}" for name in contract.feature_names)))
+
+
+def parameter(name: str, dtype: str) -> ir.Scalar:
+    """A value given when the query runs. Ibis knows only constants: a marker stands for it until the text is made."""
+    return ibis.literal(f"@{name}@").cast(dtype)
+
+
+def _with_parameters(query: ir.Table) -> str:
+    return _PARAMETER.sub(r"$\1", str(ibis.to_sql(query, dialect="duckdb")))
+
+
+def tables_before_as_of() -> dict[str, ir.Table]:
+    """The stored tables by name, facts cut to those before $as_of; and `lines`, order lines of members with their items."""
+    tables = {
+        table.name: ibis.table({c.name: _IBIS_TYPES[c.type] for c in table.columns}, name=table.name)
+        for table in (PURCHASES, ORDERS, ITEMS)
+    }
+    cut = {
+        name: tables[name].filter(tables[name].occurred_at < parameter("as_of", "timestamp"))
+        for name in ("purchases", "orders")
+    }
+    known = cut[PURCHASES.name].filter(cut[PURCHASES.name].member_id.notnull())
+    lines = known.left_join(tables[ITEMS.name], "item_id").select(*(column.name for column in LINES.columns))
+    return {**cut, LINES.name: lines}
+
+
+def aggregate_query(contract: Contract, tables: Tables) -> ir.Table:
     """One row per member with a fact: `member_id` and every aggregate of the contract, under its name and dtype.
 
     Parameters
     ----------
     tables
         Fact tables by name, already cut to the facts known and past as of T.
-    day
-        Local day of T.
     """
+    day = parameter("day", "int32")
     parts = [
         *_plain_parts(contract, tables, day),
         *_gap_parts(contract, tables, day),
@@ -97,10 +147,10 @@ def aggregate_query(contract: Contract, tables: Tables, *, day: int) -> ir.Table
     return members.select("member_id", **{a.name: _filled(members[a.name], a) for a in contract.aggregates})
 
 
-def feature_columns(contract: Contract, aggregates: ir.Table, *, day: int, edges: Mapping[str, float]) -> ir.Table:
+def feature_columns(contract: Contract, aggregates: ir.Table) -> ir.Table:
     """The table of aggregates with one more float64 column `feature.<name>` for every feature, NULL where missing."""
     known = {a.name: aggregates[a.name].cast("float64") for a in contract.aggregates}
-    scalars = {"day": ibis.literal(float(day)), **{name: ibis.literal(edge) for name, edge in edges.items()}}
+    scalars = {name: parameter(name, "float64") for name in ("day", *(edge.name for edge in contract.edges))}
     table = aggregates
     for level in _levels(contract):
         columns = {**known, **scalars, **_features_in(table)}
@@ -138,7 +188,7 @@ def _filled(column: ir.Column, aggregate: Aggregate) -> ir.Column:
     return typed if aggregate.kind.empty is None else typed.fill_null(ibis.literal(aggregate.kind.empty).cast(aggregate.dtype))
 
 
-def _counted(aggregate: Aggregate, table: ir.Table, day: int) -> ir.BooleanValue:
+def _counted(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) -> ir.BooleanValue:
     """Which facts the aggregate counts: those inside its window that meet its condition."""
     condition = ibis.literal(True) if aggregate.where is None else evaluate(aggregate.where, table, IBIS)
     return condition if aggregate.days is None else condition & (table.local_day >= day - aggregate.days)
@@ -163,7 +213,7 @@ def decay_weight(age: ir.IntegerValue, half_life_days: int) -> ir.IntegerValue:
     return (share * DECAY_ONE).round().cast("int64")
 
 
-def _plain(aggregate: Aggregate, table: ir.Table, day: int) -> ir.Value:
+def _plain(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) -> ir.Value:
     counted, value = _counted(aggregate, table, day), _value(aggregate, table)
     match aggregate.kind:
         case kind if kind is COUNT:
@@ -188,7 +238,7 @@ def _grouped(aggregates: tuple[Aggregate, ...], by: Callable[[Aggregate], Any]) 
     return list(groups.values())
 
 
-def _plain_parts(contract: Contract, tables: Tables, day: int) -> list[ir.Table]:
+def _plain_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
     """One grouped query per fact table for all kinds that need a single pass."""
     plain = tuple(a for a in contract.aggregates if a.kind not in (*GAP_KINDS, *KEYED_KINDS))
     parts = []
@@ -198,7 +248,7 @@ def _plain_parts(contract: Contract, tables: Tables, day: int) -> list[ir.Table]
     return parts
 
 
-def _gap_parts(contract: Contract, tables: Tables, day: int) -> list[ir.Table]:
+def _gap_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
     """Gaps between a member's consecutive days with facts; one query per set of facts."""
     gaps = tuple(a for a in contract.aggregates if a.kind in GAP_KINDS)
     parts = []
@@ -207,14 +257,12 @@ def _gap_parts(contract: Contract, tables: Tables, day: int) -> list[ir.Table]:
         days = facts.filter(_counted(group[0], facts, day)).select("member_id", "local_day").distinct()
         previous = days.local_day.lag().over(ibis.window(group_by=days.member_id, order_by=days.local_day))
         between = days.mutate(gap=(days.local_day - previous).cast("int64"))
-        made = {
-            a.name: between.gap.max() if a.kind is LONGEST_GAP else (between.gap * between.gap).sum() for a in group
-        }
+        made = {a.name: between.gap.max() if a.kind is LONGEST_GAP else (between.gap * between.gap).sum() for a in group}
         parts.append(between.group_by("member_id").agg(**made))
     return parts
 
 
-def _keyed_parts(contract: Contract, tables: Tables, day: int) -> list[ir.Table]:
+def _keyed_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
     """Sums by member and key, then over keys; one query per fact table and key."""
     keyed = tuple(a for a in contract.aggregates if a.kind in KEYED_KINDS)
     parts = []
@@ -227,7 +275,7 @@ def _keyed_parts(contract: Contract, tables: Tables, day: int) -> list[ir.Table]
     return parts
 
 
-def _plain_total(aggregate: Aggregate, table: ir.Table, day: int) -> ir.Value:
+def _plain_total(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) -> ir.Value:
     counted = _counted(aggregate, table, day)
     return table.count(where=counted) if aggregate.value is None else _value(aggregate, table).sum(where=counted)
 

@@ -14,7 +14,7 @@ from features import behaviour, lifecycle, rfm
 from features.declarations import Aggregate, Declaration, Edge, Feature, Quintiles
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Contract:
     """A closed set of declarations in a fixed order.
 
@@ -60,7 +60,7 @@ class Contract:
         ]
         return hashlib.sha256(json.dumps(lines).encode()).hexdigest()
 
-    @property
+    @cached_property
     def feature_names(self) -> tuple[str, ...]:
         """Names of all features, in the order of the columns of a feature matrix."""
         return tuple(feature.name for feature in self.features)

@@ -159,7 +159,7 @@ class Feature(Expression):
 
     @property
     def freshness(self) -> Freshness:
-        """"event" when everything below it moves with events."""
+        """Whether everything below it moves with events, or something waits for the night."""
         nightly = any(s.freshness == "nightly" for s in self.sources() if isinstance(s, Aggregate))
         return "nightly" if nightly else "event"
 

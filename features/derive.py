@@ -1,6 +1,7 @@
 """Features from aggregates with numpy alone: what serving does at each request, and what batch results must equal."""
 
 from collections.abc import Mapping
+from functools import cache
 from typing import TypeAlias
 
 import numpy as np
@@ -10,13 +11,10 @@ from features.codec import columns_of
 from features.contract import Contract
 from features.expressions import NUMPY, evaluate
 
-
 Columns: TypeAlias = dict[str, NDArray[np.float64]]
 
 
-def derive(
-    contract: Contract, records: NDArray[np.void], *, day: int, edges: Mapping[str, float]
-) -> NDArray[np.float32]:
+def derive(contract: Contract, records: NDArray[np.void], *, day: int, edges: Mapping[str, float]) -> NDArray[np.float32]:
     """Feature matrix of several members. Row i belongs to record i; columns are `contract.feature_names`; NaN is missing.
 
     Parameters
@@ -35,18 +33,17 @@ def derive(
     return matrix
 
 
-def derive_columns(
-    contract: Contract, records: NDArray[np.void], *, day: int, edges: Mapping[str, float]
-) -> Columns:
+def derive_columns(contract: Contract, records: NDArray[np.void], *, day: int, edges: Mapping[str, float]) -> Columns:
     """Every aggregate and feature as a float64 array over the records, by name, before rounding to float32."""
     columns: Columns = columns_of(records)
     columns["day"] = np.full(len(records), day, dtype=np.float64)
     columns.update({name: np.full(len(records), value) for name, value in edges.items()})
     for feature in contract.features:
-        columns[feature.name] = np.broadcast_to(evaluate(feature.formula, columns, NUMPY), len(records))
+        columns[feature.name] = evaluate(feature.formula, columns, NUMPY)
     return columns
 
 
+@cache
 def model_columns(contract: Contract) -> NDArray[np.intp]:
     """Positions, within a feature matrix, of the features that models see."""
     return np.array([i for i, feature in enumerate(contract.features) if feature.in_models], dtype=np.intp)

@@ -124,7 +124,7 @@ def call(operation: str, *operands: Operand) -> Call:
 
 
 def ratio(numerator: Operand, denominator: Operand) -> Expression:
-    """numerator / denominator, missing where the denominator is zero or missing."""
+    """Numerator / denominator, missing where the denominator is zero or missing."""
     return call("ratio", numerator, denominator)
 
 

@@ -3,19 +3,22 @@
 import hashlib
 import json
 import shutil
+import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 from zoneinfo import ZoneInfo
 
 import duckdb
 import ibis
+import pyarrow as pa
 from ibis import ir
 
 from features.days import day_of, midnight
 from features.errors import FactsMissing
-from features.sources.schema import ITEMS, LINES, ORDERS, PURCHASES, STORED, FactTable
+from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
 
 MANIFEST = "manifest.json"
 FORMAT = 1
@@ -41,7 +44,7 @@ class Facts:
     """Facts of one shop, ready to be queried. `connection` is a private in-memory DuckDB that reads the tables."""
 
     manifest: Manifest
-    connection: ibis.BaseBackend
+    connection: Any
     tables: Mapping[str, ir.Table]
 
     @classmethod
@@ -58,6 +61,26 @@ class Facts:
         tables = {name: connection.read_parquet(folder / f"{name}.parquet", table_name=name) for name in manifest.rows}
         return cls(manifest, connection, tables)
 
+    @classmethod
+    def in_memory(cls, tables: Mapping[str, pa.Table], *, time_zone: str) -> "Facts":
+        """Facts of canonical tables held in memory, for a notebook or a test; tables not given are empty.
+
+        Parameters
+        ----------
+        tables
+            By name, without `orders`, which is summed from `purchases`. Columns as in `features.sources.schema`.
+        """
+        connection = ibis.duckdb.connect()
+        for table in (t for t in STORED if t is not ORDERS):
+            content = tables[table.name] if table.name in tables else empty_table(table)
+            connection.create_table(table.name, content.cast(arrow_schema(table)))
+        connection.create_table(ORDERS.name, orders_of(connection.table(PURCHASES.name)))
+        known = {table.name: connection.table(table.name) for table in STORED}
+        first, until = _span(known[PURCHASES.name])
+        rows = {name: table.count().to_pyarrow().as_py() for name, table in known.items()}
+        manifest = Manifest("in memory", time_zone, "", first, until, rows, sha256={}, hash=uuid.uuid4().hex)
+        return cls(manifest, connection, known)
+
     @property
     def zone(self) -> ZoneInfo:
         """The shop's time zone."""
@@ -71,15 +94,10 @@ class Facts:
         """The aware moment at which a local day begins."""
         return midnight(day, self.zone)
 
-    def before(self, as_of: datetime) -> dict[str, ir.Table]:
-        """The fact tables cut to what lies before T, and the view of lines; members and items as they are."""
-        naive = as_of.astimezone(ZoneInfo("UTC")).replace(tzinfo=None)
-        moment = ibis.literal(naive.isoformat(sep=" ")).cast("timestamp")
-        cut = dict(self.tables)
-        for table in (PURCHASES, ORDERS):
-            cut[table.name] = self.tables[table.name].filter(self.tables[table.name].occurred_at < moment)
-        cut[LINES.name] = _lines(cut[PURCHASES.name], self.tables[ITEMS.name])
-        return cut
+    def query(self, sql: str, **parameters: object) -> pa.Table:
+        """Rows of a query in DuckDB's own words, in which the tables have their schema's names."""
+        result: pa.Table = self.connection.con.sql(sql, params=parameters).to_arrow_table()
+        return result
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -94,7 +112,13 @@ def read_manifest(folder: Path) -> Manifest:
 
 
 def write(
-    folder: Path, tables: Mapping[str, ir.Table], *, source: str, time_zone: str, currency: str, extras: Mapping[str, str]
+    folder: Path,
+    tables: Mapping[str, ir.Table],
+    *,
+    source: str,
+    time_zone: str,
+    currency: str,
+    extras: Mapping[str, str],
 ) -> Manifest:
     """Write the canonical tables as a facts folder; what was there before is replaced only when all is written.
 
@@ -116,14 +140,13 @@ def write(
         hashes[table.name] = hashlib.sha256(path.read_bytes()).hexdigest()
     for name, text in extras.items():
         (draft / name).write_text(text)
-    purchases = whole[PURCHASES.name]
-    span = purchases.aggregate(first=purchases.local_day.min(), last=purchases.local_day.max()).to_pyarrow().to_pylist()
+    first_day, until_day = _span(whole[PURCHASES.name])
     manifest = Manifest(
         source=source,
         time_zone=time_zone,
         currency=currency,
-        first_day=span[0]["first"],
-        until_day=span[0]["last"] + 1,
+        first_day=first_day,
+        until_day=until_day,
         rows=rows,
         sha256=hashes,
         hash=hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest(),
@@ -143,9 +166,23 @@ def orders_of(purchases: ir.Table) -> ir.Table:
     )
 
 
-def _lines(purchases: ir.Table, items: ir.Table) -> ir.Table:
-    known = purchases.filter(purchases.member_id.notnull())
-    return known.left_join(items, "item_id").select(*(column.name for column in LINES.columns))
+def arrow_schema(table: FactTable) -> pa.Schema:
+    """The canonical columns of a table as Arrow has them."""
+    types = {"string": pa.string(), "int64": pa.int64(), "int32": pa.int32(), "boolean": pa.bool_()}
+    return pa.schema([(c.name, types.get(c.type, pa.timestamp("us"))) for c in table.columns])
+
+
+def empty_table(table: FactTable) -> pa.Table:
+    """A fact table without rows."""
+    return arrow_schema(table).empty_table()
+
+
+def _span(purchases: ir.Table) -> tuple[int, int]:
+    """First local day with a purchase, and the day after the last; FactsMissing without any."""
+    found = purchases.aggregate(first=purchases.local_day.min(), last=purchases.local_day.max()).to_pyarrow().to_pylist()[0]
+    if found["first"] is None:
+        raise FactsMissing("there is not a single purchase in these facts", remedy="import a source that has some")
+    return found["first"], found["last"] + 1
 
 
 def _write_parquet(table: ir.Table, schema: FactTable, path: Path) -> int:

@@ -23,6 +23,8 @@ AT_RISK_DAYS = 45
 """Silence that puts a member without a rhythm of their own (fewer than three purchase days) at risk."""
 AT_RISK_DEVIATIONS = 2
 """Silence beyond the mean gap, in standard deviations of the member's own gaps, that puts them at risk."""
+SHORTEST_SILENCE_DAYS = 14
+"""Silence that is no sign of leaving for anyone, however often they come."""
 LOYAL_SCORE = 4
 """Frequency and monetary score from which a member in rhythm is loyal."""
 GOLD_SCORE, DIAMOND_SCORE = 9, 13
@@ -45,10 +47,10 @@ ACTIVE_SHARE = _lifecycle(
     "active_share", ratio(ACTIVE_SPAN, TENURE), "share", "part of the time since the first purchase before the last"
 )
 
-_IS_DORMANT = DAYS_SINCE_LAST > larger(LONGEST, DORMANT_DAYS)
+_IS_DORMANT = larger(LONGEST, DORMANT_DAYS) < DAYS_SINCE_LAST
 _HAS_RHYTHM = PURCHASE_DAYS >= 3
 _SILENCE_LIMIT = where(_HAS_RHYTHM, MEAN_GAP + fill(GAP_DEVIATION, 0) * AT_RISK_DEVIATIONS, AT_RISK_DAYS)
-_IS_AT_RISK = DAYS_SINCE_LAST > _SILENCE_LIMIT
+_IS_AT_RISK = larger(_SILENCE_LIMIT, SHORTEST_SILENCE_DAYS) < DAYS_SINCE_LAST
 _IS_LOYAL = (F_SCORE >= LOYAL_SCORE) & (M_SCORE >= LOYAL_SCORE)
 
 
@@ -68,7 +70,7 @@ STAGE = Feature(
         ),
     ),
     "stage",
-    "dormant: silent for over 90 days and longer than ever before; at risk: silent beyond the own rhythm; "
+    "dormant: silent for over 90 days and longer than ever before; at risk: silent beyond the own rhythm and for over 14 days; "
     "new: one purchase day at most; loyal: frequent and high contribution; growing: all others who bought again",
     "lifecycle",
     categories=STAGES,

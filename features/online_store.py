@@ -180,7 +180,7 @@ class RedisStore:
     def __init__(self, url: str, *, prefix: str, timeout_s: float = JOB_TIMEOUT_S) -> None:
         self._keys = Keys(prefix)
         with _translated():
-            self._client = redis.Redis.from_url(
+            self._client: Any = redis.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
             )
 

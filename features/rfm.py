@@ -27,9 +27,7 @@ FIRST_PURCHASE_DAY = Aggregate(
 LAST_PURCHASE_DAY = Aggregate(
     "last_purchase_day", LARGEST, ORDERS, "day", "day of the last purchase", ORDERS.local_day, IS_SALE
 )
-PURCHASE_DAYS = Aggregate(
-    "purchase_days", DAYS, ORDERS, "days", "days with a purchase, all history", where=IS_SALE
-)
+PURCHASE_DAYS = Aggregate("purchase_days", DAYS, ORDERS, "days", "days with a purchase, all history", where=IS_SALE)
 PURCHASES = {
     days: Aggregate(f"purchases_{days}d", COUNT, ORDERS, "orders", f"orders in {days} days", where=IS_SALE, days=days)
     for days in WINDOWS
@@ -133,9 +131,7 @@ DECAYED_COUNTS = {
 }
 DECAYED_NET_SPEND = _rfm("spend_cents_h30d", ratio(DECAYED_SPEND, DECAY_ONE), "cents", DECAYED_SPEND.meaning)
 CENTS_PER_PURCHASE = {
-    days: _rfm(
-        f"cents_per_purchase_{days}d", ratio(SALES[days], PURCHASES[days]), "cents", f"mean order value in {days} days"
-    )
+    days: _rfm(f"cents_per_purchase_{days}d", ratio(SALES[days], PURCHASES[days]), "cents", f"mean order value in {days} days")
     for days in SALES
 }
 BASKET_DEVIATION = _rfm(

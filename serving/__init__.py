@@ -1,0 +1,1 @@
+"""Answers for the marketing engine: registry and store in, scores and lists out."""

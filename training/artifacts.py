@@ -64,7 +64,7 @@ def write_bundle(
     folder.mkdir(parents=True)
     for name, content in files.items():
         (folder / name).write_bytes(content)
-    np.savez(folder / GOLDEN, allow_pickle=False, **golden)  # type: ignore[arg-type] # numpy's stub takes no mapping
+    np.savez(folder / GOLDEN, allow_pickle=False, **golden)
     hashes = {path.name: sha256_of(path) for path in sorted(folder.iterdir())}
     whole = asdict(manifest) | {"files": hashes}
     (folder / MANIFEST).write_text(json.dumps(whole, indent=2, sort_keys=True))

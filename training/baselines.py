@@ -45,8 +45,7 @@ def bgnbd_no_purchase(rows: FeatureRows, eligible: NDArray[np.bool_], *, horizon
     who are not eligible matter to the fit: they are the ones who left.
     """
     repeats, last, age = (
-        rows.column(name).astype(np.float64)
-        for name in ("purchase_days", "active_span_days", "days_since_first_purchase")
+        rows.column(name).astype(np.float64) for name in ("purchase_days", "active_span_days", "days_since_first_purchase")
     )
     try:
         model = bgnbd.fit(repeats=repeats - 1, last=last, age=age)

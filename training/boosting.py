@@ -73,9 +73,7 @@ def gains(model: TreeModel, features: tuple[str, ...]) -> dict[str, float]:
     return {features[int(name.removeprefix("f"))]: float(np.mean(gain)) for name, gain in scores.items()}
 
 
-def _fit_xgboost(
-    train: Examples, later: Examples, objective: Mapping[str, Any], seed: int
-) -> tuple[TreeModel, int]:
+def _fit_xgboost(train: Examples, later: Examples, objective: Mapping[str, Any], seed: int) -> tuple[TreeModel, int]:
     parameters = {**XGBOOST, **objective, "seed": seed}
     fitted, stopped = (xgboost.DMatrix(d.matrix, label=d.labels.astype(np.float32)) for d in (train, later))
     tried = xgboost.train(
@@ -87,13 +85,11 @@ def _fit_xgboost(
     return TreeModel.from_bytes("xgboost", bytes(final.save_raw(raw_format="json"))), trees
 
 
-def _fit_lightgbm(
-    train: Examples, later: Examples, objective: Mapping[str, Any], seed: int
-) -> tuple[TreeModel, int]:
+def _fit_lightgbm(train: Examples, later: Examples, objective: Mapping[str, Any], seed: int) -> tuple[TreeModel, int]:
     parameters = {**LIGHTGBM, **objective, "seed": seed}
     fitted = lightgbm.Dataset(train.matrix, label=train.labels.astype(np.float32))
     stopped = lightgbm.Dataset(later.matrix, label=later.labels.astype(np.float32), reference=fitted)
-    quiet = [lightgbm.early_stopping(PATIENCE, verbose=False), lightgbm.log_evaluation(0)]
+    quiet: list[Any] = [lightgbm.early_stopping(PATIENCE, verbose=False), lightgbm.log_evaluation(0)]
     tried = lightgbm.train(parameters, fitted, MAX_TREES, valid_sets=[stopped], callbacks=quiet)
     whole = both(train, later)
     data = lightgbm.Dataset(whole.matrix, label=whole.labels.astype(np.float32))

@@ -97,9 +97,7 @@ def train_churn(
     contract, facts = snapshots.contract, snapshots.facts
     cuts = cutoffs(facts, horizon_days=definition.horizon_days)
     windows = churn_windows(snapshots, cuts, definition)
-    model, trees = fit_with_early_stopping(
-        engine, windows.train, windows.validation, objective=OBJECTIVES[engine], seed=seed
-    )
+    model, trees = fit_with_early_stopping(engine, windows.train, windows.validation, objective=OBJECTIVES[engine], seed=seed)
     calibrator = fit_calibrator(model.predict(windows.calibration.matrix), _happened(windows.calibration), seed=seed)
     manifest = BundleManifest(
         name=NAME,
@@ -115,23 +113,20 @@ def train_churn(
         with_parameters(manifest, calibrator=calibrator), model, golden_rows(windows.train.matrix, seed=seed)
     )
     probability = predictor.score(windows.test.matrix)
-    curves = {engine: probability}
     return Trained(
         predictor,
         metrics=asdict(binary_report(_happened(windows.test), probability)),
         baselines=churn_baselines(snapshots, windows, definition),
         parameters={"engine": engine, "trees": trees, "seed": seed, **asdict(definition), **asdict(calibrator)},
         plots={
-            "reliability.png": reliability_plot(_happened(windows.test), curves),
+            "reliability.png": reliability_plot(_happened(windows.test), {str(engine): probability}),
             "importance.png": importance_plot(gains(model, contract.model_features), title=f"churn, {engine}"),
         },
         examples=windows.train,
     )
 
 
-def churn_baselines(
-    snapshots: Snapshots, windows: Windows, definition: ChurnDefinition
-) -> dict[str, dict[str, float]]:
+def churn_baselines(snapshots: Snapshots, windows: Windows, definition: ChurnDefinition) -> dict[str, dict[str, float]]:
     """Figures of the three baselines on the test window; a ranking without probabilities has only ranking figures."""
     happened, contract = _happened(windows.test), snapshots.contract
     by_recency = baselines.recency(windows.test, contract)
@@ -177,5 +172,3 @@ def _platt(probability: NDArray[np.float64], happened: NDArray[np.bool_]) -> Cal
 
 def _happened(window: Examples) -> NDArray[np.bool_]:
     return window.labels.astype(np.bool_)
-
-

@@ -113,6 +113,4 @@ def examples(snapshots: Snapshots, days: Sequence[int], label: Labelled) -> Exam
         members = rows.member_ids[eligible]
         parts.append((members, np.full(len(members), day, dtype=np.int32), rows.matrix[eligible][:, columns], labels))
     member_ids, when, matrices, labels_of = zip(*parts, strict=True)
-    return Examples(
-        np.concatenate(member_ids), np.concatenate(when), np.concatenate(matrices), np.concatenate(labels_of)
-    )
+    return Examples(np.concatenate(member_ids), np.concatenate(when), np.concatenate(matrices), np.concatenate(labels_of))

@@ -1,20 +1,21 @@
 """Training from facts to registered models, and the models' answers for everyone into the online store."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from features.contract import CONTRACT
-from features.errors import ContractMismatch, NotEnoughData
+from features.errors import BundleRefused, ContractMismatch, ModelMissing, NotEnoughData
 from features.facts import Facts
+from training.artifacts import read_manifest
 from training.churn import ChurnDefinition, train_churn
 from training.datasets import Snapshots, cutoffs
 from training.predictors import ChurnPredictor, TierPredictor
 from training.recommender import train_recommender
-from training.registry import CHALLENGER, CHAMPION, RegisteredModel
+from training.registry import CHALLENGER, CHAMPION, RegisteredModel, resolve
 from training.tier import tier_cutoffs, train_tier
-from training.tracking import record
-from training.trained import Trained
+from training.tracking import record, recorded_figures
+from training.trained import Trained, code_hash
 
 MODELS = ("churn", "tier", "recommender")
 TIER_DAYS = 90
@@ -32,12 +33,14 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a step: a registered version with its evidence, or the requirement that was not met."""
+    """What became of a step: a registered version with its evidence, new or kept, or the requirement that was not met."""
 
     step: Step
     trained: Trained | None = None
     registered: RegisteredModel | None = None
     refused: str = ""
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
 
 def steps(snapshots: Snapshots, models: tuple[str, ...] = MODELS) -> list[Step]:
@@ -58,7 +61,7 @@ def snapshot_days(facts: Facts, models: tuple[str, ...] = MODELS) -> list[int]:
     if "churn" in models:
         days.update(_or_none(lambda: cutoffs(facts, horizon_days=ChurnDefinition().horizon_days).days))
     if "tier" in models:
-        cuts = _or_none(lambda: (c := tier_cutoffs(facts, horizon_days=TIER_DAYS)).train + (c.test,))
+        cuts = _or_none(lambda: tier_cutoffs(facts, horizon_days=TIER_DAYS).days)
         days.update(cuts)
     return sorted(days)
 
@@ -71,7 +74,29 @@ def train(steps_to_do: list[Step], mlruns: Path) -> Iterator[Outcome]:
         except NotEnoughData as error:
             yield Outcome(step, refused=str(error))
         else:
-            yield Outcome(step, trained, record(mlruns, trained, alias=step.alias))
+            registered = record(mlruns, trained, alias=step.alias)
+            yield Outcome(step, trained, registered, metrics=trained.metrics, baselines=trained.baselines)
+
+
+def unchanged(steps_to_do: list[Step], mlruns: Path, facts: Facts) -> list[Outcome]:
+    """Steps whose aliased version came from these very facts, features and code, each with the evidence recorded then."""
+    kept = []
+    for step in steps_to_do:
+        try:
+            registered = resolve(mlruns, step.model, step.alias)
+            manifest = read_manifest(registered.bundle, sha256=registered.sha256)
+        except (ModelMissing, BundleRefused):
+            continue
+        same = (
+            manifest.engine,
+            manifest.contract_hash,
+            manifest.lineage.get("facts_hash"),
+            manifest.lineage.get("code"),
+        )
+        if same == (step.engine, CONTRACT.hash, facts.manifest.hash, code_hash()):
+            metrics, baselines = recorded_figures(mlruns, registered)
+            kept.append(Outcome(step, registered=registered, metrics=metrics, baselines=baselines))
+    return kept
 
 
 def require_contract(predictor: ChurnPredictor | TierPredictor) -> None:

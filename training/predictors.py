@@ -7,9 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeAlias
 
-import lightgbm
 import numpy as np
 import xgboost
 from numpy.typing import NDArray
@@ -17,6 +16,9 @@ from scipy import sparse
 
 from features.errors import BundleRefused
 from training.artifacts import GOLDEN, BundleManifest, check_golden, read_arrays, read_manifest, write_bundle
+
+if TYPE_CHECKING:
+    import lightgbm
 
 Matrix: TypeAlias = NDArray[np.float32]
 Scores: TypeAlias = NDArray[np.float64]
@@ -38,6 +40,8 @@ class TreeModel:
     def from_bytes(cls, engine: Engine, content: bytes) -> TreeModel:
         """The trees written by `to_bytes`; their hash must have been checked before."""
         if engine == "lightgbm":
+            import lightgbm  # a server whose models are all XGBoost's saves the second it takes
+
             return cls(engine, lightgbm.Booster(model_str=content.decode()))
         booster = xgboost.Booster()
         booster.load_model(bytearray(content))
@@ -46,15 +50,15 @@ class TreeModel:
 
     def to_bytes(self) -> bytes:
         """The trees in their library's own text format."""
-        if isinstance(self.booster, lightgbm.Booster):
-            return self.booster.model_to_string().encode()
-        return bytes(self.booster.save_raw(raw_format="json"))
+        if isinstance(self.booster, xgboost.Booster):
+            return bytes(self.booster.save_raw(raw_format="json"))
+        return self.booster.model_to_string().encode()
 
     def predict(self, matrix: Matrix) -> Scores:
         """Raw probabilities: shape (rows,) for two classes, (rows, classes) for more. NaN marks a missing feature."""
-        if isinstance(self.booster, lightgbm.Booster):
-            return np.asarray(self.booster.predict(matrix, num_threads=1), dtype=np.float64)
-        return np.asarray(self.booster.inplace_predict(matrix), dtype=np.float64)
+        if isinstance(self.booster, xgboost.Booster):
+            return np.asarray(self.booster.inplace_predict(matrix), dtype=np.float64)
+        return np.asarray(self.booster.predict(matrix, num_threads=1), dtype=np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,8 +145,8 @@ class TierPredictor:
         return self.model.predict(matrix)
 
     def likely_tier(self, scores: Scores) -> NDArray[np.int64]:
-        """Position in `tiers` of the median of each row's distribution: the lowest tier not to be exceeded more often than not."""
-        return (np.cumsum(scores, axis=1) >= 0.5).argmax(axis=1).astype(np.int64)
+        """Position in `tiers` of each row's median: the lowest tier that is not exceeded more often than not."""
+        return np.asarray((np.cumsum(scores, axis=1) >= 0.5).argmax(axis=1), dtype=np.int64)
 
     def save(self, folder: Path) -> str:
         """Write the bundle; returns the sha256 of its manifest."""
@@ -234,9 +238,7 @@ class Recommender:
         k = min(k, len(self.item_ids))
         popular = np.argsort(-self.popularity, kind="stable")
         taste = self.taste(weights)
-        lists = RankedLists(
-            np.full((weights.shape[0], k), -1, dtype=np.int32), np.zeros((weights.shape[0], k), dtype=np.int8)
-        )
+        lists = RankedLists(np.full((weights.shape[0], k), -1, dtype=np.int32), np.zeros((weights.shape[0], k), dtype=np.int8))
         for row in range(weights.shape[0]):
             part = slice(weights.indptr[row], weights.indptr[row + 1])
             own = weights.indices[part][np.argsort(-weights.data[part], kind="stable")]
@@ -247,7 +249,8 @@ class Recommender:
 
     def popular_items(self, k: int) -> list[str]:
         """The k items that most members bought, best first."""
-        return self.item_ids[np.argsort(-self.popularity, kind="stable")[:k]].tolist()
+        best: list[str] = self.item_ids[np.argsort(-self.popularity, kind="stable")[:k]].tolist()
+        return best
 
     def save(self, folder: Path) -> str:
         """Write the bundle; returns the sha256 of its manifest."""
@@ -302,7 +305,7 @@ def _load_trees(folder: Path, manifest: BundleManifest) -> tuple[TreeModel, dict
 
 def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     buffer = BytesIO()
-    np.savez_compressed(buffer, allow_pickle=False, **arrays)  # type: ignore[arg-type] # numpy's stub takes no mapping
+    np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
 
 
@@ -318,7 +321,7 @@ def _best(scores: NDArray[np.float32], k: int, *, without: NDArray[np.integer[An
 def _interleave(
     own: Sequence[int] | NDArray[Any], new: NDArray[Any], popular: NDArray[Any], *, k: int, share: float
 ) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-    """k items, `share` of every prefix from `own`, the rest from `new`, both topped up by the other and by `popular`."""
+    """K items, `share` of every prefix from `own`, the rest from `new`, both topped up by the other and by `popular`."""
     items, sources, taken = np.full(k, -1, dtype=np.int32), np.zeros(k, dtype=np.int8), set[int]()
     queues = [iter(own), iter(new), iter(popular)]
     for position in range(k):

@@ -49,7 +49,7 @@ def publish_answers(
 
 
 def member_weights(bought: PurchaseDays, recommender: Recommender, members: Sequence[str], *, day: int) -> sparse.csr_matrix:
-    """What each member bought before `day` of the recommender's catalogue, purchases fading with age; shape (members, items)."""
+    """What each member bought of the catalogue before `day`, purchases fading with age; shape (members, items)."""
     half_life: float = recommender.manifest.definition["half_life_days"]
     row_of = _positions(bought.member_ids, np.asarray(members, dtype=np.str_))
     column_of = _positions(bought.item_ids, recommender.item_ids)
@@ -114,9 +114,7 @@ def _write_tier(rows: FeatureRows, champion: RegisteredModel, store: OnlineStore
         _write_in_batches(rows.member_ids, profiles, store)
 
 
-def _write_lists(
-    rows: FeatureRows, facts: Facts, champion: RegisteredModel, store: OnlineStore, progress: Progress
-) -> None:
+def _write_lists(rows: FeatureRows, facts: Facts, champion: RegisteredModel, store: OnlineStore, progress: Progress) -> None:
     recommender = load(champion)
     if not isinstance(recommender, Recommender):
         return

@@ -1,4 +1,4 @@
-"""A bundle as MLflow loads it: `mlflow.pyfunc.load_model("models:/churn@champion").predict(rows)`. Kept as code, not as a pickle.
+"""A bundle as MLflow loads it, kept as code and not as a pickle: `mlflow.pyfunc.load_model("models:/churn@champion")`.
 
 For churn and tier, `rows` has one column for each feature and the answer is the calibrated probability (or one a tier).
 For lists, `rows` has a column `item_ids` with what each member bought, and the answer is a list of item ids.
@@ -10,7 +10,7 @@ from typing import Any
 import mlflow
 import numpy as np
 import pandas as pd
-from mlflow.pyfunc import PythonModel
+from mlflow.pyfunc.model import PythonModel
 from scipy import sparse
 
 from training.predictors import Recommender, load_bundle

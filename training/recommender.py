@@ -2,7 +2,6 @@
 
 import itertools
 from collections.abc import Callable
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -73,9 +72,15 @@ def train_recommender(facts: Facts, *, seed: int = SEED) -> Trained:
     shipped = with_share(fit(whole, settings, facts=facts, seed=seed), share)
     return Trained(
         shipped,
-        metrics={"recall20_list": recalls.pop("list"), "recall20_als": recalls.pop("als")},
-        baselines={name: {"recall20_list": recall} for name, recall in recalls.items()},
-        parameters={"engine": "implicit", "repeat_share": share, "seed": seed, "trials": len(SEARCH), **asdict(settings)},
+        metrics={"recall20": recalls.pop("list")},
+        baselines={name: {"recall20": recall} for name, recall in recalls.items()},
+        parameters={
+            "engine": "implicit",
+            "repeat_share": share,
+            "seed": seed,
+            "trials": len(SEARCH),
+            **asdict(settings),
+        },
     )
 
 
@@ -95,9 +100,7 @@ def choose(bought: PurchaseDays, facts: Facts, *, day: int, seed: int) -> tuple[
     if not trials:
         raise NotEnoughData("the factors of ALS collapse at every setting tried: purchases are too few or too much alike")
     _, settings, fitted = max(trials, key=lambda trial: trial[0])
-    recalls = {
-        share: judge(with_share(fitted, share), bought, day=day, only=("list",))["list"] for share in REPEAT_SHARES
-    }
+    recalls = {share: judge(with_share(fitted, share), bought, day=day, only=("list",))["list"] for share in REPEAT_SHARES}
     return settings, max(recalls, key=lambda share: recalls[share])
 
 
@@ -146,11 +149,15 @@ def has_collapsed(factors: NDArray[np.float32]) -> bool:
         return True
     share = energy / energy.sum()
     rank = float(np.exp(-(share * np.log(np.maximum(share, 1e-300))).sum()))
-    return rank < SMALLEST_RANK_SHARE * factors.shape[1]
+    return bool(rank < SMALLEST_RANK_SHARE * factors.shape[1])
 
 
 def judge(
-    fitted: Recommender, bought: PurchaseDays, *, day: int, only: tuple[str, ...] = ("list", "als", "own_frequency", "popularity")
+    fitted: Recommender,
+    bought: PurchaseDays,
+    *,
+    day: int,
+    only: tuple[str, ...] = ("list", "als", "own_frequency", "popularity"),
 ) -> dict[str, float]:
     """Recall@20 on the 28 days after `day` of the recommender's list, of ALS alone, own frequency, and popularity.
 
@@ -192,5 +199,3 @@ def _golden(weights: sparse.csr_matrix) -> Matrix:
     for step, row in enumerate(rows, start=2):
         row[:: step * 50] = 1.0
     return rows
-
-

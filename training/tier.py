@@ -36,9 +36,9 @@ class TierDefinition:
     diamond_from_cents: int
     tiers: tuple[str, ...] = TIERS
 
-    def tier_of(self, cents: NDArray[np.number]) -> NDArray[np.int64]:
+    def tier_of(self, cents: NDArray[np.integer | np.floating]) -> NDArray[np.int64]:
         """Position in `tiers` of each amount."""
-        return np.digitize(cents, [self.gold_from_cents, self.diamond_from_cents]).astype(np.int64)
+        return np.asarray(np.digitize(cents, [self.gold_from_cents, self.diamond_from_cents]), dtype=np.int64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,11 @@ class TierCutoffs:
 
     train: tuple[int, ...]
     test: int
+
+    @property
+    def days(self) -> tuple[int, ...]:
+        """All of them, ascending."""
+        return (*self.train, self.test)
 
 
 def tier_cutoffs(facts: Facts, *, horizon_days: int, step_days: int = STEP_DAYS) -> TierCutoffs:
@@ -124,8 +129,7 @@ def tier_definition(snapshots: Snapshots, days: Sequence[int], horizon_days: int
         Both thresholds are the same amount.
     """
     spent = [
-        spend_within(snapshots.facts, snapshots.at(day).member_ids.tolist(), day=day, horizon_days=horizon_days)
-        for day in days
+        spend_within(snapshots.facts, snapshots.at(day).member_ids.tolist(), day=day, horizon_days=horizon_days) for day in days
     ]
     gold, diamond = np.quantile(np.concatenate(spent), SHARES, method="inverted_cdf")
     if diamond <= gold:

@@ -4,16 +4,14 @@ import logging
 import sqlite3
 import tempfile
 import warnings
-from collections.abc import Mapping
 from contextlib import closing
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import mlflow
-import mlflow.data
 import numpy as np
 import pandas as pd
+from mlflow.data.numpy_dataset import from_numpy
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
@@ -65,9 +63,17 @@ def record(mlruns: Path, trained: Trained, *, alias: str) -> RegisteredModel:
     client.set_model_version_tag(manifest.name, model_version, HASH_TAG, sha256)
     client.update_model_version(manifest.name, model_version, _description(trained))
     client.set_registered_model_alias(manifest.name, alias, model_version)
-    return next(
-        model for model in registered_models(mlruns) if (model.name, model.version) == (manifest.name, model_version)
-    )
+    return next(model for model in registered_models(mlruns) if (model.name, model.version) == (manifest.name, model_version))
+
+
+def recorded_figures(mlruns: Path, model: RegisteredModel) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Metrics of a registered version and of its baselines, as they were recorded when it was trained."""
+    metrics: dict[str, float] = {}
+    baselines: dict[str, dict[str, float]] = {}
+    for name, value in open_registry(mlruns).get_run(model.run_id).data.metrics.items():
+        baseline, _, figure = name.rpartition(".")
+        (baselines.setdefault(baseline, {}) if baseline else metrics)[figure] = value
+    return metrics, baselines
 
 
 def _set_experiment(client: mlflow.MlflowClient, mlruns: Path, name: str) -> None:
@@ -84,13 +90,13 @@ def _log_evidence(trained: Trained, scratch: Path) -> None:
         {f"{baseline}.{name}": value for baseline, figures in trained.baselines.items() for name, value in figures.items()}
     )
     mlflow.set_tags({"contract_hash": manifest.contract_hash, **{k: str(v) for k, v in manifest.lineage.items()}})
-    mlflow.log_dict(_plain(manifest.lineage), "lineage.json")
+    mlflow.log_dict(manifest.lineage, "lineage.json")
     for name, content in trained.plots.items():
         path = scratch / name
         path.write_bytes(content)
         mlflow.log_artifact(str(path), "plots")
     if trained.examples is not None:
-        dataset = mlflow.data.from_numpy(trained.examples.matrix, targets=trained.examples.labels, name="training window")
+        dataset = from_numpy(trained.examples.matrix, targets=trained.examples.labels, name="training window")
         mlflow.log_input(dataset, context="training")
 
 
@@ -126,10 +132,6 @@ def _description(trained: Trained) -> str:
     definition = ", ".join(f"{name} {value}" for name, value in trained.predictor.manifest.definition.items())
     figures = ", ".join(f"{name} {value:.4g}" for name, value in trained.metrics.items())
     return f"{definition}. On the test window: {figures}."
-
-
-def _plain(lineage: Mapping[str, Any]) -> dict[str, Any]:
-    return dict(lineage)
 
 
 def _follow_move(root: Path) -> None:

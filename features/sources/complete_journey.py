@@ -12,6 +12,7 @@ import ibis
 import numpy as np
 import pandas as pd
 from ibis import ir
+from numpy.typing import NDArray
 
 from features.cleaning import Cleaned, clean
 from features.errors import MissingDependency
@@ -88,9 +89,7 @@ def _load(households: int | None) -> dict[str, pd.DataFrame]:
     if households is None:
         return raw
     kept = set(sorted(raw["transactions"]["household_id"].unique())[:households])
-    return {
-        name: table[table["household_id"].isin(kept)] if "household_id" in table else table for name, table in raw.items()
-    }
+    return {name: table[table["household_id"].isin(kept)] if "household_id" in table else table for name, table in raw.items()}
 
 
 def _purchases(transactions: pd.DataFrame, products: pd.DataFrame) -> pd.DataFrame:
@@ -122,9 +121,10 @@ def cents(amount: pd.Series) -> pd.Series:
     return (amount * 100).round(4).round().astype("int64")
 
 
-def _day_number(moment: pd.Series) -> pd.Series:
+def _day_number(moment: pd.Series) -> NDArray[np.int32]:
     """Days since 1970-01-01 of naive moments."""
-    return moment.to_numpy().astype("datetime64[D]").astype(np.int64).astype(np.int32)
+    days: NDArray[np.int32] = moment.to_numpy().astype("datetime64[D]").astype(np.int64).astype(np.int32)
+    return days
 
 
 def _sold_by_measure(products: pd.DataFrame) -> pd.Series:

@@ -1,0 +1,71 @@
+"""What every scheduled job shares: one run at a time on a data folder, moments as people write them, and the store in use."""
+
+import fcntl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import date, datetime
+from pathlib import Path
+
+from features.days import day_number, midnight
+from features.embedded import embedded_store
+from features.errors import Busy, ConfigurationError
+from features.facts import Facts
+from features.settings import Settings, parse_moment
+
+END_OF_FACTS = "end-of-facts"
+
+
+def facts_folder(settings: Settings) -> Path:
+    """Where the facts are kept."""
+    return settings.data_dir / "facts"
+
+
+@contextmanager
+def only_run(settings: Settings, job: str) -> Iterator[None]:
+    """Hold the lock of a job for the length of the block.
+
+    Raises
+    ------
+    Busy
+        Another process holds it.
+    """
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    with (settings.data_dir / f"{job}.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise Busy(f"another {job} is running on {settings.data_dir}", remedy="wait for it to end") from error
+        yield
+
+
+@contextmanager
+def store_url(settings: Settings) -> Iterator[str]:
+    """The address of the online store: the one configured, or an embedded one for the length of the block."""
+    if settings.redis_url:
+        yield settings.redis_url
+    else:
+        with embedded_store(settings.data_dir / "store") as url:
+            yield url
+
+
+def as_of_moment(text: str, facts: Facts) -> datetime:
+    """The moment a user means by --as-of: a date (its local midnight), a moment with zone, or "end-of-facts".
+
+    Raises
+    ------
+    ConfigurationError
+        It is none of these.
+    """
+    if text == END_OF_FACTS:
+        return facts.midnight(facts.manifest.until_day)
+    try:
+        return midnight(day_number(date.fromisoformat(text)), facts.zone)
+    except ValueError:
+        pass
+    try:
+        return parse_moment(text)
+    except ValueError as error:
+        raise ConfigurationError(
+            f"--as-of {text!r} is not a moment: {error}",
+            remedy=f"write 2018-01-01, 2018-01-01T16:00:00-05:00 or {END_OF_FACTS}",
+        ) from error

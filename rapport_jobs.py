@@ -1,0 +1,269 @@
+"""The jobs behind the front door: each calls into features, training and serving, and shows a person what came of it."""
+
+import secrets
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet
+
+from features.build import FeatureRows, build
+from features.contract import CONTRACT
+from features.days import calendar_day
+from features.document import facts_page, features_page, settings_page
+from features.errors import ConfigurationError, FactsMissing, StoreUnavailable
+from features.facts import Facts, read_manifest
+from features.jobs import as_of_moment, facts_folder, only_run, store_url
+from features.online_store import RedisStore
+from features.publish import publish
+from features.screen import Screen
+from features.settings import Settings
+from features.sources.complete_journey import Imported, import_complete_journey
+from serving.launch import Server, running_server
+from serving.openapi import as_json as openapi_page
+from training.datasets import Snapshots
+from training.pipeline import MODELS, Outcome, Step, snapshot_days, steps, train, unchanged
+from training.publish_answers import publish_answers
+from training.registry import registered_models
+from training.tracking import open_registry
+
+SHOWN_METRICS = ("auc", "average_precision", "lift_top_tenth", "calibration_error", "qwk", "accuracy", "recall20")
+
+
+class Jobs:
+    """Every job, on one set of settings and one screen."""
+
+    def __init__(self, settings: Settings, *, as_json: bool) -> None:
+        self.settings = settings
+        self.screen = Screen(as_json=as_json)
+
+    def import_complete_journey(self, households: int | None) -> Imported:
+        """Bring Complete Journey into the facts folder."""
+        folder = facts_folder(self.settings)
+        with only_run(self.settings, "import"), self.screen.progress("reading, checking, cleaning", 1) as advance:
+            imported = import_complete_journey(folder, households=households)
+            advance()
+        report = imported.cleaned.report
+        self.screen.table(
+            "Cleaning",
+            ("rule", "action", "rows", "meaning"),
+            [(count.code, count.action, count.rows, count.meaning) for count in report.rules],
+        )
+        self.screen.say(
+            f"{report.rows_in:,} rows in = {report.accepted:,} accepted + {report.quarantined:,} quarantined "
+            f"+ {report.duplicates:,} duplicates. Kept in {folder}."
+        )
+        return imported
+
+    def build(self, as_of: str) -> tuple[Facts, FeatureRows]:
+        """Facts, and features of all members as of a moment."""
+        facts = Facts.open(facts_folder(self.settings))
+        moment = as_of_moment(as_of, facts)
+        with self.screen.progress(f"features as of {moment:%Y-%m-%d %H:%M}", 1) as advance:
+            rows = build(facts, as_of=moment)
+            advance()
+        return facts, rows
+
+    def build_to_file(self, as_of: str, out: Path) -> dict[str, Any]:
+        """Features of all members as of a moment, into a Parquet file whose metadata name the contract."""
+        if not out.parent.is_dir():
+            raise ConfigurationError(f"there is no folder {out.parent}", remedy="make it, or name another --out")
+        _, rows = self.build(as_of)
+        columns = {name: rows.column(name) for name in rows.contract.feature_names}
+        facts = {"contract_hash": rows.contract.hash, "facts_hash": rows.facts_hash, "as_of": rows.as_of.isoformat()}
+        table = pa.table({"member_id": rows.member_ids.tolist(), **columns}).replace_schema_metadata(facts)
+        pyarrow.parquet.write_table(table, out, compression="zstd")
+        self.screen.say(f"{table.num_rows:,} members x {len(columns)} features as of {rows.as_of:%Y-%m-%d %H:%M} UTC: {out}")
+        return {"members": table.num_rows, "features": len(columns), "out": str(out), **facts}
+
+    def document(self, folder: Path) -> None:
+        """Write the pages that come from the code."""
+        pages = {"features.md": features_page(CONTRACT), "facts.md": facts_page(), "settings.md": settings_page()}
+        for name, text in {**pages, "openapi.json": openapi_page()}.items():
+            (folder / name).write_text(text)
+            self.screen.say(f"wrote {folder / name}")
+
+    def publish(self, as_of: str) -> dict[str, Any]:
+        """Features, scores and lists of all members into the online store."""
+        with only_run(self.settings, "publish"), store_url(self.settings) as url:
+            facts, rows = self.build(as_of)
+            self.publish_features(url, rows)
+            used = self.publish_answers(url, facts, rows)
+        return {
+            "members": len(rows.member_ids),
+            "as_of": rows.as_of.isoformat(),
+            "contract_hash": rows.contract.hash,
+            "models": used,
+        }
+
+    def publish_features(self, url: str, rows: FeatureRows) -> None:
+        """Aggregates and readable profiles, then the stamp."""
+        store = self._store(url)
+        with self.screen.progress("aggregates and profiles to Redis", len(rows.member_ids)) as advance:
+            publish(rows, store, progress=advance)
+
+    def publish_answers(self, url: str, facts: Facts, rows: FeatureRows) -> dict[str, str]:
+        """Scores and lists of the champions there are."""
+        store = self._store(url)
+        if not registered_models(self.settings.mlruns_dir):
+            self.screen.say("No models yet, so no scores and lists: rapport train, then publish again.")
+            return {}
+        with self.screen.progress("scores and lists to Redis", len(rows.member_ids)) as advance:
+            return publish_answers(rows, facts, self.settings.mlruns_dir, store, progress=advance)
+
+    def train(self, models: tuple[str, ...], *, again: bool) -> list[Outcome]:
+        """Train, evaluate and register; models whose facts, code and features have not changed are kept."""
+        unknown = set(models) - set(MODELS)
+        if unknown:
+            raise ConfigurationError(
+                f"no model is named {', '.join(sorted(unknown))}", remedy=f"choose from {', '.join(MODELS)}"
+            )
+        wanted = models or MODELS
+        facts = Facts.open(facts_folder(self.settings))
+        snapshots = Snapshots(facts)
+        with only_run(self.settings, "train"):
+            open_registry(self.settings.mlruns_dir)
+            todo = steps(snapshots, wanted)
+            kept = [] if again else unchanged(todo, self.settings.mlruns_dir, facts)
+            rest = [step for step in todo if step not in [outcome.step for outcome in kept]]
+            outcomes = [*kept, *self._train(rest, snapshots)]
+        self._show_models(outcomes)
+        return outcomes
+
+    def _train(self, todo: Sequence[Step], snapshots: Snapshots) -> list[Outcome]:
+        days = snapshot_days(snapshots.facts, tuple({step.model for step in todo}))
+        if days:
+            text = f"features as of {len(days)} days"
+            with self.screen.progress(text, len(days)) as advance:
+                for _ in snapshots.prepare(days):
+                    advance()
+        outcomes = []
+        with self.screen.progress("training", len(todo)) as advance:
+            for outcome in train(list(todo), self.settings.mlruns_dir):
+                outcomes.append(outcome)
+                advance()
+        return outcomes
+
+    def _show_models(self, outcomes: Sequence[Outcome]) -> None:
+        for outcome in outcomes:
+            if outcome.refused:
+                self.screen.say(f"{outcome.step.model} ({outcome.step.engine}) was not trained: {outcome.refused}")
+            elif outcome.trained is None and outcome.registered is not None:
+                self.screen.say(
+                    f"{outcome.registered.label} ({outcome.step.engine}) is current: facts, code and features are the same"
+                )
+        for model in MODELS:
+            self._show_model(model, [o for o in outcomes if o.step.model == model and (o.metrics or o.baselines)])
+
+    def _show_model(self, model: str, outcomes: Sequence[Outcome]) -> None:
+        if not outcomes:
+            return
+        figures = {
+            f"{o.step.engine}, {o.registered.label if o.registered else ''} ({o.step.alias})": o.metrics for o in outcomes
+        }
+        figures |= outcomes[0].baselines
+        columns = [name for name in SHOWN_METRICS if any(name in row for row in figures.values())]
+        rows = [(name, *(row.get(column, "-") for column in columns)) for name, row in figures.items()]
+        self.screen.table(f"{model}: on the test window, beside its baselines", (model, *columns), rows)
+
+    def models(self) -> dict[str, Any]:
+        """Registered versions."""
+        found = registered_models(self.settings.mlruns_dir)
+        rows = [(m.label, ", ".join(m.aliases) or "-", m.sha256[:12], m.run_id[:12]) for m in found]
+        self.screen.table("Registered models", ("model", "alias", "bundle", "run"), rows)
+        self.screen.say(f"Runs, figures and plots: {mlflow_command(self.settings)}")
+        return {"models": [{**asdict(m), "bundle": str(m.bundle)} for m in found]}
+
+    def serve(self) -> int:
+        """Serve until Ctrl-C; returns the server's exit code."""
+        made = () if self.settings.api_keys else (secrets.token_urlsafe(24),)
+        settings = replace(self.settings, api_keys=self.settings.api_keys or made)
+        with ExitStack() as stack:
+            url = stack.enter_context(store_url(settings))
+            configured = replace(settings, redis_url=url)
+            server = stack.enter_context(running_server(configured, log=settings.data_dir / "serve.log"))
+            if made:
+                self.screen.say(f"RAPPORT_API_KEYS is not set. Made a key for this run: [bold]{made[0]}[/bold]")
+            self.say_addresses(server)
+            self._say_age(url)
+            return max(0, server.wait())
+
+    def say_addresses(self, server: Server) -> None:
+        """Where to look."""
+        self.screen.say(f"API page      {server.address}/docs   (any user name; the API key is the password)")
+        self.screen.say(f"MLflow's page {mlflow_command(self.settings)}   then http://127.0.0.1:5000")
+        self.screen.say(f"Log           {server.log}")
+        self.screen.say("Ctrl-C stops the server.")
+
+    def _say_age(self, url: str) -> None:
+        stamp = self._store(url).read_stamp()
+        if stamp is None:
+            self.screen.say('Nothing is published yet: run "rapport publish --as-of …"; until then /v1/score answers 503.')
+            return
+        age_h = ((self.settings.now or datetime.now(UTC)) - stamp.as_of_moment).total_seconds() / 3600
+        if age_h > self.settings.max_staleness_h:
+            self.screen.say(
+                f"Features are as of {stamp.as_of}, {age_h / 24:,.0f} days ago: rows will be answered as STALE. "
+                f"To replay that moment: rapport serve --now {stamp.as_of}"
+            )
+
+    def status(self) -> dict[str, Any]:
+        """What is there."""
+        found: dict[str, Any] = {"facts": None, "store": None}
+        try:
+            found["facts"] = asdict(read_manifest(facts_folder(self.settings)))
+        except FactsMissing as error:
+            self.screen.say(f"{error}: {error.remedy}")
+        try:
+            with store_url(self.settings) as url:
+                store = RedisStore(url, prefix=self.settings.key_prefix)
+                stamp = store.read_stamp()
+                found["store"] = {"version": store.check_server(), "stamp": asdict(stamp) if stamp else None}
+        except StoreUnavailable as error:
+            self.screen.say(f"{error}: {error.remedy}")
+        found["models"] = {m.label: list(m.aliases) for m in registered_models(self.settings.mlruns_dir)}
+        self.screen.table("Rapport", ("what", "state"), status_rows(found))
+        return found
+
+    def _store(self, url: str) -> RedisStore:
+        store = RedisStore(url, prefix=self.settings.key_prefix)
+        store.check_server()
+        return store
+
+
+def mlflow_command(settings: Settings) -> str:
+    """How to open MLflow's own page on our registry."""
+    return f"mlflow ui --backend-store-uri sqlite:///{settings.mlruns_dir}/mlflow.db"
+
+
+def outcome_figures(outcome: Outcome) -> dict[str, Any]:
+    """One training outcome for a program."""
+    return {
+        "model": outcome.step.model,
+        "engine": outcome.step.engine,
+        "registered": outcome.registered.label if outcome.registered else None,
+        "alias": outcome.step.alias,
+        "trained": outcome.trained is not None,
+        "refused": outcome.refused or None,
+        "metrics": dict(outcome.metrics),
+        "baselines": {name: dict(figures) for name, figures in outcome.baselines.items()},
+    }
+
+
+def status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
+    """The state of things in a few lines."""
+    rows = []
+    if found["facts"]:
+        facts = found["facts"]
+        span = f"{calendar_day(facts['first_day'])} to {calendar_day(facts['until_day'] - 1)}"
+        rows.append(("facts", f"{facts['source']}, {facts['rows']['purchases']:,} lines, {span}"))
+    if found["store"]:
+        stamp = found["store"]["stamp"]
+        state = f"{stamp['members']:,} members as of {stamp['as_of']}" if stamp else "nothing published"
+        rows.append(("store", f"Redis {found['store']['version']}: {state}"))
+    rows.extend((label, ", ".join(aliases) or "no alias") for label, aliases in found["models"].items())
+    return rows

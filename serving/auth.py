@@ -1,0 +1,126 @@
+"""The guard in front of everything: API keys, the body limit, request ids, security headers and one log line a request."""
+
+import base64
+import binascii
+import hmac
+import json
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable, MutableMapping
+from typing import Any, TypeAlias
+
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.responses import Response
+
+from serving.problems import problem
+
+Scope: TypeAlias = MutableMapping[str, Any]
+Message: TypeAlias = MutableMapping[str, Any]
+Receive: TypeAlias = Callable[[], Awaitable[Message]]
+Send: TypeAlias = Callable[[Message], Awaitable[None]]
+App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+
+OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/livez", "/readyz", "/healthz"})
+BODY_LIMIT = 1_048_576
+SECURITY_HEADERS = {
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "no-referrer",
+    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",
+}
+logger = logging.getLogger("rapport.requests")
+
+
+class BodyTooLarge(Exception):
+    """More bytes arrived than a body may have."""
+
+
+class Guard:
+    """ASGI middleware. Every path but health needs a key, as `Authorization: Bearer`, `X-Api-Key`, or Basic password."""
+
+    def __init__(self, app: App, *, keys: tuple[str, ...]) -> None:
+        self._app = app
+        self._keys = tuple(key.encode() for key in keys)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request, or pass it on."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request_id = uuid.uuid4().hex
+        scope["rapport.request_id"] = request_id
+        started, status = time.perf_counter(), 500
+
+        async def send_with_headers(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                headers.update({**SECURITY_HEADERS, "X-Request-Id": request_id})
+            await send(message)
+
+        refusal = self._refusal(scope, request_id)
+        try:
+            await (refusal or self._app)(scope, limited(receive), send_with_headers)
+        except BodyTooLarge:
+            await too_large(request_id)(scope, receive, send_with_headers)
+        finally:
+            _log(scope, request_id, status, time.perf_counter() - started)
+
+    def _refusal(self, scope: Scope, request_id: str) -> Response | None:
+        headers = Headers(scope=scope)
+        if scope["path"] not in OPEN_PATHS and not self._knows(sent_key(headers)):
+            return problem("key_missing", "send an API key: Authorization: Bearer <key>", request_id=request_id)
+        length = headers.get("content-length", "0")
+        return too_large(request_id) if length.isdigit() and int(length) > BODY_LIMIT else None
+
+    def _knows(self, key: bytes) -> bool:
+        """Whether a key is one of ours; every key is compared, in constant time."""
+        return bool(sum(hmac.compare_digest(key, known) for known in self._keys))
+
+
+def too_large(request_id: str) -> Response:
+    """The answer to a body above the limit."""
+    return problem("too_large", f"a body may have {BODY_LIMIT} bytes", request_id=request_id)
+
+
+def sent_key(headers: Headers) -> bytes:
+    """The key a request carries; empty if none."""
+    scheme, _, value = headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return value.strip().encode("utf-8", "surrogateescape")
+    if scheme.lower() == "basic":
+        try:
+            return base64.b64decode(value, validate=True).partition(b":")[2]
+        except binascii.Error:
+            return b""
+    return headers.get("x-api-key", "").encode("utf-8", "surrogateescape")
+
+
+def limited(receive: Receive) -> Receive:
+    """`receive` that raises BodyTooLarge once more than the limit has arrived, whatever the request announced."""
+    arrived = 0
+
+    async def receive_limited() -> Message:
+        nonlocal arrived
+        message = await receive()
+        arrived += len(message.get("body", b""))
+        if arrived > BODY_LIMIT:
+            raise BodyTooLarge
+        return message
+
+    return receive_limited
+
+
+def _log(scope: Scope, request_id: str, status: int, seconds: float) -> None:
+    """One JSON line without anything the client sent but the method; paths of ours are listed, others are not repeated."""
+    path = scope["path"] if scope["path"] in OPEN_PATHS or (scope["path"].startswith("/v1/") and status != 404) else "other"
+    line = {
+        "request_id": request_id,
+        "method": scope["method"],
+        "path": path,
+        "status": status,
+        "ms": round(seconds * 1000, 2),
+    }
+    logger.info(json.dumps(line))

@@ -1,0 +1,119 @@
+"""The OpenAPI document, made from the schemas and the list of problem codes, so that it cannot drift from either."""
+
+import json
+from importlib.metadata import version
+from typing import Any
+
+from pydantic import BaseModel
+from pydantic.json_schema import models_json_schema
+
+from serving.problems import CODES
+from serving.schemas import (
+    REASON_MEANING,
+    STATUS_MEANING,
+    Problem,
+    RecommendRequest,
+    RecommendResponse,
+    ScoreRequest,
+    ScoreResponse,
+)
+
+REF = "#/components/schemas/{model}"
+DESCRIPTION = """Scores and recommendation lists for a retailer's members.
+
+Send an API key with every request: `Authorization: Bearer <key>`, or `X-Api-Key: <key>`, or as the password of HTTP
+Basic (any user name), which is what this page uses.
+
+A request for many members is answered row by row, in the order asked for; one member's trouble never fails the others.
+
+"""
+
+
+def document() -> dict[str, Any]:
+    """The whole OpenAPI 3.1 document."""
+    models: tuple[type[BaseModel], ...] = (
+        ScoreRequest, ScoreResponse, RecommendRequest, RecommendResponse, Problem,
+    )  # fmt: skip
+    _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Rapport",
+            "version": version("rapport"),
+            "description": DESCRIPTION + _table("status", STATUS_MEANING) + "\n" + _table("reason", REASON_MEANING),
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "security": [{"bearer": []}, {"header": []}, {"basic": []}],
+        "paths": {
+            "/v1/score": {"post": _post("score", "Risk of leaving and tier to come", ScoreRequest, ScoreResponse)},
+            "/v1/recommend": {"post": _post("recommend", "What to offer next", RecommendRequest, RecommendResponse)},
+            "/health/live": {"get": _health("live", "The process runs", (200,))},
+            "/health/ready": {"get": _health("ready", "Models are loaded and features are published", (200, 503))},
+        },
+        "components": {
+            "schemas": definitions["$defs"],
+            "securitySchemes": {
+                "bearer": {"type": "http", "scheme": "bearer"},
+                "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},
+                "basic": {"type": "http", "scheme": "basic"},
+            },
+        },
+    }
+
+
+def as_json() -> str:
+    """The document as text, as it is served and kept in docs/openapi.json."""
+    return json.dumps(document(), indent=2, ensure_ascii=False) + "\n"
+
+
+def _post(name: str, summary: str, request: type[BaseModel], response: type[BaseModel]) -> dict[str, Any]:
+    return {
+        "operationId": name,
+        "summary": summary,
+        "requestBody": {"required": True, "content": {"application/json": _content(request)}},
+        "responses": {
+            "200": {"description": "one row a member", "content": {"application/json": _content(response)}},
+            **_problems(),
+        },
+    }
+
+
+def _health(name: str, summary: str, statuses: tuple[int, ...]) -> dict[str, Any]:
+    schema = {
+        "type": "object",
+        "additionalProperties": True,
+        "required": ["status"],
+        "properties": {"status": {"type": "string"}},
+    }
+    meanings = {200: "yes", 503: "no; the body says why"}
+    return {
+        "operationId": name,
+        "summary": summary,
+        "security": [],
+        "responses": {
+            str(status): {"description": meanings[status], "content": {"application/json": {"schema": schema}}}
+            for status in statuses
+        },
+    }
+
+
+def _problems() -> dict[str, Any]:
+    """One response a status, naming the codes that come with it."""
+    statuses = sorted({status for status, _ in CODES.values()} - {404, 405})
+    return {
+        str(status): {
+            "description": "; ".join(f"`{code}`: {meaning}" for code, (s, meaning) in CODES.items() if s == status),
+            "content": {"application/problem+json": _content(Problem)},
+        }
+        for status in statuses
+    }
+
+
+def _content(model: type[BaseModel]) -> dict[str, Any]:
+    return {"schema": {"$ref": REF.format(model=model.__name__)}}
+
+
+def _table(name: str, meanings: dict[str, str]) -> str:
+    return (
+        "\n".join([f"| {name} | meaning |", "|---|---|", *(f"| `{key}` | {text} |" for key, text in meanings.items())]) + "\n"
+    )

@@ -1,0 +1,80 @@
+"""A request body to a checked request: strict JSON first, then a strict schema, and messages that never repeat a value."""
+
+import json
+from typing import Any, NoReturn, TypeVar
+
+from pydantic import ValidationError
+
+from serving.problems import ApiError
+from serving.schemas import MAX_MEMBERS, Strict
+
+R = TypeVar("R", bound=Strict)
+
+
+class _RepeatedName(ValueError):
+    """An object names a member twice."""
+
+
+class _NotANumber(ValueError):
+    """NaN or Infinity, which JSON does not have."""
+
+
+def parse(body: bytes, content_type: str, schema: type[R]) -> R:
+    """The request in a body.
+
+    Raises
+    ------
+    ApiError
+        415 for another content type, 400 for what is not JSON, 413 for too many members, 422 for all that the schema
+        does not allow.
+    """
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise ApiError("unsupported_media_type", "send the header Content-Type: application/json")
+    content = _json_object(body)
+    members = content.get("member_ids")
+    if isinstance(members, list) and len(members) > MAX_MEMBERS:
+        raise ApiError("too_large", f"at most {MAX_MEMBERS} members a request")
+    try:
+        return schema.model_validate(content)
+    except ValidationError as error:
+        problems = [
+            {"pointer": _pointer(found["loc"]), "problem": found["msg"]}
+            for found in error.errors(include_url=False, include_context=False, include_input=False)
+        ]
+        raise ApiError("invalid_request", _count(len(problems)), errors=problems[:20]) from None
+
+
+def _json_object(body: bytes) -> dict[str, Any]:
+    try:
+        text = body.decode("utf-8")
+        content = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)
+        json.dumps(content, ensure_ascii=False).encode("utf-8")  # lone surrogates fail here
+    except _NotANumber:
+        raise ApiError("invalid_request", "NaN and Infinity are no JSON numbers") from None
+    except _RepeatedName:
+        raise ApiError("malformed_json", "an object names a member twice") from None
+    except (ValueError, RecursionError):
+        raise ApiError("malformed_json", "the body is not valid JSON in UTF-8") from None
+    if not isinstance(content, dict):
+        raise ApiError("malformed_json", "the body must be a JSON object")
+    return content
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    content = dict(pairs)
+    if len(content) != len(pairs):
+        raise _RepeatedName
+    return content
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise _NotANumber
+
+
+def _pointer(location: tuple[int | str, ...]) -> str:
+    """RFC 6901 pointer to a field; a name that the client made up is not repeated in full length."""
+    return "".join(f"/{str(part)[:64].replace('~', '~0').replace('/', '~1')}" for part in location)
+
+
+def _count(number: int) -> str:
+    return "1 field is not as it should be" if number == 1 else f"{number} fields are not as they should be"

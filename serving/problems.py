@@ -1,0 +1,66 @@
+"""Errors as RFC 9457 problem documents: one place where an exception becomes a status, a code and a text without values."""
+
+import http
+import json
+from collections.abc import Sequence
+
+from starlette.responses import Response
+
+from features.errors import RapportError
+
+RETRY_AFTER_S = 1
+CODES = {
+    "malformed_json": (400, "the body is no JSON object as RFC 8259 has it"),
+    "key_missing": (401, "no API key was sent, or none that is known"),
+    "not_found": (404, "there is nothing under this path"),
+    "method_not_allowed": (405, "this path has other methods"),
+    "too_large": (413, "the body or the list of members is above the limit"),
+    "unsupported_media_type": (415, "the content type is not application/json"),
+    "invalid_request": (422, "a field is missing, unknown, of another type or out of range"),
+    "internal": (500, "a fault of ours; the log has it under the request id"),
+    "store_unavailable": (503, "Redis does not answer"),
+    "nothing_published": (503, "Redis answers, but holds no features"),
+    "contract_mismatch": (503, "store and server were made from different feature declarations"),
+    "corrupt_record": (503, "what Redis holds is not what Rapport wrote"),
+    "bundle_refused": (503, "a model's files failed their check"),
+    "model_missing": (503, "no champion is registered"),
+}
+"""Every code a client can meet, with its status and meaning."""
+
+
+class ApiError(Exception):
+    """A request that cannot be answered. `errors` point at fields and say what is wrong, never what was sent."""
+
+    def __init__(self, code: str, detail: str, *, errors: Sequence[dict[str, str]] = ()) -> None:
+        super().__init__(detail)
+        self.code = code
+        self.detail = detail
+        self.errors = list(errors)
+
+
+def problem(code: str, detail: str, *, request_id: str, errors: Sequence[dict[str, str]] = ()) -> Response:
+    """The response for a code; 503 says when to try again, 401 how to send a key."""
+    status = CODES[code][0]
+    document = {
+        "type": f"urn:rapport:problem:{code}",
+        "title": http.HTTPStatus(status).phrase,
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "instance": f"urn:rapport:request:{request_id}",
+        "errors": list(errors),
+    }
+    headers = {"Cache-Control": "no-store"}
+    if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+        headers["Retry-After"] = str(RETRY_AFTER_S)
+    if status == http.HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = 'Basic realm="Rapport: any user name, an API key as password", charset="UTF-8"'
+    return Response(json.dumps(document), status, headers, "application/problem+json")
+
+
+def of_rapport_error(error: RapportError) -> tuple[str, str]:
+    """Code and text for one of our errors; what to do about it is for the operator, so it is in the text."""
+    code = error.code if error.code in CODES else "internal"
+    if code == "internal":
+        return code, "the server could not answer"
+    return code, f"{error} ({error.remedy})" if error.remedy else str(error)

@@ -1,0 +1,57 @@
+"""The BentoML service: it owns processes, workers and life cycle, and mounts our routes behind our guard.
+
+rapport serve                                  the usual way: starts the embedded store if there is no REDIS_URL
+bentoml serve serving.service:RapportService   the same, for those who bring REDIS_URL and RAPPORT_API_KEYS
+"""
+
+import logging
+import os
+import sys
+
+import bentoml
+from starlette.applications import Starlette
+
+from features.errors import ConfigurationError
+from features.settings import Settings
+from serving.auth import Guard
+
+SETTINGS = Settings.from_env(os.environ)
+if not SETTINGS.api_keys:
+    raise ConfigurationError(
+        "the server needs at least one API key",
+        remedy='set RAPPORT_API_KEYS, or use "rapport serve", which makes one',
+    )
+if not SETTINGS.redis_url:
+    raise ConfigurationError("REDIS_URL is not set", remedy='set it, or use "rapport serve", which starts a store')
+ROUTES = Starlette()
+
+
+@bentoml.service(
+    name="rapport",
+    workers=SETTINGS.workers,
+    traffic={"timeout": 10},
+    http={"host": SETTINGS.host, "port": SETTINGS.port},
+    logging={"access": {"enabled": False}},
+)
+@bentoml.asgi_app(ROUTES, path="/")
+class RapportService:
+    """One worker: its models are loaded when it starts, and its routes stand in the mounted app."""
+
+    def __init__(self) -> None:
+        from serving.api import Api  # the supervisor needs no models: only workers load the libraries
+
+        log_to_stderr()
+        ROUTES.router.routes[:] = Api(SETTINGS).app().router.routes
+
+
+def log_to_stderr() -> None:
+    """Our own lines go to standard error as they are; BentoML's handlers would wrap them."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(message)s"))
+    logger = logging.getLogger("rapport")
+    logger.handlers = [handler]
+    logger.setLevel(logging.INFO)
+    logger.propagate = False
+
+
+RapportService.add_asgi_middleware(Guard, keys=SETTINGS.api_keys)  # type: ignore[attr-defined] # the decorator makes it a Service

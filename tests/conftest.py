@@ -1,0 +1,80 @@
+"""Fixtures shared by all tests: small real facts, an embedded store of our own, models trained on the small facts."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from features.build import FeatureRows, build
+from features.embedded import embedded_store
+from features.facts import Facts
+from features.online_store import RedisStore
+from features.publish import publish
+from features.sources.complete_journey import import_complete_journey
+
+HOUSEHOLDS = 300
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _quiet_libraries() -> None:
+    """One thread a library, and nothing sent anywhere."""
+    os.environ.update(OPENBLAS_NUM_THREADS="1", OMP_WAIT_POLICY="passive", BENTOML_DO_NOT_TRACK="True")
+
+
+@pytest.fixture(scope="session")
+def facts_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A facts folder with a slice of Complete Journey."""
+    folder = tmp_path_factory.mktemp("shop") / "facts"
+    import_complete_journey(folder, households=HOUSEHOLDS)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def facts(facts_folder: Path) -> Facts:
+    """A slice of Complete Journey."""
+    return Facts.open(facts_folder)
+
+
+@pytest.fixture(scope="session")
+def rows(facts: Facts) -> FeatureRows:
+    """Features of the slice at the end of its facts."""
+    return build(facts, as_of=facts.midnight(facts.manifest.until_day))
+
+
+@pytest.fixture(scope="session")
+def store_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The address of a store started for these tests and stopped after them."""
+    with embedded_store(tmp_path_factory.mktemp("store")) as url:
+        yield url
+
+
+@pytest.fixture
+def store(store_url: str, request: pytest.FixtureRequest) -> RedisStore:
+    """An empty corner of the store: a key prefix of the test's own."""
+    return RedisStore(store_url, prefix=f"test-{request.node.name}")
+
+
+@pytest.fixture(scope="session")
+def mlruns(facts: Facts, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with champions of every model, trained on the slice."""
+    from training.datasets import Snapshots  # MLflow takes seconds to import: only tests that train wait for it
+    from training.pipeline import snapshot_days, steps, train
+
+    folder = tmp_path_factory.mktemp("registry") / "mlruns"
+    snapshots = Snapshots(facts)
+    list(snapshots.prepare(snapshot_days(facts)))
+    for outcome in train(steps(snapshots), folder):
+        assert not outcome.refused, outcome.refused
+    return folder
+
+
+@pytest.fixture(scope="session")
+def published(facts: Facts, rows: FeatureRows, mlruns: Path, store_url: str) -> str:
+    """The key prefix under which features, scores and lists of the slice are published."""
+    from training.publish_answers import publish_answers
+
+    store = RedisStore(store_url, prefix="published")
+    publish(rows, store)
+    publish_answers(rows, facts, mlruns, store)
+    return "published"
