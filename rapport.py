@@ -2,8 +2,9 @@
 
 import os
 import secrets
+import signal
 import sys
-from dataclasses import asdict, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -23,7 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The model service behind a retailer's member marketing. Settings come from the environment: docs/settings.md.",
 )
-import_app = typer.Typer(no_args_is_help=True, help="Bring raw tables into facts.")
+import_app = typer.Typer(no_args_is_help=True, invoke_without_command=True)
 features_app = typer.Typer(no_args_is_help=True, help="Compute and document features.")
 app.add_typer(import_app, name="import")
 app.add_typer(features_app, name="features")
@@ -36,17 +37,33 @@ AsOf = Annotated[
 Households = Annotated[int | None, typer.Option(min=1, help="Only this many households, for a quick look.")]
 
 
+@import_app.callback()
+def import_(
+    context: typer.Context,
+    mapping: Annotated[Path | None, typer.Option(help="TOML file that says what is where: docs/import.md.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Bring a shop's own tables into facts, checked and cleaned.
+
+    Example: `rapport import --mapping shop.toml`
+    """
+    if context.invoked_subcommand is None and mapping is not None:
+        from rapport_jobs import Jobs, import_figures
+
+        jobs = Jobs(_settings(), as_json=as_json)
+        jobs.screen.result(import_figures(jobs.import_mapping(mapping)))
+
+
 @import_app.command("complete-journey")
 def import_complete_journey(households: Households = None, as_json: AsJson = False) -> None:
     """Bring the Complete Journey data set into facts, checked and cleaned.
 
     Example: `rapport import complete-journey`
     """
-    from rapport_jobs import Jobs
+    from rapport_jobs import Jobs, import_figures
 
     jobs = Jobs(_settings(), as_json=as_json)
-    imported = jobs.import_complete_journey(households)
-    jobs.screen.result({**asdict(imported.cleaned.report), "facts_hash": imported.manifest.hash})
+    jobs.screen.result(import_figures(jobs.import_complete_journey(households)))
 
 
 @features_app.command("build")
@@ -180,7 +197,8 @@ def _settings() -> Settings:
 
 
 def main() -> None:
-    """Run a command; errors of ours become a message, a remedy and an exit code."""
+    """Run a command; errors of ours become a message, a remedy and an exit code. SIGTERM ends it as tidily as Ctrl-C."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     try:
         app()
     except RapportError as error:

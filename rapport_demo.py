@@ -116,7 +116,7 @@ def model_figures(outcomes: list[Outcome]) -> dict[str, float | None]:
         "qwk_persistence": figure("tier", "qwk", "persistence"),
         "recall20_list": figure("recommender", "recall20"),
         "recall20_als": figure("recommender", "recall20", "als"),
-        "recall20_own_frequency": figure("recommender", "recall20", "own_frequency"),
+        "recall20_own_frequency": figure("recommender", "recall20", "own_frequency_decayed"),
         "recall20_popularity": figure("recommender", "recall20", "popularity"),
     }
 

@@ -1,7 +1,7 @@
 """The jobs behind the front door: each calls into features, training and serving, and shows a person what came of it."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
@@ -22,7 +22,9 @@ from features.online_store import RedisStore
 from features.publish import publish
 from features.screen import Screen
 from features.settings import Settings
-from features.sources.complete_journey import Imported, import_complete_journey
+from features.sources.complete_journey import import_complete_journey
+from features.sources.landing import Imported
+from features.sources.mapped import import_mapped
 from serving.launch import Server, running_server
 from serving.openapi import as_json as openapi_page
 from training.datasets import Snapshots
@@ -43,9 +45,16 @@ class Jobs:
 
     def import_complete_journey(self, households: int | None) -> Imported:
         """Bring Complete Journey into the facts folder."""
+        return self._import(lambda folder: import_complete_journey(folder, households=households))
+
+    def import_mapping(self, mapping: Path) -> Imported:
+        """Bring a shop's own files into the facts folder."""
+        return self._import(lambda folder: import_mapped(folder, mapping))
+
+    def _import(self, run: Callable[[Path], Imported]) -> Imported:
         folder = facts_folder(self.settings)
         with only_run(self.settings, "import"), self.screen.progress("reading, checking, cleaning", 1) as advance:
-            imported = import_complete_journey(folder, households=households)
+            imported = run(folder)
             advance()
         report = imported.cleaned.report
         self.screen.table(
@@ -233,6 +242,11 @@ class Jobs:
         store = RedisStore(url, prefix=self.settings.key_prefix)
         store.check_server()
         return store
+
+
+def import_figures(imported: Imported) -> dict[str, Any]:
+    """One import for a program."""
+    return {**asdict(imported.cleaned.report), "rows": imported.manifest.rows, "facts_hash": imported.manifest.hash}
 
 
 def mlflow_command(settings: Settings) -> str:

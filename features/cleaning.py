@@ -126,7 +126,9 @@ RULES = (
 )
 
 
-def clean(purchases: ir.Table, items: ir.Table, rules: tuple[Rule, ...] = RULES) -> Cleaned:
+def clean(
+    purchases: ir.Table, items: ir.Table, rules: tuple[Rule, ...] = RULES, *, unreadable: tuple[RuleCount, ...] = ()
+) -> Cleaned:
     """Sort every purchase row into accepted, quarantined or duplicate, and count.
 
     Parameters
@@ -135,6 +137,8 @@ def clean(purchases: ir.Table, items: ir.Table, rules: tuple[Rule, ...] = RULES)
         Canonical purchases, validated.
     items
         The catalogue.
+    unreadable
+        Rows that the source could not even read, counted as quarantined.
     """
     removing = [rule for rule in rules if rule.action != "note"]
     claims = [(rule.claims(purchases, items), ibis.literal(rule.code)) for rule in removing]
@@ -142,9 +146,11 @@ def clean(purchases: ir.Table, items: ir.Table, rules: tuple[Rule, ...] = RULES)
     accepted = sorted_rows.filter(sorted_rows.reason.isnull()).drop("reason")
     set_aside = sorted_rows.filter(sorted_rows.reason.notnull())
     claimed = _claimed(set_aside)
-    counts = tuple(RuleCount(rule.code, rule.action, _rows_of(rule, claimed, accepted, items), rule.meaning) for rule in rules)
+    counts = unreadable + tuple(
+        RuleCount(rule.code, rule.action, _rows_of(rule, claimed, accepted, items), rule.meaning) for rule in rules
+    )
     report = CleaningReport(
-        rows_in=_number(sorted_rows.count()),
+        rows_in=_number(sorted_rows.count()) + sum(count.rows for count in unreadable),
         accepted=_number(accepted.count()),
         quarantined=sum(count.rows for count in counts if count.action == "quarantine"),
         duplicates=sum(count.rows for count in counts if count.action == "duplicate"),

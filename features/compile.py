@@ -33,7 +33,7 @@ from features.declarations import (
     Aggregate,
     Feature,
 )
-from features.expressions import Call, Expression, Operations, evaluate
+from features.expressions import Expression, Operations, evaluate
 from features.sources.schema import ITEMS, LINES, ORDERS, PURCHASES
 
 Tables: TypeAlias = Mapping[str, ir.Table]
@@ -64,7 +64,7 @@ IBIS: Operations = {
     "add": lambda left, right: left + right,
     "subtract": lambda left, right: left - right,
     "multiply": lambda left, right: left * right,
-    "modulo": lambda left, right: left % right,
+    "modulo": lambda left, right: ((left % right) + right) % right,  # SQL's own remainder takes the sign of the left
     "less": lambda left, right: _known(left < right),
     "less_equal": lambda left, right: _known(left <= right),
     "equal": lambda left, right: _known(left == right),
@@ -169,17 +169,9 @@ def _levels(contract: Contract) -> list[list[Feature]]:
     depth: dict[str, int] = {}
     levels: dict[int, list[Feature]] = defaultdict(list)
     for feature in contract.features:
-        depth[feature.name] = 1 + max((depth[f.name] for f in _operand_features(feature.formula)), default=-1)
+        depth[feature.name] = 1 + max((depth[f.name] for f in feature.operands()), default=-1)
         levels[depth[feature.name]].append(feature)
     return [levels[level] for level in sorted(levels)]
-
-
-def _operand_features(expression: Expression) -> list[Feature]:
-    if isinstance(expression, Feature):
-        return [expression]
-    if isinstance(expression, Call):
-        return [feature for argument in expression.arguments for feature in _operand_features(argument)]
-    return []
 
 
 def _filled(column: ir.Column, aggregate: Aggregate) -> ir.Column:

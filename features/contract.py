@@ -12,6 +12,7 @@ from types import ModuleType
 
 from features import behaviour, lifecycle, rfm
 from features.declarations import Aggregate, Declaration, Edge, Feature, Quintiles
+from features.expressions import Expression
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +38,7 @@ class Contract:
         Raises
         ------
         ValueError
-            Two declarations share a name; or a feature rests on something that is not declared.
+            Two declarations share a name; or a feature rests on something that is not declared, or only after it.
         """
         unique = list({id(declaration): declaration for declaration in declarations}.values())
         widths = {"int32": 0, "int64": 1, "float64": 2}
@@ -85,14 +86,16 @@ class Contract:
             twice = {name for name in names if names.count(name) > 1}
             if twice:
                 raise ValueError(f"declared more than once under one name: {', '.join(sorted(twice))}")
-        known = {aggregate.name: aggregate for aggregate in self.aggregates}
+        namesakes = {aggregate.name: aggregate for aggregate in self.aggregates}
+        scalars = {"day", *(edge.name for edge in self.edges)}
+        known: set[Expression] = set(self.aggregates)
         for feature in self.features:
-            namesake = known.get(feature.name)
-            if namesake is not None and feature.formula is not namesake:
+            if namesakes.get(feature.name, feature.formula) is not feature.formula:
                 raise ValueError(f"feature {feature.name} has the name of an aggregate but another value")
-            unknown = {str(s) for s in feature.sources()} - set(known) - {str(e) for e in self.edges} - {"day"}
+            unknown = {str(s) for s in (*feature.sources(), *feature.operands()) if s not in known and str(s) not in scalars}
             if unknown:
-                raise ValueError(f"feature {feature.name} rests on {', '.join(sorted(unknown))}, declared nowhere")
+                raise ValueError(f"feature {feature.name} rests on {', '.join(sorted(unknown))}, declared nowhere before it")
+            known.add(feature)
 
 
 def declarations_in(*modules: ModuleType) -> Iterator[Declaration]:

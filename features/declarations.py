@@ -157,6 +157,10 @@ class Feature(Expression):
         """Every aggregate, edge and column the formula rests on, through other features as well."""
         yield from _sources(self.formula)
 
+    def operands(self) -> Iterator[Feature]:
+        """Every feature that the formula names, not those below it."""
+        yield from _features(self.formula)
+
     @property
     def freshness(self) -> Freshness:
         """Whether everything below it moves with events, or something waits for the night."""
@@ -178,3 +182,11 @@ def _sources(expression: Expression) -> Iterator[Aggregate | Edge | Column]:
             yield from _sources(argument)
     elif isinstance(expression, Aggregate | Edge | Column):
         yield expression
+
+
+def _features(expression: Expression) -> Iterator[Feature]:
+    if isinstance(expression, Feature):
+        yield expression
+    elif isinstance(expression, Call):
+        for argument in expression.arguments:
+            yield from _features(argument)

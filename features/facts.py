@@ -118,7 +118,7 @@ def write(
     source: str,
     time_zone: str,
     currency: str,
-    extras: Mapping[str, str],
+    extras: Mapping[str, str | ir.Table],
 ) -> Manifest:
     """Write the canonical tables as a facts folder; what was there before is replaced only when all is written.
 
@@ -127,7 +127,7 @@ def write(
     tables
         Every table of `features.sources.schema.STORED` but `orders`, which is summed here from `purchases`.
     extras
-        Further text files to keep beside the facts, such as the cleaning report, by file name.
+        What to keep beside the facts, by file name: text such as the cleaning report, or a table such as the rows set aside.
     """
     whole = {**tables, ORDERS.name: orders_of(tables[PURCHASES.name])}
     draft = folder.with_name(f"{folder.name}.writing")
@@ -138,8 +138,11 @@ def write(
         path = draft / f"{table.name}.parquet"
         rows[table.name] = _write_parquet(whole[table.name], table, path)
         hashes[table.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    for name, text in extras.items():
-        (draft / name).write_text(text)
+    for name, content in extras.items():
+        if isinstance(content, str):
+            (draft / name).write_text(content)
+        else:
+            content.to_parquet(draft / name, compression="zstd")
     first_day, until_day = _span(whole[PURCHASES.name])
     manifest = Manifest(
         source=source,
@@ -162,8 +165,13 @@ def orders_of(purchases: ir.Table) -> ir.Table:
     known = purchases.filter(purchases.member_id.notnull())
     return known.group_by(by).agg(
         lines=known.count(),
-        **{name: known[name].sum().cast("int64") for name in ("net_cents", "discount_cents", "coupon_cents")},
+        **{name: _int64(known[name].sum()) for name in ("net_cents", "discount_cents", "coupon_cents")},
     )
+
+
+def _int64(total: ir.IntegerValue) -> ir.IntegerValue:
+    """A sum as int64. DuckDB adds up in 128 bits and writes those to Parquet as floats; Ibis sees no need for a plain cast."""
+    return total.cast("decimal(38, 0)").cast("int64")
 
 
 def arrow_schema(table: FactTable) -> pa.Schema:
@@ -194,9 +202,9 @@ def _write_parquet(table: ir.Table, schema: FactTable, path: Path) -> int:
 
 
 def _order(schema: FactTable) -> list[str]:
-    """A member's facts side by side, then by moment, then by key."""
-    names = {column.name for column in schema.columns}
-    return [*dict.fromkeys(name for name in ("member_id", "local_day", *schema.key) if name in names)]
+    """A member's facts side by side, then by day, then by key; and by all the rest, so that no two rows may change places."""
+    names = [column.name for column in schema.columns]
+    return [*dict.fromkeys(name for name in ("member_id", "local_day", *schema.key, *names) if name in names)]
 
 
 def _replace(folder: Path, draft: Path) -> None:

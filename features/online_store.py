@@ -174,12 +174,24 @@ def _translated() -> Iterator[None]:
         ) from error
 
 
+@contextmanager
+def _address_checked() -> Iterator[None]:
+    """An address that cannot be read as our error, without the reason, which may quote a part of the password."""
+    try:
+        yield
+    except ValueError:
+        raise ConfigurationError(
+            "the address of the online store cannot be used",
+            remedy="write REDIS_URL as redis://:password@host:6379/0, and a / or # in the password as %2F or %23",
+        ) from None
+
+
 class RedisStore:
     """The store as jobs see it: blocking, patient, without blind retries."""
 
     def __init__(self, url: str, *, prefix: str, timeout_s: float = JOB_TIMEOUT_S) -> None:
         self._keys = Keys(prefix)
-        with _translated():
+        with _address_checked():
             self._client: Any = redis.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
             )
@@ -261,9 +273,10 @@ class RedisReader:
 
     def __init__(self, url: str, *, prefix: str, timeout_ms: int) -> None:
         self._keys = Keys(prefix)
-        self._client: Any = redis.asyncio.Redis.from_url(
-            url, socket_timeout=timeout_ms / 1000, socket_connect_timeout=timeout_ms / 1000, retry=None
-        )
+        with _address_checked():
+            self._client: Any = redis.asyncio.Redis.from_url(
+                url, socket_timeout=timeout_ms / 1000, socket_connect_timeout=timeout_ms / 1000, retry=None
+            )
 
     async def read(self, member_ids: Sequence[str]) -> tuple[Stamp | None, list[bytes | None]]:
         """The stamp and the packed aggregates, in one round trip."""

@@ -33,7 +33,8 @@ class Screen:
 
     def table(self, title: str, columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         """A table: text to the left, numbers to the right."""
-        table = Table(title=title, title_justify="left", title_style="italic")
+        self._console.print(f"[italic]{title}[/italic]")
+        table = Table()
         for position, column in enumerate(columns):
             numbers = any(isinstance(row[position], int | float) for row in rows)
             table.add_column(column, justify="right" if numbers else "left", overflow="fold")

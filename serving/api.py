@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
@@ -19,10 +18,11 @@ from features.errors import NothingPublished, RapportError, StoreUnavailable
 from features.online_store import RedisReader, Stamp
 from features.settings import Settings
 from serving import openapi
+from serving.auth import BodyTooLarge, too_large
 from serving.bundle import ModelSet
 from serving.health import readiness
 from serving.parsing import parse
-from serving.problems import ApiError, of_rapport_error, problem
+from serving.problems import ApiError, new_app, of_rapport_error, problem
 from serving.recommending import popular_for_everyone, popular_items, recommend_members
 from serving.schemas import RecommendRequest, ScoreRequest
 from serving.scoring import ScoringContext, score_members
@@ -44,7 +44,7 @@ DOCS_PAGE = """<!doctype html>
 </html>
 """
 DOCS_SCRIPT = """window.onload = () => SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, presets: [SwaggerUIBundle.presets.apis],
+  url: location.origin + "/openapi.json", dom_id: "#swagger-ui", deepLinking: true, presets: [SwaggerUIBundle.presets.apis],
 });
 """
 
@@ -61,8 +61,8 @@ class Api:
 
     def app(self) -> Starlette:
         """The routes."""
-        return Starlette(
-            routes=[
+        return new_app(
+            [
                 Route("/v1/score", _answering(self.score), methods=["POST"]),
                 Route("/v1/recommend", _answering(self.recommend), methods=["POST"]),
                 Route("/health/live", _answering(self.live)),
@@ -72,9 +72,7 @@ class Api:
                 Route("/docs.js", _docs_script),
                 Route("/openapi.json", _openapi),
                 Mount("/static", StaticFiles(directory=_swagger_files())),
-                Route("/{path:path}", _nothing_here, methods=["GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]),
-            ],
-            exception_handlers={HTTPException: _http_problem},
+            ]
         )
 
     async def score(self, request: Request) -> Response:
@@ -163,9 +161,9 @@ def _answering(handler: Handler) -> Handler:
         except RapportError as error:
             code, detail = of_rapport_error(error)
             return problem(code, detail, request_id=request_id)
-        except Exception as error:  # the named edge: nothing may pass it
-            if type(error).__module__.startswith("serving.auth"):
-                raise
+        except BodyTooLarge:
+            return too_large(request_id)
+        except Exception:  # the named edge: nothing may pass it
             logger.exception("request %s failed", request_id)
             return problem("internal", "the server could not answer", request_id=request_id)
 
@@ -191,21 +189,6 @@ async def _docs_script(request: Request) -> Response:
 
 async def _openapi(request: Request) -> Response:
     return Response(openapi.as_json(), media_type="application/json")
-
-
-async def _nothing_here(request: Request) -> Response:
-    return problem("not_found", "there is nothing under this path", request_id=request.scope["rapport.request_id"])
-
-
-async def _http_problem(request: Request, error: Exception) -> Response:
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    code = {404: "not_found", 405: "method_not_allowed"}.get(status, "internal")
-    return problem(code, http_detail(code), request_id=request.scope["rapport.request_id"])
-
-
-def http_detail(code: str) -> str:
-    """What to tell a client about a path or method that is not ours."""
-    return "this path has other methods" if code == "method_not_allowed" else "there is nothing under this path"
 
 
 def _swagger_files() -> Path:

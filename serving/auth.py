@@ -1,7 +1,6 @@
 """The guard in front of everything: API keys, the body limit, request ids, security headers and one log line a request."""
 
 import base64
-import binascii
 import hmac
 import json
 import logging
@@ -22,6 +21,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/livez", "/readyz", "/healthz"})
+LOGGED_PATHS = OPEN_PATHS | {"/v1/score", "/v1/recommend"}
 BODY_LIMIT = 1_048_576
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -50,7 +50,7 @@ class Guard:
             return
         request_id = uuid.uuid4().hex
         scope["rapport.request_id"] = request_id
-        started, status = time.perf_counter(), 500
+        started, status = time.perf_counter(), 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -64,16 +64,17 @@ class Guard:
         try:
             await (refusal or self._app)(scope, limited(receive), send_with_headers)
         except BodyTooLarge:
-            await too_large(request_id)(scope, receive, send_with_headers)
+            if not status:
+                await too_large(request_id)(scope, receive, send_with_headers)
         finally:
-            _log(scope, request_id, status, time.perf_counter() - started)
+            _log(scope, request_id, status or 500, time.perf_counter() - started)
 
     def _refusal(self, scope: Scope, request_id: str) -> Response | None:
         headers = Headers(scope=scope)
         if scope["path"] not in OPEN_PATHS and not self._knows(sent_key(headers)):
             return problem("key_missing", "send an API key: Authorization: Bearer <key>", request_id=request_id)
-        length = headers.get("content-length", "0")
-        return too_large(request_id) if length.isdigit() and int(length) > BODY_LIMIT else None
+        length = headers.get("content-length", "0")[:16]
+        return too_large(request_id) if length.isdecimal() and int(length) > BODY_LIMIT else None
 
     def _knows(self, key: bytes) -> bool:
         """Whether a key is one of ours; every key is compared, in constant time."""
@@ -86,16 +87,16 @@ def too_large(request_id: str) -> Response:
 
 
 def sent_key(headers: Headers) -> bytes:
-    """The key a request carries; empty if none."""
+    """The key a request carries, as the bytes that were sent; empty if none."""
     scheme, _, value = headers.get("authorization", "").partition(" ")
     if scheme.lower() == "bearer":
-        return value.strip().encode("utf-8", "surrogateescape")
+        return value.encode("latin-1").strip()
     if scheme.lower() == "basic":
         try:
             return base64.b64decode(value, validate=True).partition(b":")[2]
-        except binascii.Error:
+        except ValueError:  # no Base64, or not even ASCII
             return b""
-    return headers.get("x-api-key", "").encode("utf-8", "surrogateescape")
+    return headers.get("x-api-key", "").encode("latin-1")
 
 
 def limited(receive: Receive) -> Receive:
@@ -115,11 +116,10 @@ def limited(receive: Receive) -> Receive:
 
 def _log(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     """One JSON line without anything the client sent but the method; paths of ours are listed, others are not repeated."""
-    path = scope["path"] if scope["path"] in OPEN_PATHS or (scope["path"].startswith("/v1/") and status != 404) else "other"
     line = {
         "request_id": request_id,
         "method": scope["method"],
-        "path": path,
+        "path": scope["path"] if scope["path"] in LOGGED_PATHS else "other",
         "status": status,
         "ms": round(seconds * 1000, 2),
     }

@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -47,11 +46,11 @@ class Server:
         return response.status, json.loads(response.read())
 
     def wait(self) -> int:
-        """Block until the server ends; returns its exit code. Ctrl-C is passed on by the terminal itself."""
+        """Block until the server ends, or Ctrl-C; returns its exit code, 0 after Ctrl-C."""
         try:
             return self.process.wait()
         except KeyboardInterrupt:
-            return self.process.wait(STOP_SECONDS)
+            return 0
 
 
 @contextmanager
@@ -75,12 +74,17 @@ def running_server(settings: Settings, *, log: Path) -> Iterator[Server]:
         _wait_until_ready(server)
         yield server
     finally:
-        if process.poll() is None:
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                process.kill()
+        _stop(process)
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    """Ask the server to finish what it is doing and end; after a while, make it."""
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
 
 
 def free_port(host: str, preferred: int) -> int:

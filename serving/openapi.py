@@ -26,7 +26,9 @@ Basic (any user name), which is what this page uses.
 
 A request for many members is answered row by row, in the order asked for; one member's trouble never fails the others.
 
+Errors are problem documents (RFC 9457): act on `code`, which does not change.
 """
+TABLES = {"status": STATUS_MEANING, "reason": REASON_MEANING, "code": {code: text for code, (_, text) in CODES.items()}}
 
 
 def document() -> dict[str, Any]:
@@ -40,7 +42,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Rapport",
             "version": version("rapport"),
-            "description": DESCRIPTION + _table("status", STATUS_MEANING) + "\n" + _table("reason", REASON_MEANING),
+            "description": "\n".join([DESCRIPTION, *(_table(name, meanings) for name, meanings in TABLES.items())]),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"bearer": []}, {"header": []}, {"basic": []}],

@@ -1,6 +1,7 @@
 """A request body to a checked request: strict JSON first, then a strict schema, and messages that never repeat a value."""
 
 import json
+import re
 from typing import Any, NoReturn, TypeVar
 
 from pydantic import ValidationError
@@ -9,6 +10,7 @@ from serving.problems import ApiError
 from serving.schemas import MAX_MEMBERS, Strict
 
 R = TypeVar("R", bound=Strict)
+FIELD_NAME = re.compile(r"[a-z_]{1,32}", re.IGNORECASE)
 
 
 class _RepeatedName(ValueError):
@@ -72,8 +74,8 @@ def _refuse_constant(name: str) -> NoReturn:
 
 
 def _pointer(location: tuple[int | str, ...]) -> str:
-    """RFC 6901 pointer to a field; a name that the client made up is not repeated in full length."""
-    return "".join(f"/{str(part)[:64].replace('~', '~0').replace('/', '~1')}" for part in location)
+    """RFC 6901 pointer to a field; a name that is no field's name, and so might be anything, is not repeated."""
+    return "".join(f"/{part if isinstance(part, int) or FIELD_NAME.fullmatch(part) else '?'}" for part in location)
 
 
 def _count(number: int) -> str:

@@ -4,7 +4,11 @@ import http
 import json
 from collections.abc import Sequence
 
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute
 
 from features.errors import RapportError
 
@@ -56,6 +60,21 @@ def problem(code: str, detail: str, *, request_id: str, errors: Sequence[dict[st
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Basic realm="Rapport: any user name, an API key as password", charset="UTF-8"'
     return Response(json.dumps(document), status, headers, "application/problem+json")
+
+
+def new_app(routes: Sequence[BaseRoute] = ()) -> Starlette:
+    """An app with these routes that answers unknown paths and methods with problem documents, and redirects nothing."""
+    app = Starlette(routes=routes, exception_handlers={HTTPException: _http_problem})
+    app.router.redirect_slashes = False
+    return app
+
+
+async def _http_problem(request: Request, error: Exception) -> Response:
+    known = isinstance(error, HTTPException) and error.status_code == http.HTTPStatus.METHOD_NOT_ALLOWED
+    code = "method_not_allowed" if known else "not_found"
+    response = problem(code, CODES[code][1], request_id=request.scope["rapport.request_id"])
+    response.headers.update((isinstance(error, HTTPException) and error.headers) or {})
+    return response
 
 
 def of_rapport_error(error: RapportError) -> tuple[str, str]:

@@ -3,11 +3,12 @@
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonDict
 
 MAX_MEMBERS = 1000
 MAX_K = 50
 MAX_EXCLUDED = 1000
-_INVISIBLE = r"\x00-\x1f\x7f-\x9f\u00ad\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufeff"
+_INVISIBLE = r"\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 ID_PATTERN = rf"^[^{_INVISIBLE}{{}}]*[^\s{_INVISIBLE}{{}}][^{_INVISIBLE}{{}}]*$"
 """Identifiers: no braces, nothing invisible, and not only blanks."""
 
@@ -120,8 +121,52 @@ class ScoreRow(Strict):
     rfm_tier: str | None = Field(description="regular, gold or diamond by the purchases of the last 365 days")
 
 
+_PASSPORT_EXAMPLE: JsonDict = {
+    "decision_id": "339ecb604db14a1aa9b6ef2a6d193149",
+    "moment": "2018-01-01T15:00:00+00:00",
+    "contract_hash": "0ef92787057801718125ab04b69fefbd712a04468a0398e92f490496e33c79fc",
+    "models": {
+        "churn": {
+            "name": "churn",
+            "version": "1",
+            "alias": "champion",
+            "engine": "xgboost",
+            "definition": {"active_days": 84, "horizon_days": 28},
+        }
+    },
+    "features_as_of": "2018-01-01T05:00:00+00:00",
+    "features_age_seconds": 36000,
+}
+_SCORE_EXAMPLE: JsonDict = {
+    "member_id": "1",
+    "status": "OK",
+    "reason": None,
+    "fallback": "none",
+    "as_of": "2018-01-01T05:00:00+00:00",
+    "age_seconds": 36000,
+    "churn": {"probability": 0.0142, "band": "low"},
+    "tier": {"likely": "gold", "probabilities": {"regular": 0.213, "gold": 0.734, "diamond": 0.053}},
+    "lifecycle_stage": "growing",
+    "rfm_tier": "gold",
+}
+_LIST_EXAMPLE: JsonDict = {
+    "member_id": "1",
+    "status": "OK",
+    "reason": None,
+    "fallback": "none",
+    "as_of": "2018-01-01T05:00:00+00:00",
+    "age_seconds": 36000,
+    "items": [
+        {"item_id": "856942", "place": 1, "source": "bought_before"},
+        {"item_id": "866211", "place": 2, "source": "similar_taste"},
+    ],
+}
+
+
 class ScoreResponse(Strict):
     """Scores in the order asked for."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"passport": _PASSPORT_EXAMPLE, "rows": [_SCORE_EXAMPLE]}]})
 
     passport: Passport
     rows: list[ScoreRow]
@@ -149,6 +194,8 @@ class RecommendRow(Strict):
 
 class RecommendResponse(Strict):
     """Lists in the order asked for."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"passport": _PASSPORT_EXAMPLE, "rows": [_LIST_EXAMPLE]}]})
 
     passport: Passport
     rows: list[RecommendRow]

@@ -9,11 +9,11 @@ import os
 import sys
 
 import bentoml
-from starlette.applications import Starlette
 
 from features.errors import ConfigurationError
 from features.settings import Settings
-from serving.auth import Guard
+from serving.auth import Guard, Receive, Scope, Send
+from serving.problems import new_app
 
 SETTINGS = Settings.from_env(os.environ)
 if not SETTINGS.api_keys:
@@ -23,7 +23,12 @@ if not SETTINGS.api_keys:
     )
 if not SETTINGS.redis_url:
     raise ConfigurationError("REDIS_URL is not set", remedy='set it, or use "rapport serve", which starts a store')
-ROUTES = Starlette()
+ROUTES = new_app()
+
+
+async def routes(scope: Scope, receive: Receive, send: Send) -> None:
+    """Our routes, unknown paths included: of a Starlette app, BentoML would take those it knows and refuse the rest itself."""
+    await ROUTES(scope, receive, send)
 
 
 @bentoml.service(
@@ -33,7 +38,7 @@ ROUTES = Starlette()
     http={"host": SETTINGS.host, "port": SETTINGS.port},
     logging={"access": {"enabled": False}},
 )
-@bentoml.asgi_app(ROUTES, path="/")
+@bentoml.asgi_app(routes, path="/")
 class RapportService:
     """One worker: its models are loaded when it starts, and its routes stand in the mounted app."""
 

@@ -42,13 +42,14 @@ def bgnbd_no_purchase(rows: FeatureRows, eligible: NDArray[np.bool_], *, horizon
     """P(no purchase in the horizon) by BG/NBD for the eligible members of a snapshot; None where no fit exists.
 
     It needs no labels, so it is fitted on the histories of all members as of the very day it is asked about. Members
-    who are not eligible matter to the fit: they are the ones who left.
+    who are not eligible matter to the fit: they are the ones who left; those who never bought, only returned, do not.
     """
     repeats, last, age = (
         rows.column(name).astype(np.float64) for name in ("purchase_days", "active_span_days", "days_since_first_purchase")
     )
+    bought = repeats > 0
     try:
-        model = bgnbd.fit(repeats=repeats - 1, last=last, age=age)
+        model = bgnbd.fit(repeats=(repeats - 1)[bought], last=last[bought], age=age[bought])
     except NotEnoughData:
         return None
     return model.no_purchase_within(horizon_days, repeats=(repeats - 1)[eligible], last=last[eligible], age=age[eligible])

@@ -1,12 +1,15 @@
 """Lists: ALS fitted with a small search on a validation window, mixed with what members bought before, and compared."""
 
 import itertools
+import math
+import warnings
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import numpy as np
 from implicit.cpu.als import AlternatingLeastSquares
+from implicit.nearest_neighbours import BM25Recommender
 from numpy.typing import NDArray
 from scipy import sparse
 from threadpoolctl import threadpool_limits
@@ -26,6 +29,7 @@ NAME = "recommender"
 K = 20
 HORIZON_DAYS = 28
 ITERATIONS = 12
+NEIGHBOURS = 50
 REPEAT_SHARES = (0.25, 0.5, 0.75)
 """Shares tried of each list for items bought before. At least one place in four shows something new: decision 0007."""
 SMALLEST_RANK_SHARE = 0.5
@@ -116,17 +120,17 @@ def with_share(fitted: Recommender, share: float) -> Recommender:
 
 def fit(window: Interactions, settings: AlsSettings, *, facts: Facts, seed: int) -> Recommender:
     """ALS item factors for one window of purchases, as a recommender that mixes nothing in yet."""
-    model = AlternatingLeastSquares(
-        factors=settings.factors,
-        alpha=1.0,
-        regularization=settings.regularization,
-        iterations=ITERATIONS,
-        random_state=seed,
-        num_threads=2,
-    )
     confidence = window.weights.copy()
     confidence.data = (1 + settings.alpha * confidence.data).astype(np.float32)
     with threadpool_limits(limits=1, user_api="blas"):
+        model = AlternatingLeastSquares(
+            factors=settings.factors,
+            alpha=1.0,
+            regularization=settings.regularization,
+            iterations=ITERATIONS,
+            random_state=seed,
+            num_threads=2,
+        )
         model.fit(confidence, show_progress=False)
     manifest = BundleManifest(
         name=NAME,
@@ -157,11 +161,12 @@ def judge(
     bought: PurchaseDays,
     *,
     day: int,
-    only: tuple[str, ...] = ("list", "als", "own_frequency", "popularity"),
+    only: tuple[str, ...] = ("list", "als", "own_frequency_decayed", "own_frequency", "item_item_bm25", "popularity"),
 ) -> dict[str, float]:
-    """Recall@20 on the 28 days after `day` of the recommender's list, of ALS alone, own frequency, and popularity.
+    """Recall@20 on the 28 days after `day` of the recommender's list, of ALS alone, and of the baselines.
 
-    Over members who bought something of the catalogue then; ranked over the full catalogue, repeats allowed.
+    Baselines: what a member bought most often, with and without decay; item-item similarity on BM25 weights; and what most
+    members bought lately. Over members who bought something of the catalogue then; full catalogue, repeats allowed.
     """
     window = interactions(bought, day=day, half_life_days=fitted.manifest.definition["half_life_days"])
     truth = bought_after(bought, window, day=day, days=HORIZON_DAYS)
@@ -171,7 +176,9 @@ def judge(
     lists: dict[str, Callable[[], NDArray[np.integer[Any]]]] = {
         "list": lambda: fitted.rank(weights, k=K).items,
         "als": lambda: top(fitted.taste(weights), K),
-        "own_frequency": lambda: _own(weights, K),
+        "own_frequency_decayed": lambda: _own(weights, K),
+        "own_frequency": lambda: _own(interactions(bought, day=day, half_life_days=math.inf).weights[rows], K),
+        "item_item_bm25": lambda: _item_item(interactions(bought, day=day, half_life_days=math.inf).weights, rows, K),
         "popularity": lambda: np.tile(popular, (len(rows), 1)),
     }
     return {name: recall_at(lists[name](), [truth[row] for row in rows]) for name in only}
@@ -182,6 +189,17 @@ def top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
     best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
     return np.take_along_axis(best, order, axis=1)
+
+
+def _item_item(counts: sparse.csr_matrix, rows: NDArray[np.intp], k: int) -> NDArray[np.int64]:
+    """Lists by similarity to the items a member bought, on BM25-weighted counts (Robertson and Walker 1994)."""
+    model = BM25Recommender(K=NEIGHBOURS, num_threads=2)
+    with warnings.catch_warnings():
+        # implicit 0.7 weighs into a COO matrix and then warns of its own conversion.
+        warnings.filterwarnings("ignore", message="Method expects CSR input")
+        model.fit(counts, show_progress=False)
+    items, _ = model.recommend(rows, counts[rows], N=k, filter_already_liked_items=False)
+    return np.asarray(items, dtype=np.int64)
 
 
 def _own(weights: sparse.csr_matrix, k: int) -> NDArray[np.int64]:

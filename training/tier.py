@@ -70,7 +70,7 @@ def tier_cutoffs(facts: Facts, *, horizon_days: int, step_days: int = STEP_DAYS)
     last = facts.manifest.until_day - -(-2 * horizon_days // step_days) * step_days
     if first > last:
         raise NotEnoughData(
-            f"tiers over {horizon_days} days need {MIN_HISTORY_DAYS + 2 * horizon_days} days of facts; "
+            f"tiers over {horizon_days} days need {MIN_HISTORY_DAYS + facts.manifest.until_day - last} days of facts; "
             f"there are {facts.manifest.until_day - facts.manifest.first_day}, "
             f"from {calendar_day(facts.manifest.first_day)}",
             remedy="import a longer history, or choose a shorter horizon",
@@ -113,7 +113,10 @@ def train_tier(snapshots: Snapshots, *, horizon_days: int = 90, seed: int = SEED
     return Trained(
         predictor,
         metrics={**tier_figures(actual, predicted), "fewer_steps_off_low": low, "fewer_steps_off_high": high},
-        baselines={"persistence": tier_figures(actual, stays)},
+        baselines={
+            "persistence": tier_figures(actual, stays),
+            "rfm_quantiles": tier_figures(actual, by_rfm_quantiles(column(test, contract, "rfm_score"))),
+        },
         parameters={"engine": "xgboost", "trees": trees, "seed": seed, "horizon_days": horizon_days},
         plots={"importance.png": importance_plot(gains(model, contract.model_features), title="tier, xgboost")},
         examples=whole,
@@ -146,6 +149,14 @@ def tier_label(facts: Facts, definition: TierDefinition) -> Labelled:
         return np.ones(len(members), dtype=np.bool_), definition.tier_of(spent)
 
     return label
+
+
+def by_rfm_quantiles(rfm_score: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Tiers by rank of the RFM score, in the shares of the definition: the lowest 60 % regular, the next 30 % gold."""
+    order = np.argsort(np.nan_to_num(rfm_score), kind="stable")
+    rank = np.empty(len(order))
+    rank[order] = (np.arange(len(order)) + 0.5) / len(order)
+    return np.asarray(np.digitize(rank, SHARES), dtype=np.int64)
 
 
 def split_members(data: Examples, *, seed: int) -> tuple[Examples, Examples]:

@@ -12,6 +12,7 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.data.numpy_dataset import from_numpy
+from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.models import ModelSignature
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
@@ -33,6 +34,7 @@ _LOCATED = (
 def open_registry(mlruns: Path) -> mlflow.MlflowClient:
     """MLflow's client on `mlruns`, created if need be, with its recorded locations brought up to date after a move."""
     mlruns.mkdir(parents=True, exist_ok=True)
+    MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR.set(False)  # type: ignore[no-untyped-call] # MLflow has no types here
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
     root = mlruns.resolve()
@@ -59,7 +61,7 @@ def record(mlruns: Path, trained: Trained, *, alias: str) -> RegisteredModel:
         folder = Path(scratch) / BUNDLE
         sha256 = trained.predictor.save(folder)
         _log_evidence(trained, Path(scratch))
-        model_version = _log_model(trained, folder)
+        model_version = _log_model(client, trained, folder)
     client.set_model_version_tag(manifest.name, model_version, HASH_TAG, sha256)
     client.update_model_version(manifest.name, model_version, _description(trained))
     client.set_registered_model_alias(manifest.name, alias, model_version)
@@ -100,8 +102,11 @@ def _log_evidence(trained: Trained, scratch: Path) -> None:
         mlflow.log_input(dataset, context="training")
 
 
-def _log_model(trained: Trained, folder: Path) -> str:
+def _log_model(client: mlflow.MlflowClient, trained: Trained, folder: Path) -> str:
+    """Log the bundle as an MLflow model and register it; the client does so silently, unlike `mlflow.register_model`."""
     manifest = trained.predictor.manifest
+    if not client.search_registered_models(filter_string=f"name = '{manifest.name}'"):
+        client.create_registered_model(manifest.name)
     signature, example = _signature(trained)
     with warnings.catch_warnings():
         # MLflow 3.17 asks for type hints that only fit models without named columns.
@@ -113,9 +118,9 @@ def _log_model(trained: Trained, folder: Path) -> str:
             signature=signature,
             input_example=example,
             pip_requirements=[f"{name}=={version(name)}" for name in REQUIREMENTS],
-            registered_model_name=manifest.name,
         )
-    return str(info.registered_model_version)
+    version_made = client.create_model_version(manifest.name, info.model_uri, info.run_id, model_id=info.model_id)
+    return str(version_made.version)
 
 
 def _signature(trained: Trained) -> tuple[ModelSignature, pd.DataFrame]:

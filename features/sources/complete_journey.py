@@ -5,19 +5,15 @@ files as the year 2017. Its timestamps are UTC without a zone; the shops are in 
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 import ibis
 import numpy as np
 import pandas as pd
-from ibis import ir
 from numpy.typing import NDArray
 
-from features.cleaning import Cleaned, clean
 from features.errors import MissingDependency
-from features.facts import Manifest, write
-from features.sources.door import admit
+from features.sources.landing import Imported, land
 from features.sources.schema import EXPOSURES, ITEMS, MEMBERS, PURCHASES, REDEMPTIONS, FactTable
 
 SOURCE = "complete-journey"
@@ -25,14 +21,6 @@ TIME_ZONE = "America/New_York"
 TABLES = ("transactions", "products", "demographics", "campaigns", "campaign_descriptions", "coupon_redemptions")
 FUEL_LINES = ("GASOLINE", "FUEL")
 """Words in a product's category or type by which fuel is known; its quantities are volumes of up to 89,638."""
-
-
-@dataclass(frozen=True, slots=True)
-class Imported:
-    """What an import left behind."""
-
-    manifest: Manifest
-    cleaned: Cleaned
 
 
 def import_complete_journey(folder: Path, *, households: int | None = None) -> Imported:
@@ -54,16 +42,8 @@ def import_complete_journey(folder: Path, *, households: int | None = None) -> I
     """
     raw = _load(households)
     connection = ibis.duckdb.connect()
-    tables = {
-        schema.name: admit(connection.create_table(f"raw_{schema.name}", frame), schema)
-        for schema, frame in canonical(raw).items()
-    }
-    cleaned = clean(tables[PURCHASES.name], tables[ITEMS.name])
-    draft: dict[str, ir.Table] = {**tables, PURCHASES.name: cleaned.accepted}
-    extras = {"cleaning.json": cleaned.report.to_json()}
-    manifest = write(folder, draft, source=SOURCE, time_zone=TIME_ZONE, currency="USD", extras=extras)
-    cleaned.set_aside.to_parquet(folder / "quarantine.parquet", compression="zstd")
-    return Imported(manifest, cleaned)
+    tables = {schema.name: connection.create_table(f"raw_{schema.name}", frame) for schema, frame in canonical(raw).items()}
+    return land(folder, tables, source=SOURCE, time_zone=TIME_ZONE, currency="USD")
 
 
 def canonical(raw: Mapping[str, pd.DataFrame]) -> dict[FactTable, pd.DataFrame]:

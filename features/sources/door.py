@@ -34,7 +34,7 @@ def admit(table: ir.Table, schema: FactTable) -> ir.Table:
     found = table.schema()
     present = table.mutate(**{c.name: _plain(table[c.name], c) for c in schema.columns if c.name in found})
     try:
-        admitted: ir.Table = pandera_schema(schema).validate(present, lazy=True)
+        admitted: ir.Table = pandera_schema(schema, with_values=_has_rows(table)).validate(present, lazy=True)
     except SchemaErrors as error:
         problems = [_problem(failure.reason_code.name, failure, found) for failure in error.schema_errors]
         raise SchemaMismatch(
@@ -44,17 +44,27 @@ def admit(table: ir.Table, schema: FactTable) -> ir.Table:
     return admitted.select(*(column.name for column in schema.columns))
 
 
-def pandera_schema(schema: FactTable) -> pa.DataFrameSchema:
-    """The pandera schema of a canonical table; columns it does not name are left out."""
+def pandera_schema(schema: FactTable, *, with_values: bool = True) -> pa.DataFrameSchema:
+    """The pandera schema of a canonical table; columns it does not name are left out.
+
+    Parameters
+    ----------
+    with_values
+        Whether values are looked at, or columns and types only. Pandera takes an empty table for one full of gaps.
+    """
     columns = {
         c.name: pa.Column(
             _TYPES[c.type],
-            checks=[pa.Check.isin(list(c.allowed))] if c.allowed else None,
-            nullable=not c.required,
+            checks=[pa.Check.isin(list(c.allowed))] if c.allowed and with_values else None,
+            nullable=not (c.required and with_values),
         )
         for c in schema.columns
     }
     return pa.DataFrameSchema(columns, strict="filter", name=schema.name)
+
+
+def _has_rows(table: ir.Table) -> bool:
+    return bool(table.limit(1).count().to_pyarrow().as_py())
 
 
 def _plain(column: ir.Column, schema: FactColumn) -> ir.Column:

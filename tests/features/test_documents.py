@@ -1,0 +1,36 @@
+"""The pages made from the code are what the code makes today."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from features.contract import CONTRACT
+from features.document import facts_page, features_page, settings_page
+from serving.openapi import as_json
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+
+@pytest.mark.parametrize(
+    ("name", "made"),
+    [
+        ("features.md", lambda: features_page(CONTRACT)),
+        ("facts.md", facts_page),
+        ("settings.md", settings_page),
+        ("openapi.json", as_json),
+    ],
+)
+def test_the_page_is_up_to_date(name: str, made: Callable[[], str]) -> None:
+    assert (DOCS / name).read_text() == made(), f'docs/{name} is behind the code: run "make docs"'
+
+
+def test_every_declaration_has_its_row_on_the_page_of_features() -> None:
+    rows = [line for line in (DOCS / "features.md").read_text().splitlines() if line.startswith("| `")]
+
+    assert [row.split("`")[1] for row in rows] == [
+        *(f.name for family in ("rfm", "behaviour", "lifecycle") for f in CONTRACT.features if f.family == family),
+        *(aggregate.name for aggregate in CONTRACT.aggregates),
+    ]
+    for row in rows:
+        assert row.replace("\\|", "").count("|") in {6, 7}

@@ -1,0 +1,315 @@
+"""The online store on a real server: what is written comes back, expires when it should, and trouble has a name."""
+
+import asyncio
+import json
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from hypothesis import given
+from hypothesis import strategies as st
+
+from features.build import FeatureRows
+from features.codec import decode
+from features.contract import CONTRACT
+from features.errors import ConfigurationError, CorruptRecord, StoreUnavailable
+from features.online_store import (
+    LIST_SECONDS,
+    Keys,
+    RecommendationList,
+    RecommendedItem,
+    RedisReader,
+    RedisStore,
+    Stamp,
+)
+from features.publish import BATCH, publish
+
+STAMP = Stamp(
+    "c" * 64, "2018-01-01T05:00:00+00:00", "2018-01-01T06:00:00+00:00", "America/New_York", "f" * 64, 3, {"edge": None}
+)
+SECRET = "hunter2"  # stands for a password in an address
+
+
+def of_items(*items: tuple[str, float]) -> RecommendationList:
+    ranked = tuple(RecommendedItem(item, score, "due_again") for item, score in items)
+    return RecommendationList("recommender@3", "2018-01-01T05:00:00+00:00", ranked)
+
+
+@pytest.fixture
+def prefix(request: pytest.FixtureRequest) -> str:
+    return f"test-{request.node.name}"
+
+
+@pytest.fixture
+def client(store_url: str) -> Iterator[redis.Redis]:
+    """The server as another system sees it."""
+    client = redis.Redis.from_url(store_url)
+    yield client
+    client.close()
+
+
+def asked(url: str, prefix: str, question: Callable[[RedisReader], Coroutine[Any, Any, Any]], *, timeout_ms: int = 2000) -> Any:
+    """What serving is told when it asks."""
+
+    async def ask() -> Any:
+        reader = RedisReader(url, prefix=prefix, timeout_ms=timeout_ms)
+        try:
+            return await question(reader)
+        finally:
+            await reader.close()
+
+    return asyncio.run(ask())
+
+
+# Stamps and lists as text
+
+numbers = st.floats(allow_nan=False, allow_infinity=False)
+stamps = st.builds(Stamp, edges=st.dictionaries(st.text(), st.one_of(st.none(), numbers)), members=st.integers(0))
+lists = st.builds(RecommendationList, items=st.lists(st.builds(RecommendedItem, score=numbers)).map(tuple))
+
+
+@given(stamp=stamps)
+def test_a_stamp_comes_back(stamp: Stamp) -> None:
+    assert Stamp.from_bytes(stamp.to_bytes()) == stamp
+
+
+@given(content=lists)
+def test_a_list_comes_back(content: RecommendationList) -> None:
+    assert RecommendationList.from_bytes(content.to_bytes()) == content
+
+
+@pytest.mark.parametrize(
+    "value", [b"", b"null", b"[]", b"{}", b"\xff\xfe", b'{"contract": "c"}', b'{"items": [{"a": 1}]}', b'"text"']
+)
+def test_what_is_no_stamp_and_no_list_is_corrupt(value: bytes) -> None:
+    with pytest.raises(CorruptRecord, match="stamp"):
+        Stamp.from_bytes(value)
+    with pytest.raises(CorruptRecord, match="list"):
+        RecommendationList.from_bytes(value)
+
+
+def test_numbers_that_are_none_are_never_written() -> None:
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        of_items(("apple", float("nan"))).to_bytes()
+
+
+# On the server
+
+
+def test_nothing_published_reads_as_nothing(store: RedisStore) -> None:
+    assert store.read_stamp() is None
+    assert store.read_aggregates(["ann", "bob"]) == [None, None]
+    assert store.read_aggregates([]) == []
+    assert store.read_profile("ann") == {}
+
+
+def test_the_stamp_is_the_one_written_last(store: RedisStore) -> None:
+    store.write_stamp(STAMP)
+
+    assert store.read_stamp() == STAMP
+    assert STAMP.as_of_moment.utcoffset() is not None
+
+
+def test_aggregates_come_back_in_the_order_asked_for(store: RedisStore) -> None:
+    values = [bytes([i, 0, 255, 10, 13]) for i in range(3)]
+    store.write_aggregates(["ann", "007", "会员一"], values)
+    store.write_aggregates([], [])
+
+    assert store.read_aggregates(["会员一", "nobody", "ann", "ann", "7", "007"]) == [
+        values[2], None, values[0], values[0], None, values[1],
+    ]  # fmt: skip
+
+
+def test_profiles_keep_fields_that_are_not_named(store: RedisStore) -> None:
+    store.write_profiles(["ann"], [{"stage": "loyal", "spend": 12}])
+    store.write_profiles(["ann"], [{"stage": "at_risk"}])
+
+    assert store.read_profile("ann") == {"stage": "at_risk", "spend": "12"}
+
+
+def test_lists_can_be_read_by_score_and_expire(store: RedisStore, client: redis.Redis, prefix: str) -> None:
+    store.write_lists(["ann"], [of_items(("pear", 0.9), ("apple", 0.5), ("soap", 0.1))])
+    keys = Keys(prefix)
+
+    assert client.zrevrange(keys.recommended_items("ann"), 0, 1) == [b"pear", b"apple"]
+    for key in (keys.recommended_items("ann"), keys.recommendations("ann")):
+        assert LIST_SECONDS - 60 <= client.ttl(key) <= LIST_SECONDS
+
+
+def test_a_new_list_replaces_the_old_one_wholly(store: RedisStore, client: redis.Redis, prefix: str) -> None:
+    store.write_lists(["ann", "bob"], [of_items(("pear", 0.9), ("apple", 0.5)), of_items(("soap", 1.0))])
+    store.write_lists(["ann", "bob"], [of_items(("soap", 0.2)), of_items()])
+    keys = Keys(prefix)
+
+    assert client.zrevrange(keys.recommended_items("ann"), 0, -1, withscores=True) == [(b"soap", 0.2)]
+    assert client.exists(keys.recommended_items("bob")) == 0
+    found = asked_lists(client, prefix, ["ann", "bob", "nobody"])
+    assert found == [of_items(("soap", 0.2)), of_items(), None]
+
+
+def asked_lists(client: redis.Redis, prefix: str, members: list[str]) -> list[RecommendationList | None]:
+    url = f"unix://{client.connection_pool.connection_kwargs['path']}"
+    return asked(url, prefix, lambda reader: reader.read_lists(members))
+
+
+def test_serving_reads_stamp_and_aggregates_in_one_go(store: RedisStore, store_url: str, prefix: str) -> None:
+    store.write_aggregates(["ann"], [b"packed"])
+    assert asked(store_url, prefix, lambda reader: reader.read(["ann", "nobody"])) == (None, [b"packed", None])
+
+    store.write_stamp(STAMP)
+    assert asked(store_url, prefix, lambda reader: reader.read(["nobody", "ann"])) == (STAMP, [None, b"packed"])
+    assert asked(store_url, prefix, lambda reader: reader.read([])) == (STAMP, [])
+
+
+def test_a_broken_stamp_is_corrupt_for_jobs_and_for_serving(
+    store: RedisStore, client: redis.Redis, store_url: str, prefix: str
+) -> None:
+    client.set(Keys(prefix).stamp, b"{broken")
+
+    with pytest.raises(CorruptRecord):
+        store.read_stamp()
+    with pytest.raises(CorruptRecord):
+        asked(store_url, prefix, lambda reader: reader.read(["ann"]))
+
+
+def test_a_key_of_another_type_is_trouble_with_the_store(store: RedisStore, client: redis.Redis, prefix: str) -> None:
+    client.lpush(Keys(prefix).stamp, "a list")
+
+    with pytest.raises(StoreUnavailable, match="ResponseError"):
+        store.read_stamp()
+
+
+def test_one_members_keys_share_a_slot_and_members_do_not_share_keys() -> None:
+    keys = Keys("rapport")
+    of_ann = [keys.aggregates("ann"), keys.profile("ann"), keys.recommendations("ann"), keys.recommended_items("ann")]
+
+    assert len({key[key.index("{") : key.index("}") + 1] for key in of_ann}) == 1
+    assert len({*of_ann, keys.stamp, keys.aggregates("bob")}) == 6
+
+
+def test_publishing_twice_changes_nothing_but_moments(
+    rows: FeatureRows, store: RedisStore, client: redis.Redis, prefix: str
+) -> None:
+    done: list[int] = []
+    first = publish(rows, store, progress=done.append)
+    before = {key: client.dump(key) for key in client.scan_iter(f"{prefix}:profile:*", count=1000)}
+    second = publish(rows, store)
+
+    assert sum(done) == len(rows.member_ids) == first.members
+    assert max(done) <= BATCH
+    assert json.loads(first.to_bytes()) | {"published_at": ""} == json.loads(second.to_bytes()) | {"published_at": ""}
+    assert {key: client.dump(key) for key in client.scan_iter(f"{prefix}:profile:*", count=1000)} == before
+    assert store.read_stamp() == second
+    stored = [value for value in store.read_aggregates(rows.member_ids.tolist()) if value is not None]
+    assert decode(CONTRACT, stored).records.tobytes() == rows.records.tobytes()
+
+
+def test_published_profiles_say_what_the_features_say(rows: FeatureRows, store: RedisStore) -> None:
+    publish(rows, store)
+    stages = ("new", "growing", "loyal", "at_risk", "dormant")
+
+    for row in range(0, len(rows.member_ids), 37):
+        profile = store.read_profile(str(rows.member_ids[row]))
+        assert profile["lifecycle_stage"] == stages[int(rows.column("lifecycle_stage")[row])]
+        assert profile["rfm_tier"] == ("regular", "gold", "diamond")[int(rows.column("rfm_tier")[row])]
+        assert int(profile["spend_cents_365d"]) == rows.column("spend_cents_365d")[row]
+        assert profile["recency_score"] == str(int(rows.column("recency_score")[row]))
+
+
+# Trouble
+
+
+def test_the_servers_version_and_policy_are_checked(store: RedisStore, client: redis.Redis) -> None:
+    assert int(store.check_server().split(".")[0]) >= 7
+
+    client.config_set("maxmemory-policy", "allkeys-lru")
+    try:
+        with pytest.raises(ConfigurationError, match="allkeys-lru") as refused:
+            store.check_server()
+    finally:
+        client.config_set("maxmemory-policy", "noeviction")
+    assert "noeviction" in refused.value.remedy
+
+
+@pytest.fixture
+def silent_server(tmp_path: Path) -> Iterator[str]:
+    """The address of a server that accepts connections and never answers, as a frozen Redis does."""
+    path = tmp_path / "s.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(path))
+        listener.listen()
+        yield f"unix://:{SECRET}@{path}"
+
+
+JOB_CALLS: list[Callable[[RedisStore], object]] = [
+    lambda store: store.read_stamp(),
+    lambda store: store.read_aggregates(["ann"]),
+    lambda store: store.read_profile("ann"),
+    lambda store: store.write_stamp(STAMP),
+    lambda store: store.write_aggregates(["ann"], [b""]),
+    lambda store: store.write_profiles(["ann"], [{"a": 1}]),
+    lambda store: store.write_lists(["ann"], [of_items(("pear", 1.0))]),
+    lambda store: store.check_server(),
+]
+
+
+@pytest.mark.parametrize("call", JOB_CALLS)
+def test_jobs_learn_that_nobody_is_there(call: Callable[[RedisStore], object], tmp_path: Path) -> None:
+    with pytest.raises(StoreUnavailable) as refused:
+        call(RedisStore(f"unix://:{SECRET}@{tmp_path}/nobody.sock", prefix="x"))
+
+    assert_tells_no_address(refused.value)
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("call", JOB_CALLS)
+def test_jobs_do_not_wait_for_ever(call: Callable[[RedisStore], object], silent_server: str) -> None:
+    with pytest.raises(StoreUnavailable) as refused:
+        call(RedisStore(silent_server, prefix="x", timeout_s=0.05))
+
+    assert_tells_no_address(refused.value)
+
+
+READS: list[Callable[[RedisReader], Coroutine[Any, Any, Any]]] = [
+    lambda reader: reader.read(["ann"]),
+    lambda reader: reader.read_lists(["ann"]),
+]
+
+
+@pytest.mark.parametrize("question", READS)
+def test_serving_hears_within_a_second_that_the_server_is_down(
+    question: Callable[[RedisReader], Coroutine[Any, Any, Any]], tmp_path: Path, silent_server: str
+) -> None:
+    for url in (f"unix://:{SECRET}@{tmp_path}/nobody.sock", f"redis://:{SECRET}@127.0.0.1:1/0", silent_server):
+        with pytest.raises(StoreUnavailable) as refused:
+            asked(url, "x", lambda reader: asyncio.wait_for(question(reader), 1.0), timeout_ms=50)
+        assert_tells_no_address(refused.value)
+
+
+def assert_tells_no_address(error: Exception) -> None:
+    said = f"{error} {getattr(error, 'remedy', '')}"
+    assert SECRET not in said
+    assert ".sock" not in said
+    assert "127.0.0.1" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"http://:{SECRET}@host:6379",
+        f"redis://:{SECRET}/with-a-slash@host:6379/0",
+        f"redis://:pass@host:{SECRET}",
+        SECRET,
+        "",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_not_repeated(url: str) -> None:
+    for make in (lambda: RedisStore(url, prefix="x"), lambda: RedisReader(url, prefix="x", timeout_ms=50)):
+        with pytest.raises(ConfigurationError) as refused:
+            make()
+        assert SECRET not in str(refused.value) + refused.value.remedy
+        assert refused.value.__suppress_context__
+        assert refused.value.exit_code == 2

@@ -1,0 +1,156 @@
+"""Last midnight's records merged with the orders of today are the records of a batch at that moment, to the last bit."""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from itertools import permutations
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+from numpy.typing import NDArray
+from parity.random_shops import SHOPS, placed, purchases, returns, sales
+from shops import START, Line, moment_of, shop
+
+from features.build import FeatureRows, build
+from features.codec import empty_records
+from features.contract import CONTRACT
+from features.derive import derive
+from features.facts import Facts
+from features.live import fold, merge
+
+EVENT_AGGREGATES = [a.name for a in CONTRACT.aggregates if a.freshness == "event"]
+NIGHTLY_AGGREGATES = [a.name for a in CONTRACT.aggregates if a.freshness == "nightly"]
+EVENT_FEATURES = [i for i, feature in enumerate(CONTRACT.features) if feature.freshness == "event"]
+EMPTY = empty_records(CONTRACT, 1)
+
+
+def orders_of_today(facts: Facts, moment: datetime) -> pa.Table:
+    """Orders since local midnight and before the moment, as a stream of events would have brought them."""
+    start, end = (m.timestamp() * 1e6 for m in (facts.midnight(facts.local_day(moment)), moment))
+    orders = facts.tables["orders"].to_pyarrow()
+    micros = orders["occurred_at"].cast(pa.int64()).to_numpy()
+    return orders.filter(pa.array((micros >= start) & (micros < end)))
+
+
+def columns_of_orders(orders: pa.Table) -> dict[str, dict[str, NDArray[Any]]]:
+    return {"orders": {name: np.array(orders[name].to_pylist()) for name in orders.column_names if name != "occurred_at"}}
+
+
+def live_records(base: FeatureRows, orders: pa.Table, members: Sequence[str]) -> NDArray[np.void]:
+    """Records of these members from last midnight's and today's orders; members without a base start empty."""
+    row_of = {member: row for row, member in enumerate(base.member_ids.tolist())}
+    before = empty_records(CONTRACT, len(members))
+    for row, member in enumerate(members):
+        if member in row_of:
+            before[row] = base.records[row_of[member]]
+    return merge(CONTRACT, before, fold(CONTRACT, members, columns_of_orders(orders)))
+
+
+def assert_live_is_batch(facts: Facts, moment: datetime) -> tuple[FeatureRows, FeatureRows, NDArray[np.void]]:
+    base = build(facts, as_of=facts.midnight(facts.local_day(moment)))
+    batch = build(facts, as_of=moment)
+    orders = orders_of_today(facts, moment)
+    members = sorted({*base.member_ids.tolist(), *orders["member_id"].to_pylist()})
+    live = live_records(base, orders, members)
+
+    assert members == batch.member_ids.tolist()
+    for name in EVENT_AGGREGATES:
+        assert live[name].tobytes() == batch.records[name].tobytes(), name
+    assert base.edges == pytest.approx(batch.edges, abs=0, nan_ok=True)
+    derived = derive(CONTRACT, live, day=base.day, edges=base.edges)
+    assert np.array_equal(derived[:, EVENT_FEATURES], batch.matrix[:, EVENT_FEATURES], equal_nan=True)
+    return base, batch, live
+
+
+def days_with_news(facts: Facts) -> tuple[datetime, datetime]:
+    """Four in the afternoon of a late day, and of an early one, when many members had not bought before."""
+    late, early = facts.manifest.until_day - 3, facts.manifest.first_day + 12
+    return tuple(facts.midnight(day) + timedelta(hours=16) for day in (late, early))  # type: ignore[return-value] # two
+
+
+def test_a_real_late_day(facts: Facts) -> None:
+    base, _, live = assert_live_is_batch(facts, days_with_news(facts)[0])
+
+    assert (live["spend_cents_7d"] != base.records["spend_cents_7d"]).sum() > 20  # a good part of 300 households came
+
+
+def test_a_real_early_day_with_members_without_base(facts: Facts) -> None:
+    base, batch, live = assert_live_is_batch(facts, days_with_news(facts)[1])
+    newcomers = ~np.isin(batch.member_ids, base.member_ids)
+
+    assert newcomers.any()
+    assert (live["purchase_days"][newcomers] == 1).all()
+    assert (live["last_purchase_day"][newcomers] == base.day).all()
+
+
+def test_nightly_aggregates_keep_the_value_of_last_midnight(facts: Facts) -> None:
+    base, batch, live = assert_live_is_batch(facts, days_with_news(facts)[0])
+
+    for name in NIGHTLY_AGGREGATES:
+        assert live[name].tobytes() == base.records[name].tobytes(), name
+    assert (batch.records["items_30d"] != base.records["items_30d"]).any()  # it did move, for those who look again
+
+
+def test_nightly_aggregates_of_a_newcomer_are_empty(facts: Facts) -> None:
+    base, batch, live = assert_live_is_batch(facts, days_with_news(facts)[1])
+    newcomers = ~np.isin(batch.member_ids, base.member_ids)
+
+    assert newcomers.any()
+    for name in NIGHTLY_AGGREGATES:
+        assert (live[name][newcomers] == EMPTY[name]).all(), name
+
+
+def test_the_order_of_events_does_not_matter(facts: Facts) -> None:
+    orders = orders_of_today(facts, days_with_news(facts)[0])
+    members = sorted(set(orders["member_id"].to_pylist()))
+    folded = fold(CONTRACT, members, columns_of_orders(orders))
+
+    for seed in range(5):
+        shuffled = orders.take(pa.array(np.random.default_rng(seed).permutation(orders.num_rows)))
+        assert fold(CONTRACT, members, columns_of_orders(shuffled)).tobytes() == folded.tobytes()
+
+
+def test_rows_of_members_not_asked_for_are_left_out() -> None:
+    facts = shop([Line("ann", 0.0, 100), Line("bob", 0.0, 7)])
+    orders = columns_of_orders(orders_of_today(facts, moment_of(0.4)))
+
+    assert fold(CONTRACT, ["bob", "eve"], orders)["spend_cents_7d"].tolist() == [7, 0]
+
+
+def test_no_event_leaves_the_base_as_it_was(rows: FeatureRows) -> None:
+    members = rows.member_ids.tolist()
+    nothing = fold(CONTRACT, members, {})
+
+    assert nothing.tobytes() == empty_records(CONTRACT, len(members)).tobytes()
+    assert merge(CONTRACT, rows.records, nothing).tobytes() == rows.records.tobytes()
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+def test_a_return_before_the_purchase_it_belongs_to_ends_in_the_same_state(order: tuple[int, ...]) -> None:
+    lines = [Line("ann", 5.1, 900), Line("ann", 5.2, -900, kind="return"), Line("ann", 5.3, 40)]
+    today = columns_of_orders(orders_of_today(shop([lines[i] for i in order]), moment_of(5.4)))
+
+    assert fold(CONTRACT, ["ann"], today)["spend_cents_7d"].tolist() == [40]
+    assert fold(CONTRACT, ["ann"], today)["purchases_7d"].tolist() == [2]
+    assert fold(CONTRACT, ["ann"], today)["returns_180d"].tolist() == [1]
+
+
+TODAY = st.lists(st.tuples(st.one_of(sales, sales, returns), st.integers(-11, 11)), min_size=1, max_size=15)
+"""Lines of the last day with the hour at which they come, counted from its noon; hours repeat."""
+
+
+@SHOPS
+@given(before=purchases, day=st.integers(0, 430), today=TODAY, asked=st.integers(-11, 12))
+@example(before=[Line("ann", 400.0)], day=3, today=[(Line("bob", 0.0, -5, kind="return"), 1)], asked=9)  # nobody before
+def test_random_shops(before: Sequence[Line], day: int, today: Sequence[tuple[Line, int]], asked: int) -> None:
+    noon = START + timedelta(days=day)  # in local time, so that clocks may change in between
+    now = [placed(line, _days_after_start(noon + timedelta(hours=hour))) for line, hour in today]
+
+    assert_live_is_batch(shop([*before, *now]), noon + timedelta(hours=asked) - timedelta(minutes=1))
+
+
+def _days_after_start(moment: datetime) -> float:
+    return (moment.timestamp() - START.timestamp()) / 86_400

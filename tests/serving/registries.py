@@ -1,0 +1,53 @@
+"""Changes to a copied registry that keep its hashes right, so that what refuses it is not the hash."""
+
+import shutil
+import sqlite3
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from training.predictors import Recommender
+from training.registry import DATABASE, HASH_TAG, load, resolve
+
+
+def put_in_place(mlruns: Path, name: str, predictor: Any) -> None:
+    """Make a predictor the files of a champion."""
+    model = resolve(mlruns, name)
+    shutil.rmtree(model.bundle)
+    sha256 = predictor.save(model.bundle)
+    with closing(sqlite3.connect(mlruns / DATABASE)) as database, database:
+        changed = database.execute(
+            "UPDATE model_version_tags SET value = ? WHERE name = ? AND version = ? AND key = ?",
+            [sha256, name, int(model.version), HASH_TAG],
+        )
+        assert changed.rowcount == 1
+
+
+def change_champion(mlruns: Path, name: str, **manifest: Any) -> None:
+    """Save a champion again with another manifest, hashed and registered as if it had been trained so."""
+    model = resolve(mlruns, name)
+    predictor = load(model)
+    put_in_place(mlruns, name, replace(predictor, manifest=replace(predictor.manifest, **manifest)))
+
+
+def shrink_catalogue(mlruns: Path, items: int) -> list[str]:
+    """Save the recommender again with only its first items; returns those, most popular first."""
+    recommender = load(resolve(mlruns, "recommender"))
+    assert isinstance(recommender, Recommender)
+    small = replace(
+        recommender,
+        item_ids=recommender.item_ids[:items],
+        factors=recommender.factors[:items],
+        popularity=recommender.popularity[:items],
+        golden=recommender.golden[:, :items],
+    )
+    put_in_place(mlruns, "recommender", small)
+    return small.popular_items(items)
+
+
+def forget(mlruns: Path, *names: str) -> None:
+    """Take the champion alias away from models."""
+    with closing(sqlite3.connect(mlruns / DATABASE)) as database, database:
+        for name in names:
+            database.execute("DELETE FROM registered_model_aliases WHERE name = ?", [name])

@@ -1,0 +1,109 @@
+"""Fixtures of the training tests: predictors trained in a moment on made-up rows, and a registry to change at will."""
+
+import shutil
+from collections.abc import Mapping
+from dataclasses import asdict
+from pathlib import Path
+
+import lightgbm
+import numpy as np
+import pytest
+import xgboost
+from shops import Line, shop
+
+from features.contract import CONTRACT
+from features.facts import Facts
+from training.artifacts import BundleManifest
+from training.boosting import LIGHTGBM, XGBOOST
+from training.churn import BANDS, OBJECTIVES
+from training.datasets import Examples, Snapshots
+from training.interactions import interactions, purchase_days
+from training.predictors import Calibrator, ChurnPredictor, Engine, Recommender, TierPredictor, TreeModel
+from training.recommender import AlsSettings, fit, with_share
+from training.tier import OBJECTIVE, TierDefinition
+from training.trained import golden_rows
+
+Predictors = dict[str, ChurnPredictor | TierPredictor | Recommender]
+
+
+@pytest.fixture(scope="session")
+def made_up() -> Examples:
+    """Rows of numbers with gaps, and a class 0, 1 or 2 that depends on some of them."""
+    generator = np.random.default_rng(12)
+    matrix = generator.gamma(1.0, 30.0, (900, len(CONTRACT.model_features))).astype(np.float32)
+    labels = np.digitize(matrix[:, 0] + matrix[:, 5] + generator.normal(0, 10, 900), [50, 90])
+    matrix[generator.random(matrix.shape) < 0.1] = np.nan
+    return Examples(np.array([f"m{i}" for i in range(900)]), np.zeros(900, dtype=np.int32), matrix, labels)
+
+
+@pytest.fixture(scope="session")
+def predictors(made_up: Examples) -> Predictors:
+    """One predictor of each kind and engine."""
+    return {
+        "churn-xgboost": _churn("xgboost", made_up),
+        "churn-lightgbm": _churn("lightgbm", made_up),
+        "tier": _tier(made_up),
+        "recommender": _recommender(),
+    }
+
+
+@pytest.fixture(scope="session")
+def snapshots(facts: Facts) -> Snapshots:
+    """Snapshots of the slice of Complete Journey, each built when first asked for."""
+    return Snapshots(facts)
+
+
+@pytest.fixture
+def registry(mlruns: Path, tmp_path: Path) -> Path:
+    """A registry of the slice's models that the test may change."""
+    return Path(shutil.copytree(mlruns, tmp_path / "mlruns"))
+
+
+def trees(engine: Engine, data: Examples, labels: np.ndarray, objective: Mapping[str, object]) -> TreeModel:
+    """A few trees on one thread: enough to tell rows apart, and quick."""
+    if engine == "lightgbm":
+        parameters = {**LIGHTGBM, **objective, "num_threads": 1, "min_data_in_leaf": 10}
+        return TreeModel(engine, lightgbm.train(parameters, lightgbm.Dataset(data.matrix, label=labels), 60))
+    parameters = {**XGBOOST, **objective, "nthread": 1, "min_child_weight": 3}
+    booster = xgboost.train(parameters, xgboost.DMatrix(data.matrix, label=labels, nthread=1), 60)
+    return TreeModel.from_bytes(engine, bytes(booster.save_raw(raw_format="json")))
+
+
+def manifest_of(name: str, engine: str, definition: dict[str, object], parameters: dict[str, object]) -> BundleManifest:
+    return BundleManifest(
+        name=name,
+        kind=name,
+        engine=engine,
+        contract_hash=CONTRACT.hash,
+        features=CONTRACT.model_features,
+        definition=definition,
+        parameters=parameters,
+        lineage={"facts_hash": "made up", "seed": 1},
+    )
+
+
+def _churn(engine: Engine, data: Examples) -> ChurnPredictor:
+    model = trees(engine, data, (data.labels > 0).astype(np.float32), OBJECTIVES[engine])
+    calibrator = asdict(Calibrator(0.9, -0.1))
+    manifest = manifest_of("churn", engine, {"horizon_days": 28, "active_days": 84}, {"bands": BANDS, "calibrator": calibrator})
+    return ChurnPredictor(manifest, model, golden_rows(data.matrix, seed=1))
+
+
+def _tier(data: Examples) -> TierPredictor:
+    model = trees("xgboost", data, data.labels.astype(np.float32), OBJECTIVE)
+    manifest = manifest_of("tier", "xgboost", asdict(TierDefinition(90, 50, 90)), {})
+    return TierPredictor(manifest, model, golden_rows(data.matrix, seed=1))
+
+
+def _recommender() -> Recommender:
+    """Thirty members, twelve items; everyone buys most items of the same remainder by three."""
+    lines = [
+        Line(f"m{member:02}", float((member * 7 + item) % 60), item=f"i{item:02}")
+        for member in range(36)
+        for item in range(12)
+        if item % 3 == member % 3 and (member + item) % 7
+    ]
+    facts = shop(lines)
+    settings = AlsSettings(factors=3, alpha=2.0, regularization=0.5, half_life_days=45.0)
+    window = interactions(purchase_days(facts), day=facts.manifest.until_day, half_life_days=45.0)
+    return with_share(fit(window, settings, facts=facts, seed=1), 0.5)

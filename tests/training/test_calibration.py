@@ -1,0 +1,90 @@
+"""Calibration: it ships where it helps, and nothing is changed where it does not."""
+
+import numpy as np
+import pytest
+
+from training.churn import fit_calibrator
+from training.evaluation import expected_calibration_error
+from training.predictors import Calibrator
+
+IDENTITY = Calibrator()
+
+
+def world(rows: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """True probabilities, and what came of them."""
+    generator = np.random.default_rng(seed)
+    truth = generator.beta(1, 4, rows)
+    return truth, generator.random(rows) < truth
+
+
+def distorted(truth: np.ndarray) -> np.ndarray:
+    """Too sure of itself, and too high."""
+    logit = np.log(truth / (1 - truth))
+    return 1 / (1 + np.exp(-(2.5 * logit + 1.5)))
+
+
+def test_a_distorted_probability_is_set_right() -> None:
+    truth, happened = world(4000, seed=1)
+    fresh_truth, fresh = world(4000, seed=2)
+
+    calibrator = fit_calibrator(distorted(truth), happened, seed=7)
+    raw, calibrated = distorted(fresh_truth), calibrator.apply(distorted(fresh_truth))
+
+    assert calibrator != IDENTITY
+    assert calibrator.slope == pytest.approx(1 / 2.5, rel=0.15)
+    assert calibrator.offset == pytest.approx(-1.5 / 2.5, abs=0.15)
+    assert expected_calibration_error(fresh, raw) > 0.05
+    assert expected_calibration_error(fresh, calibrated) < 0.02
+    assert np.abs(calibrated - fresh_truth).mean() < 0.02
+
+
+def test_nothing_ships_where_it_does_not_help() -> None:
+    truth, happened = world(60, seed=5)
+    assert fit_calibrator(truth, happened, seed=7) == IDENTITY
+
+
+def test_true_probabilities_are_hardly_ever_changed_by_much() -> None:
+    changes = []
+    for seed in range(20):
+        truth, happened = world(1500, seed=seed)
+        changes.append(np.abs(fit_calibrator(truth, happened, seed=7).apply(truth) - truth).max())
+
+    assert np.median(changes) < 0.05
+    assert changes.count(0.0) >= 10  # overfitting the window is noticed by the other half
+
+
+def test_a_window_too_small_to_judge_changes_nothing() -> None:
+    happened = np.array([True, False, False, False])
+
+    assert fit_calibrator(np.array([0.9, 0.1, 0.2, 0.3]), happened, seed=7) == IDENTITY
+
+
+def test_the_same_seed_gives_the_same_calibrator() -> None:
+    truth, happened = world(500, seed=3)
+
+    assert fit_calibrator(distorted(truth), happened, seed=7) == fit_calibrator(distorted(truth), happened, seed=7)
+
+
+def test_identity_returns_the_very_numbers() -> None:
+    probability = np.array([0.0, 1e-300, 0.1, 1 / 3, 1.0])
+
+    assert IDENTITY.apply(probability).tobytes() == probability.tobytes()
+
+
+@pytest.mark.parametrize(("slope", "offset"), [(0.4, -0.6), (1.0, 0.5), (3.0, 0.0)])
+def test_calibration_keeps_the_order_and_stays_a_probability(slope: float, offset: float) -> None:
+    probability = np.linspace(0, 1, 1001)
+
+    calibrated = Calibrator(slope, offset).apply(probability)
+
+    assert (np.diff(calibrated[1:-1]) > 0).all()
+    assert (np.diff(calibrated) >= 0).all()
+    assert calibrated.min() >= 0
+    assert calibrated.max() <= 1
+    assert np.isfinite(calibrated).all()
+
+
+def test_calibration_by_hand() -> None:
+    # logit(0.8) = log 4; half of it is log 2; e^(log 2) / (1 + e^(log 2)) = 2 / 3
+    assert Calibrator(0.5, 0.0).apply(np.array([0.8]))[0] == pytest.approx(2 / 3)
+    assert Calibrator(1.0, np.log(3)).apply(np.array([0.5]))[0] == pytest.approx(0.75)

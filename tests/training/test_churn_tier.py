@@ -1,0 +1,254 @@
+"""Churn and tier models of the slice: better than a rule of thumb, beside honest baselines, and the same every time."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from shops import Line, shop
+
+from features.contract import CONTRACT
+from features.errors import NotEnoughData
+from features.facts import Facts
+from training.churn import BANDS, ChurnDefinition, churn_label, train_churn
+from training.datasets import Snapshots, cutoffs, examples
+from training.evaluation import binary_report, quadratic_weighted_kappa
+from training.labels import spend_within
+from training.pipeline import MODELS, require_contract, snapshot_days, steps, train
+from training.predictors import ChurnPredictor, TierPredictor
+from training.registry import CHALLENGER, CHAMPION, load, registered_models, resolve
+from training.tier import TIERS, TierDefinition, tier_cutoffs, tier_definition, tier_label, train_tier
+from training.tracking import recorded_figures
+from training.trained import Trained, code_hash
+
+
+@pytest.fixture(scope="module")
+def trained(snapshots: Snapshots) -> Trained:
+    """Churn by XGBoost, trained once more."""
+    return train_churn(snapshots, engine="xgboost")
+
+
+@pytest.fixture(scope="module")
+def trained_tier(snapshots: Snapshots) -> Trained:
+    """Tier, trained once more."""
+    return train_tier(snapshots)
+
+
+@pytest.mark.parametrize("alias", [CHAMPION, CHALLENGER])
+def test_churn_ranks_better_than_recency(mlruns: Path, alias: str) -> None:
+    metrics, baselines = recorded_figures(mlruns, resolve(mlruns, "churn", alias))
+
+    assert metrics["auc"] > 0.7
+    assert metrics["auc"] > baselines["recency"]["auc"]
+    assert metrics["lift_top_tenth"] > 2
+    assert metrics["brier"] < metrics["rate"] * (1 - metrics["rate"])  # better than the base rate for everyone
+
+
+def test_every_baseline_stands_beside_churn(trained: Trained) -> None:
+    assert set(trained.baselines) == {"recency", "rfm_logistic", "bgnbd"}
+    assert set(trained.baselines["recency"]) == {"auc", "average_precision", "lift_top_tenth"}
+    for name in ("rfm_logistic", "bgnbd"):
+        assert set(trained.baselines[name]) == set(trained.metrics)
+        assert trained.baselines[name]["rows"] == trained.metrics["rows"]
+        assert trained.baselines[name]["rate"] == trained.metrics["rate"]
+        assert trained.baselines[name]["auc"] > 0.7
+
+
+def test_metrics_are_those_of_the_shipped_model_on_the_test_window(
+    trained: Trained, snapshots: Snapshots, facts: Facts
+) -> None:
+    predictor = trained.predictor
+    assert isinstance(predictor, ChurnPredictor)
+    day = cutoffs(facts, horizon_days=28).test
+    test = examples(snapshots, [day], churn_label(facts, ChurnDefinition()))
+
+    report = binary_report(test.labels.astype(np.bool_), predictor.score(test.matrix))
+
+    assert report.auc == trained.metrics["auc"]
+    assert report.calibration_error == trained.metrics["calibration_error"]
+    assert predictor.manifest.lineage["cutoffs"]["test"] == day
+    assert trained.examples is not None
+    assert trained.examples.days.max() + 28 <= predictor.manifest.lineage["cutoffs"]["validation"]
+
+
+def test_recency_is_judged_by_days_since_the_last_purchase(trained: Trained, snapshots: Snapshots, facts: Facts) -> None:
+    rows = snapshots.at(cutoffs(facts, horizon_days=28).test)
+    eligible, left = churn_label(facts, ChurnDefinition())(rows)
+    silent = rows.column("days_since_last_purchase")[eligible]
+    pairs = [(a > b) + 0.5 * (a == b) for a in silent[left.astype(bool)] for b in silent[~left.astype(bool)]]
+
+    assert trained.baselines["recency"]["auc"] == pytest.approx(np.mean(pairs))
+
+
+def test_the_same_facts_and_seed_give_the_same_model_to_the_byte(trained: Trained, mlruns: Path) -> None:
+    registered = resolve(mlruns, "churn")
+    before = load(registered)
+    assert isinstance(before, ChurnPredictor)
+    assert isinstance(trained.predictor, ChurnPredictor)
+
+    assert trained.predictor.model.to_bytes() == (registered.bundle / "model.json").read_bytes()
+    assert trained.predictor.calibrator == before.calibrator
+    assert trained.predictor.golden.tobytes() == before.golden.tobytes()
+
+
+def test_lightgbm_too_gives_the_same_model(snapshots: Snapshots, mlruns: Path) -> None:
+    again = train_churn(snapshots, engine="lightgbm").predictor
+    assert isinstance(again, ChurnPredictor)
+
+    assert again.model.to_bytes() == (resolve(mlruns, "churn", CHALLENGER).bundle / "model.txt").read_bytes()
+
+
+def test_another_seed_gives_another_model(trained: Trained, snapshots: Snapshots) -> None:
+    other = train_churn(snapshots, engine="xgboost", seed=8)
+    assert isinstance(other.predictor, ChurnPredictor)
+    assert isinstance(trained.predictor, ChurnPredictor)
+
+    assert other.predictor.model.to_bytes() != trained.predictor.model.to_bytes()
+    assert abs(other.metrics["auc"] - trained.metrics["auc"]) < 0.05
+
+
+def test_the_model_travels_with_its_definition(trained: Trained, facts: Facts) -> None:
+    manifest = trained.predictor.manifest
+
+    assert manifest.definition == {"horizon_days": 28, "active_days": 84}
+    assert manifest.parameters["bands"] == BANDS
+    assert manifest.features == CONTRACT.model_features
+    assert manifest.contract_hash == CONTRACT.hash
+    assert manifest.lineage["facts_hash"] == facts.manifest.hash
+    assert manifest.lineage["code"] == code_hash()
+    assert trained.parameters["trees"] >= 5
+    assert set(trained.plots) == {"reliability.png", "importance.png"}
+
+
+def test_golden_rows_hold_one_without_any_value(trained: Trained) -> None:
+    golden = trained.predictor.golden
+
+    assert golden.shape == (32, len(CONTRACT.model_features))
+    assert np.isnan(golden[0]).all()
+    assert not np.isnan(golden[1:]).all(axis=1).any()
+
+
+def test_labels_never_reach_the_features(trained: Trained) -> None:
+    names = trained.predictor.manifest.features
+
+    assert not [name for name in names if name in {"lifecycle_stage", "rfm_tier"}]
+    assert len(set(names)) == len(names)
+
+
+def test_tier_thresholds_cut_at_sixty_and_ninety_percent() -> None:
+    lines = [Line(f"m{i:03}", 0.0) for i in range(100)] + [Line(f"m{i:03}", 20.0, cents=100 * (i + 1)) for i in range(100)]
+    facts = shop([*lines, Line(None, 120.0)])
+
+    definition = tier_definition(Snapshots(facts), [facts.manifest.first_day + 10], 90)
+
+    assert (definition.gold_from_cents, definition.diamond_from_cents) == (6000, 9000)
+    tiers = definition.tier_of(np.array([100 * (i + 1) for i in range(100)]))
+    assert np.bincount(tiers).tolist() == [59, 30, 11]  # whoever spends just the threshold is in the tier it begins
+    assert definition.tier_of(np.array([5999, 6000, 8999, 9000, -50, 0])).tolist() == [0, 1, 1, 2, 0, 0]
+    assert definition.tiers == TIERS == ("regular", "gold", "diamond")
+
+
+def test_tier_thresholds_are_those_of_the_training_snapshots(trained_tier: Trained, snapshots: Snapshots, facts: Facts) -> None:
+    definition = trained_tier.predictor.manifest.definition
+    spent = np.concatenate(
+        [
+            spend_within(facts, snapshots.at(day).member_ids.tolist(), day=day, horizon_days=90)
+            for day in tier_cutoffs(facts, horizon_days=90).train
+        ]
+    )
+
+    assert (spent < definition["gold_from_cents"]).mean() == pytest.approx(0.6, abs=0.01)
+    assert (spent >= definition["diamond_from_cents"]).mean() == pytest.approx(0.1, abs=0.01)
+
+
+def test_members_who_all_spend_the_same_have_no_tiers() -> None:
+    facts = shop([Line(f"m{i}", float(day), cents=500) for i in range(8) for day in range(0, 280, 10)])
+
+    with pytest.raises(NotEnoughData, match="too much alike"):
+        train_tier(Snapshots(facts))
+
+
+def test_the_tier_baseline_is_the_tier_of_the_last_ninety_days(trained_tier: Trained, facts: Facts) -> None:
+    orders = facts.tables["orders"].select("member_id", "local_day", "net_cents").to_pyarrow().to_pydict()
+    day = tier_cutoffs(facts, horizon_days=90).test
+    before: dict[str, int] = {}
+    after: dict[str, int] = {}
+    for member, when, cents in zip(orders["member_id"], orders["local_day"], orders["net_cents"], strict=True):
+        if when < day:
+            before.setdefault(member, 0)
+            before[member] += cents if when >= day - 90 else 0
+        else:
+            after[member] = after.get(member, 0) + cents
+    definition = TierDefinition(**trained_tier.predictor.manifest.definition)
+    stays, actual = (definition.tier_of(np.array([spent.get(m, 0) for m in sorted(before)])) for spent in (before, after))
+
+    assert trained_tier.baselines["persistence"]["rows"] == len(before) == trained_tier.metrics["rows"]
+    assert trained_tier.baselines["persistence"]["accuracy"] == pytest.approx((stays == actual).mean())
+    assert trained_tier.baselines["persistence"]["qwk"] == pytest.approx(quadratic_weighted_kappa(actual, stays))
+
+
+def test_tier_metrics_are_those_of_the_shipped_model(trained_tier: Trained, snapshots: Snapshots, facts: Facts) -> None:
+    predictor = trained_tier.predictor
+    assert isinstance(predictor, TierPredictor)
+    definition = TierDefinition(**predictor.manifest.definition)
+    test = examples(snapshots, [tier_cutoffs(facts, horizon_days=90).test], tier_label(facts, definition))
+
+    predicted = predictor.likely_tier(predictor.score(test.matrix))
+
+    assert trained_tier.metrics["accuracy"] == (predicted == test.labels).mean()
+    assert trained_tier.metrics["qwk"] > 0.6
+    assert set(np.unique(predicted)) == {0, 1, 2}
+    assert trained_tier.metrics["fewer_steps_off_low"] < trained_tier.metrics["fewer_steps_off_high"]
+
+
+def test_the_tier_model_is_the_same_every_time(trained_tier: Trained, mlruns: Path) -> None:
+    assert isinstance(trained_tier.predictor, TierPredictor)
+
+    assert trained_tier.predictor.model.to_bytes() == (resolve(mlruns, "tier").bundle / "model.json").read_bytes()
+
+
+def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
+    facts = shop([Line(f"m{i}", float(day)) for i in range(12) for day in range(0, 30, 1 + i % 4)])
+    snapshots = Snapshots(facts)
+
+    outcomes = list(train(steps(snapshots), tmp_path / "mlruns"))
+
+    assert [outcome.step.model for outcome in outcomes] == ["churn", "churn", "tier", "recommender"]
+    assert {outcome.step.model for outcome in outcomes} == set(MODELS)
+    for outcome in outcomes:
+        assert "there are 30, from 2024-01-01" in outcome.refused
+        assert outcome.trained is None
+        assert outcome.registered is None
+    assert snapshot_days(facts) == []
+    assert registered_models(tmp_path / "mlruns") == []
+    with pytest.raises(NotEnoughData) as caught:
+        train_churn(snapshots, engine="xgboost")
+    assert caught.value.exit_code == 20
+    assert caught.value.remedy
+
+
+def test_members_who_never_leave_train_no_churn_model(tmp_path: Path) -> None:
+    facts = shop([Line(f"m{i}", float(day)) for i in range(6) for day in range(i, 220, 7)])
+
+    (outcome,) = train(steps(Snapshots(facts), ("churn",))[:1], tmp_path / "mlruns")
+
+    assert "a single outcome" in outcome.refused
+
+
+def test_snapshots_prepared_are_the_ones_that_training_asks_for(facts: Facts) -> None:
+    churn, tier = cutoffs(facts, horizon_days=28).days, tier_cutoffs(facts, horizon_days=90).days
+
+    assert snapshot_days(facts) == sorted({*churn, *tier})
+    assert snapshot_days(facts, ("tier",)) == sorted(tier)
+    assert snapshot_days(facts, ("recommender",)) == []
+
+
+def test_a_model_of_other_features_is_refused_before_it_scores(trained: Trained) -> None:
+    from dataclasses import replace
+
+    from features.errors import ContractMismatch
+
+    assert isinstance(trained.predictor, ChurnPredictor)
+    require_contract(trained.predictor)
+    other = replace(trained.predictor, manifest=replace(trained.predictor.manifest, contract_hash="0" * 64))
+    with pytest.raises(ContractMismatch, match="churn was trained on contract 00000000"):
+        require_contract(other)

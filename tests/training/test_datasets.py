@@ -1,0 +1,182 @@
+"""Snapshots in time order: windows that never touch, rows that belong together, whole members apart."""
+
+import itertools
+
+import numpy as np
+import pytest
+from shops import Line, shop
+
+from features.build import FeatureRows
+from features.contract import CONTRACT
+from features.days import calendar_day
+from features.errors import NotEnoughData
+from features.facts import Facts
+from training.boosting import both
+from training.churn import ChurnDefinition, churn_label, churn_windows
+from training.datasets import MIN_HISTORY_DAYS, Examples, Labelled, Snapshots, cutoffs, examples
+from training.labels import purchased_within, spend_within
+from training.tier import split_members, tier_cutoffs
+
+
+def span(days: int) -> Facts:
+    """A shop whose facts are that many days long, with a few regular members."""
+    ends = [Line("first", 0.0), Line("last", days - 1.0)]
+    return shop(ends + [Line(f"m{i}", float(day)) for i in range(4) for day in range(i, days, 9 + i)])
+
+
+@pytest.mark.parametrize("horizon_days", [7, 28, 45])
+@pytest.mark.parametrize("days", [280, 365, 401])
+def test_labels_of_each_window_end_before_the_next_begins(days: int, horizon_days: int) -> None:
+    facts = span(days)
+
+    cuts = cutoffs(facts, horizon_days=horizon_days)
+
+    starts = [max(cuts.train), cuts.validation, cuts.calibration, cuts.test, facts.manifest.until_day]
+    assert all(day + horizon_days <= following for day, following in itertools.pairwise(starts))
+    assert list(cuts.days) == sorted(set(cuts.days))
+    assert min(cuts.train) >= facts.manifest.first_day + MIN_HISTORY_DAYS
+
+
+def test_the_test_window_is_the_latest_that_has_passed() -> None:
+    facts = span(300)
+
+    cuts = cutoffs(facts, horizon_days=28)
+
+    assert cuts.test + 28 == facts.manifest.until_day
+    assert np.diff(cuts.train).tolist() == [14] * (len(cuts.train) - 1)
+    assert min(cuts.train) - 14 < facts.manifest.first_day + MIN_HISTORY_DAYS  # no snapshot is left out at the far end
+
+
+def test_training_windows_that_overlap_by_a_step_never_reach_into_validation() -> None:
+    cuts = cutoffs(span(400), horizon_days=28, step_days=5)
+
+    assert max(cuts.train) + 28 <= cuts.validation
+    assert np.diff(cuts.train).tolist() == [5] * (len(cuts.train) - 1)
+
+
+def test_the_shortest_history_has_one_training_snapshot() -> None:
+    shortest = MIN_HISTORY_DAYS + 4 * 28
+
+    assert len(cutoffs(span(shortest), horizon_days=28).train) == 1
+    with pytest.raises(
+        NotEnoughData, match=rf"28 days needs {shortest} days .* there are {shortest - 1}, from 2024-01-01"
+    ) as caught:
+        cutoffs(span(shortest - 1), horizon_days=28)
+    assert caught.value.remedy
+    assert caught.value.exit_code == 20
+
+
+def test_tier_windows_never_touch_either() -> None:
+    for days in (266, 300, 365, 420):
+        facts = span(days)
+        cuts = tier_cutoffs(facts, horizon_days=90)
+        assert max(cuts.train) + 90 <= cuts.test
+        assert cuts.test + 90 == facts.manifest.until_day
+        assert list(cuts.days) == sorted(set(cuts.days))
+        assert min(cuts.train) >= facts.manifest.first_day + MIN_HISTORY_DAYS
+
+
+def test_the_shortest_history_for_tiers_is_the_one_the_message_names() -> None:
+    with pytest.raises(NotEnoughData, match="there are 200, from 2024-01-01") as caught:
+        tier_cutoffs(span(200), horizon_days=90)
+    needed = int(str(caught.value).split(" need ")[1].split()[0])
+
+    assert len(tier_cutoffs(span(needed), horizon_days=90).train) == 1
+    with pytest.raises(NotEnoughData):
+        tier_cutoffs(span(needed - 1), horizon_days=90)
+
+
+def spend_of_everybody(facts: Facts, horizon_days: int) -> Labelled:
+    def label(rows: FeatureRows) -> tuple[np.ndarray, np.ndarray]:
+        members = rows.member_ids.tolist()
+        return np.ones(len(members), dtype=np.bool_), spend_within(facts, members, day=rows.day, horizon_days=horizon_days)
+
+    return label
+
+
+def test_members_matrix_and_labels_belong_together() -> None:
+    facts = span(300)
+    snapshots = Snapshots(facts)
+    days = [facts.manifest.first_day + 120, facts.manifest.first_day + 150]
+
+    data = examples(snapshots, days, spend_of_everybody(facts, 20))
+
+    column = CONTRACT.model_features.index("spend_cents_90d")
+    assert data.matrix.shape == (len(data), len(CONTRACT.model_features))
+    assert data.matrix.dtype == np.float32
+    assert len(data.member_ids) == len(data.days) == len(data.labels) == len(data)
+    assert np.unique(data.days).tolist() == days
+    for row in range(len(data)):
+        member, day = str(data.member_ids[row]), int(data.days[row])
+        rows = snapshots.at(day)
+        assert data.matrix[row, column] == rows.column("spend_cents_90d")[rows.member_ids == member][0]
+        assert data.labels[row] == spend_within(facts, [member], day=day, horizon_days=20)[0]
+
+
+def test_only_members_who_are_eligible_are_rows() -> None:
+    quiet = [Line("quiet", 0.0), Line("edge", 116.0), Line("over", 115.0)]
+    facts = shop([*quiet, Line("ann", 0.0), *(Line("ann", float(day)) for day in range(190, 260, 5)), Line("edge", 230.0)])
+    day = facts.manifest.first_day + 200  # 84 days after the purchase of "edge"
+
+    data = examples(Snapshots(facts), [day], churn_label(facts, ChurnDefinition(horizon_days=28, active_days=84)))
+
+    assert data.member_ids.tolist() == ["ann", "edge"]
+    assert data.labels.tolist() == [False, True]  # "edge" came back on day 230, the horizon ended on day 227
+    assert purchased_within(facts, ["edge"], day=day, horizon_days=31).tolist() == [True]
+
+
+def test_a_window_with_a_single_outcome_is_refused_by_name() -> None:
+    facts = shop([Line(f"m{i}", float(day)) for i in range(3) for day in range(i, 260, 5)])
+    definition = ChurnDefinition()
+
+    with pytest.raises(NotEnoughData, match=r"the train window of churn has .* a single outcome"):
+        churn_windows(Snapshots(facts), cutoffs(facts, horizon_days=28), definition)
+
+
+def test_a_snapshot_is_built_once() -> None:
+    facts = span(60)
+    snapshots = Snapshots(facts)
+    day = facts.manifest.first_day + 30
+
+    assert list(snapshots.prepare([day, day + 1])) == [day, day + 1]
+    assert snapshots.at(day) is snapshots.at(day)
+    assert snapshots.at(day).day == day
+    assert snapshots.at(day).as_of.astimezone(facts.zone).date() == calendar_day(day)
+    assert snapshots.at(day).as_of == facts.midnight(day)
+
+
+def table(members: list[str], first: int = 0) -> Examples:
+    """Examples whose one column is the number of the row, as is the label."""
+    numbers = np.arange(first, first + len(members))
+    return Examples(np.array(members), numbers.astype(np.int32), numbers.astype(np.float32).reshape(-1, 1), numbers)
+
+
+def test_both_puts_one_after_the_other() -> None:
+    whole = both(table(["a", "b"]), table(["c", "a", "d"], first=2))
+
+    assert whole.member_ids.tolist() == ["a", "b", "c", "a", "d"]
+    assert whole.days.tolist() == whole.matrix[:, 0].tolist() == whole.labels.tolist() == [0, 1, 2, 3, 4]
+
+
+def test_held_out_members_are_whole_members() -> None:
+    members = [f"m{number % 50}" for number in range(400)]
+    data = table(members)
+
+    fitted, held_out = split_members(data, seed=3)
+
+    assert not set(fitted.member_ids.tolist()) & set(held_out.member_ids.tolist())
+    assert sorted([*fitted.labels.tolist(), *held_out.labels.tolist()]) == list(range(400))
+    assert 0.1 < len(set(held_out.member_ids.tolist())) / 50 < 0.35
+    for part in (fitted, held_out):
+        assert part.matrix[:, 0].tolist() == part.labels.tolist() == part.days.tolist()
+        assert part.member_ids.tolist() == [members[number] for number in part.labels.tolist()]
+
+
+def test_who_is_held_out_depends_on_the_seed_and_not_on_the_order_of_rows() -> None:
+    data = table([f"m{number % 50}" for number in range(200)])
+    reverse = Examples(data.member_ids[::-1], data.days[::-1], data.matrix[::-1], data.labels[::-1])
+
+    held_out = {seed: set(split_members(data, seed=seed)[1].member_ids.tolist()) for seed in (3, 4)}
+
+    assert held_out[3] == set(split_members(reverse, seed=3)[1].member_ids.tolist())
+    assert held_out[3] != held_out[4]

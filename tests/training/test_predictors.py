@@ -1,0 +1,137 @@
+"""Predictors: a row has one score, whoever stands beside it, and answers mean what their names say."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from training.churn import BANDS
+from training.datasets import Examples
+from training.predictors import Calibrator, ChurnPredictor, Recommender, TierPredictor, TreeModel, with_parameters
+
+SCORERS = ("churn-xgboost", "churn-lightgbm", "tier")
+Scorers = dict[str, ChurnPredictor | TierPredictor]
+
+
+@pytest.fixture(params=SCORERS)
+def scorer(request: pytest.FixtureRequest, predictors: Scorers) -> ChurnPredictor | TierPredictor:
+    """Each predictor that scores rows."""
+    return predictors[request.param]
+
+
+def test_a_batch_scores_as_its_rows_do_one_by_one(scorer: ChurnPredictor | TierPredictor, made_up: Examples) -> None:
+    matrix = made_up.matrix[:300]
+
+    batch = scorer.score(matrix)
+    single = np.concatenate([scorer.score(matrix[row : row + 1]) for row in range(len(matrix))])
+
+    assert batch.tobytes() == single.tobytes()
+
+
+@pytest.mark.parametrize("size", [2, 7, 64, 300])
+def test_scores_do_not_depend_on_how_rows_are_divided(
+    scorer: ChurnPredictor | TierPredictor, made_up: Examples, size: int
+) -> None:
+    parts = [scorer.score(made_up.matrix[start : start + size]) for start in range(0, 900, size)]
+
+    assert np.concatenate(parts).tobytes() == scorer.score(made_up.matrix).tobytes()
+
+
+def test_scores_do_not_depend_on_the_layout_in_memory(scorer: ChurnPredictor | TierPredictor, made_up: Examples) -> None:
+    wider = np.repeat(made_up.matrix, 2, axis=1)
+    layouts = [np.asfortranarray(made_up.matrix), wider[:, ::2], made_up.matrix[:, np.arange(made_up.matrix.shape[1])]]
+
+    expected = scorer.score(made_up.matrix).tobytes()
+    for matrix in layouts:
+        assert scorer.score(matrix).tobytes() == expected
+
+
+def test_rows_in_another_order_have_their_own_scores(scorer: ChurnPredictor | TierPredictor, made_up: Examples) -> None:
+    order = np.random.default_rng(0).permutation(900)
+
+    assert scorer.score(made_up.matrix[order]).tobytes() == scorer.score(made_up.matrix)[order].tobytes()
+
+
+def test_scoring_leaves_its_input_alone(scorer: ChurnPredictor | TierPredictor, made_up: Examples) -> None:
+    before = made_up.matrix.tobytes()
+    scorer.score(made_up.matrix)
+
+    assert made_up.matrix.tobytes() == before
+
+
+def test_scores_are_probabilities_also_of_rows_without_any_value(
+    scorer: ChurnPredictor | TierPredictor, made_up: Examples
+) -> None:
+    nothing = np.full((1, made_up.matrix.shape[1]), np.nan, dtype=np.float32)
+    huge = np.full_like(nothing, 1e30)
+    scores = scorer.score(np.concatenate([made_up.matrix, nothing, huge, -huge]))
+
+    assert np.isfinite(scores).all()
+    assert ((scores >= 0) & (scores <= 1)).all()
+    if isinstance(scorer, TierPredictor):
+        np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
+
+
+def test_scores_tell_the_classes_apart(predictors: Scorers, made_up: Examples) -> None:
+    left = made_up.labels > 0
+    for name in ("churn-xgboost", "churn-lightgbm"):
+        scores = predictors[name].score(made_up.matrix)
+        assert scores[left].mean() > scores[~left].mean() + 0.2
+
+
+def test_both_engines_read_the_columns_alike(predictors: Scorers, made_up: Examples) -> None:
+    one, other = (predictors[name].score(made_up.matrix) for name in ("churn-xgboost", "churn-lightgbm"))
+
+    assert np.corrcoef(one, other)[0, 1] > 0.9
+
+
+@pytest.mark.parametrize("name", SCORERS)
+def test_trees_are_the_same_after_their_text_form(predictors: Scorers, made_up: Examples, name: str) -> None:
+    model = predictors[name].model
+    again = TreeModel.from_bytes(model.engine, model.to_bytes())
+
+    assert again.predict(made_up.matrix).tobytes() == model.predict(made_up.matrix).tobytes()
+    assert again.to_bytes() == model.to_bytes()
+
+
+def test_the_calibrator_of_the_manifest_is_applied(predictors: Scorers, made_up: Examples) -> None:
+    churn = predictors["churn-xgboost"]
+    assert isinstance(churn, ChurnPredictor)
+    raw = churn.model.predict(made_up.matrix)
+
+    plain = replace(churn, manifest=with_parameters(churn.manifest, calibrator=Calibrator()))
+
+    assert plain.score(made_up.matrix).tobytes() == raw.tobytes()
+    assert churn.score(made_up.matrix).tobytes() == Calibrator(0.9, -0.1).apply(raw).tobytes()
+    assert plain.manifest.parameters["bands"] == BANDS  # the other parameters stay
+
+
+@pytest.mark.parametrize(
+    ("probability", "band"),
+    [(0.0, "low"), (0.19999, "low"), (0.2, "medium"), (0.49999, "medium"), (0.5, "high"), (1.0, "high")],
+)
+def test_bands_begin_at_their_edges(predictors: Scorers, probability: float, band: str) -> None:
+    churn = predictors["churn-lightgbm"]
+    assert isinstance(churn, ChurnPredictor)
+
+    assert churn.band(probability) == band
+
+
+def test_the_likely_tier_is_the_median(predictors: Scorers) -> None:
+    tier = predictors["tier"]
+    assert isinstance(tier, TierPredictor)
+    scores = np.array(
+        [[0.5, 0.3, 0.2], [0.4, 0.2, 0.4], [0.3, 0.1, 0.6], [0.0, 0.0, 1.0], [0.25, 0.25, 0.5], [0.49, 0.02, 0.49]]
+    )
+
+    assert tier.tiers == ("regular", "gold", "diamond")
+    assert tier.likely_tier(scores).tolist() == [0, 1, 2, 2, 1, 1]
+
+
+def test_popular_items_are_those_with_most_buyers(predictors: dict[str, Recommender]) -> None:
+    recommender = replace(
+        predictors["recommender"], popularity=np.array([1, 5, 5, 0, 9, 2, 2, 2, 2, 2, 2, 2], dtype=np.float32)
+    )
+
+    assert recommender.popular_items(4) == ["i04", "i01", "i02", "i05"]
+    assert len(recommender.popular_items(99)) == 12

@@ -1,0 +1,191 @@
+"""The models' answers in the online store: what the models say, for every member, the same when said again."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.build import FeatureRows
+from features.derive import model_columns
+from features.errors import BundleRefused, ContractMismatch
+from features.facts import Facts
+from features.online_store import RecommendationList, RedisReader, RedisStore
+from training.interactions import interactions, purchase_days
+from training.predictors import SOURCES, ChurnPredictor, Recommender, TierPredictor
+from training.publish_answers import LIST_LENGTH, lists_of, member_weights, publish_answers
+from training.registry import CHAMPION, load, resolve
+from training.tracking import open_registry, record
+from training.trained import Trained
+
+
+def lists_in(url: str, prefix: str, members: list[str]) -> list[RecommendationList | None]:
+    """Stored lists, as serving reads them."""
+
+    async def read() -> list[RecommendationList | None]:
+        reader = RedisReader(url, prefix=prefix, timeout_ms=5000)
+        try:
+            return await reader.read_lists(members)
+        finally:
+            await reader.close()
+
+    return asyncio.run(read())
+
+
+@pytest.fixture
+def recommender(mlruns: Path) -> Recommender:
+    """The champion."""
+    found = load(resolve(mlruns, "recommender"))
+    assert isinstance(found, Recommender)
+    return found
+
+
+@pytest.fixture
+def profiles(store_url: str, published: str, rows: FeatureRows) -> list[dict[str, str]]:
+    """Published profiles, in the order of the rows."""
+    store = RedisStore(store_url, prefix=published)
+    return [store.read_profile(member) for member in rows.member_ids.tolist()]
+
+
+def test_profiles_carry_the_score_of_the_champion(profiles: list[dict[str, str]], rows: FeatureRows, mlruns: Path) -> None:
+    predictor = load(resolve(mlruns, "churn"))
+    assert isinstance(predictor, ChurnPredictor)
+    scores = predictor.score(rows.matrix[:, model_columns(rows.contract)])
+    active = rows.column("days_since_last_purchase") <= 84
+
+    assert 0 < active.sum() < len(active)
+    for profile, score, is_active in zip(profiles, scores.tolist(), active.tolist(), strict=True):
+        assert profile["churn_model"] == "churn@1"
+        if is_active:
+            assert profile["churn_probability"] == f"{score:.6f}"
+            assert profile["churn_band"] == ("low" if score < 0.2 else "medium" if score < 0.5 else "high")
+        else:
+            assert profile["churn_probability"] == ""
+            assert profile["churn_band"] == "lapsed"
+
+
+def test_profiles_carry_the_likely_tier(profiles: list[dict[str, str]], rows: FeatureRows, mlruns: Path) -> None:
+    predictor = load(resolve(mlruns, "tier"))
+    assert isinstance(predictor, TierPredictor)
+    chances = predictor.score(rows.matrix[:, model_columns(rows.contract)])
+
+    for profile, of_member in zip(profiles, chances.tolist(), strict=True):
+        at_most = np.cumsum(of_member)
+        median = "regular" if at_most[0] >= 0.5 else "gold" if at_most[1] >= 0.5 else "diamond"
+        assert (profile["next_tier"], profile["tier_model"]) == (median, "tier@1")
+    assert len({profile["next_tier"] for profile in profiles}) == 3
+
+
+def test_what_features_wrote_into_profiles_stays(profiles: list[dict[str, str]]) -> None:
+    assert all({"lifecycle_stage", "rfm_tier", "as_of", "spend_cents_365d"} <= set(profile) for profile in profiles)
+
+
+def test_stored_lists_are_those_of_the_recommender(
+    store_url: str, published: str, rows: FeatureRows, facts: Facts, recommender: Recommender
+) -> None:
+    members = rows.member_ids.tolist()
+    weights = member_weights(purchase_days(facts), recommender, members, day=rows.day)
+    ranked = recommender.rank(weights, k=LIST_LENGTH)
+
+    stored = lists_in(store_url, published, members)
+
+    for row, found in enumerate(stored):
+        assert found is not None
+        assert (found.model, found.as_of) == ("recommender@1", rows.as_of.isoformat())
+        assert [item.item_id for item in found.items] == recommender.item_ids[ranked.items[row]].tolist()
+        assert [item.source for item in found.items] == [SOURCES[source] for source in ranked.sources[row].tolist()]
+        assert [item.score for item in found.items] == [1 / place for place in range(1, LIST_LENGTH + 1)]
+
+
+def test_running_again_gives_the_same_values(
+    store: RedisStore, store_url: str, rows: FeatureRows, facts: Facts, mlruns: Path, request: pytest.FixtureRequest
+) -> None:
+    members = rows.member_ids.tolist()
+    seen = []
+    for _ in range(2):
+        done: list[int] = []
+        used = publish_answers(rows, facts, mlruns, store, progress=done.append)
+        assert used == {"churn": "churn@1", "tier": "tier@1", "recommender": "recommender@1"}
+        assert sum(done) == len(members)
+        profiles = [store.read_profile(member) for member in members]
+        seen.append((profiles, lists_in(store_url, f"test-{request.node.name}", members)))
+
+    assert seen[0] == seen[1]
+    assert None not in seen[0][1]
+
+
+def test_the_weights_of_members_are_those_that_training_sees(rows: FeatureRows, facts: Facts, recommender: Recommender) -> None:
+    bought = purchase_days(facts)
+    half_life = recommender.manifest.definition["half_life_days"]
+    window = interactions(bought, day=rows.day, half_life_days=half_life)
+    assert window.item_ids.tolist() == recommender.item_ids.tolist()
+
+    found = member_weights(bought, recommender, window.member_ids.tolist(), day=rows.day)
+
+    assert found.indptr.tolist() == window.weights.indptr.tolist()
+    assert found.indices.tolist() == window.weights.indices.tolist()
+    assert found.data.tobytes() == window.weights.data.tobytes()
+
+
+def test_weights_stand_in_the_order_asked_for_and_strangers_have_none(
+    rows: FeatureRows, facts: Facts, recommender: Recommender
+) -> None:
+    bought, members = purchase_days(facts), rows.member_ids.tolist()
+    in_order = member_weights(bought, recommender, members, day=rows.day)
+
+    mixed = member_weights(bought, recommender, [members[5], "nobody", members[2]], day=rows.day)
+
+    assert (mixed[0] != in_order[5]).nnz == 0
+    assert mixed[1].nnz == 0
+    assert (mixed[2] != in_order[2]).nnz == 0
+
+
+def test_weights_see_nothing_from_the_day_on(rows: FeatureRows, facts: Facts, recommender: Recommender) -> None:
+    bought, members = purchase_days(facts), rows.member_ids.tolist()
+    day = rows.day - 30
+    before = bought.days < day
+    only_before = replace(bought, members=bought.members[before], items=bought.items[before], days=bought.days[before])
+
+    whole, cut = (member_weights(b, recommender, members, day=day) for b in (bought, only_before))
+
+    assert whole.nnz > 0
+    assert (whole != cut).nnz == 0
+
+
+def test_a_list_without_history_is_popular(recommender: Recommender, facts: Facts) -> None:
+    weights = member_weights(purchase_days(facts), recommender, ["nobody"], day=facts.manifest.until_day)
+
+    (found,) = lists_of(recommender, weights, model="recommender@1", as_of="now", k=7)
+
+    assert [item.item_id for item in found.items] == recommender.popular_items(7)
+    assert {item.source for item in found.items} == {"popular"}
+
+
+def test_without_champions_nothing_is_written(store: RedisStore, rows: FeatureRows, facts: Facts, tmp_path: Path) -> None:
+    assert publish_answers(rows, facts, tmp_path, store) == {}
+    assert store.read_profile(str(rows.member_ids[0])) == {}
+
+
+def test_a_model_without_a_champion_is_left_out(store: RedisStore, rows: FeatureRows, facts: Facts, registry: Path) -> None:
+    client = open_registry(registry)
+    for name in ("churn", "recommender"):
+        client.delete_registered_model_alias(name, CHAMPION)
+
+    assert publish_answers(rows, facts, registry, store) == {"tier": "tier@1"}
+    assert set(store.read_profile(str(rows.member_ids[0]))) == {"next_tier", "tier_model"}
+
+
+def test_a_champion_of_other_features_or_with_an_altered_file_is_refused(
+    store: RedisStore, rows: FeatureRows, facts: Facts, registry: Path
+) -> None:
+    predictor = load(resolve(registry, "churn"))
+    other = replace(predictor, manifest=replace(predictor.manifest, contract_hash="0" * 64))
+    record(registry, Trained(other, {}, {}, {}), alias=CHAMPION)
+    with pytest.raises(ContractMismatch, match="churn was trained on contract 00000000"):
+        publish_answers(rows, facts, registry, store)
+
+    (resolve(registry, "churn").bundle / "model.json").write_text("{}")
+    with pytest.raises(BundleRefused, match=r"churn@3: model\.json was altered"):
+        publish_answers(rows, facts, registry, store)
+    assert store.read_profile(str(rows.member_ids[0])) == {}
