@@ -1,12 +1,14 @@
 """The jobs behind the front door: each calls into features, training and serving, and shows a person what came of it."""
 
+from __future__ import annotations
+
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet
@@ -22,16 +24,14 @@ from features.online_store import RedisStore
 from features.publish import publish
 from features.screen import Screen
 from features.settings import Settings
-from features.sources.complete_journey import import_complete_journey
-from features.sources.landing import Imported
-from features.sources.mapped import import_mapped
 from serving.launch import Server, running_server
 from serving.openapi import as_json as openapi_page
-from training.datasets import Snapshots
-from training.pipeline import MODELS, Outcome, Step, snapshot_days, steps, train, unchanged
-from training.publish_answers import publish_answers
 from training.registry import registered_models
-from training.tracking import open_registry
+
+if TYPE_CHECKING:  # these take seconds to import: only the jobs that use them wait
+    from features.sources.landing import Imported
+    from training.datasets import Snapshots
+    from training.pipeline import Outcome, Step
 
 SHOWN_METRICS = ("auc", "average_precision", "lift_top_tenth", "calibration_error", "qwk", "accuracy", "recall20")
 
@@ -45,10 +45,14 @@ class Jobs:
 
     def import_complete_journey(self, households: int | None) -> Imported:
         """Bring Complete Journey into the facts folder."""
+        from features.sources.complete_journey import import_complete_journey
+
         return self._import(lambda folder: import_complete_journey(folder, households=households))
 
     def import_mapping(self, mapping: Path) -> Imported:
         """Bring a shop's own files into the facts folder."""
+        from features.sources.mapped import import_mapped
+
         return self._import(lambda folder: import_mapped(folder, mapping))
 
     def _import(self, run: Callable[[Path], Imported]) -> Imported:
@@ -117,6 +121,8 @@ class Jobs:
 
     def publish_answers(self, url: str, facts: Facts, rows: FeatureRows) -> dict[str, str]:
         """Scores and lists of the champions there are."""
+        from training.publish_answers import publish_answers
+
         store = self._store(url)
         if not registered_models(self.settings.mlruns_dir):
             self.screen.say("No models yet, so no scores and lists: rapport train, then publish again.")
@@ -126,6 +132,10 @@ class Jobs:
 
     def train(self, models: tuple[str, ...], *, again: bool) -> list[Outcome]:
         """Train, evaluate and register; models whose facts, code and features have not changed are kept."""
+        from training.datasets import Snapshots
+        from training.pipeline import MODELS, steps, unchanged
+        from training.tracking import open_registry
+
         unknown = set(models) - set(MODELS)
         if unknown:
             raise ConfigurationError(
@@ -144,6 +154,10 @@ class Jobs:
         return outcomes
 
     def _train(self, todo: Sequence[Step], snapshots: Snapshots) -> list[Outcome]:
+        from training.pipeline import snapshot_days, train
+
+        if not todo:
+            return []
         days = snapshot_days(snapshots.facts, tuple({step.model for step in todo}))
         if days:
             text = f"features as of {len(days)} days"
@@ -165,7 +179,7 @@ class Jobs:
                 self.screen.say(
                     f"{outcome.registered.label} ({outcome.step.engine}) is current: facts, code and features are the same"
                 )
-        for model in MODELS:
+        for model in dict.fromkeys(outcome.step.model for outcome in outcomes):
             self._show_model(model, [o for o in outcomes if o.step.model == model and (o.metrics or o.baselines)])
 
     def _show_model(self, model: str, outcomes: Sequence[Outcome]) -> None:

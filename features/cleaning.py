@@ -67,7 +67,9 @@ class Cleaned:
 def malformed_id(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:
     """An identifier is empty, too long, or has braces or invisible characters."""
     columns = (purchases.order_id, purchases.member_id, purchases.item_id)
-    return ibis.or_(*(~column.fill_null("-").re_search(ID_PATTERN) for column in columns))
+    return ibis.or_(
+        *(~column.fill_null("-").re_search(ID_PATTERN) | (column.strip() == "").fill_null(False) for column in columns)
+    )
 
 
 def impossible_date(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:

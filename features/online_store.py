@@ -16,6 +16,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import redis
 import redis.asyncio
@@ -77,9 +78,12 @@ class Stamp:
     def from_bytes(cls, value: bytes) -> "Stamp":
         """The stamp from JSON; CorruptRecord if it is none."""
         try:
-            return cls(**json.loads(value))
-        except (ValueError, TypeError) as error:
+            stamp = cls(**json.loads(value))
+            datetime.fromisoformat(stamp.as_of).astimezone(ZoneInfo(stamp.time_zone))
+            dict[str, float | None](stamp.edges)
+        except (ValueError, TypeError, ZoneInfoNotFoundError) as error:
             raise CorruptRecord("the stamp in the store cannot be read", remedy='publish again: "rapport publish"') from error
+        return stamp
 
     @property
     def as_of_moment(self) -> datetime:
@@ -114,6 +118,7 @@ class RecommendationList:
         try:
             content = json.loads(value)
             items = tuple(RecommendedItem(**item) for item in content["items"])
+            datetime.fromisoformat(content["as_of"])
             return cls(content["model"], content["as_of"], items)
         except (ValueError, TypeError, KeyError) as error:
             raise CorruptRecord("a stored list cannot be read", remedy='publish again: "rapport publish"') from error
@@ -157,8 +162,8 @@ class OnlineReader(Protocol):
         """The stamp and the packed aggregates, in one round trip."""
         ...
 
-    async def read_lists(self, member_ids: Sequence[str]) -> list[RecommendationList | None]:
-        """Recommendation lists; None for members without one."""
+    async def read_lists(self, member_ids: Sequence[str]) -> list[bytes | None]:
+        """Recommendation lists as stored, for `RecommendationList.from_bytes`; None for members without one."""
         ...
 
 
@@ -284,11 +289,10 @@ class RedisReader:
             stamp, *values = await self._client.mget([self._keys.stamp, *map(self._keys.aggregates, member_ids)])
         return (Stamp.from_bytes(stamp) if stamp is not None else None), values
 
-    async def read_lists(self, member_ids: Sequence[str]) -> list[RecommendationList | None]:
-        """Recommendation lists; None for members without one."""
+    async def read_lists(self, member_ids: Sequence[str]) -> list[bytes | None]:
+        """Recommendation lists as stored, for `RecommendationList.from_bytes`; None for members without one."""
         with _translated():
-            values = await self._client.mget([self._keys.recommendations(m) for m in member_ids])
-        return [RecommendationList.from_bytes(value) if value is not None else None for value in values]
+            return list(await self._client.mget([self._keys.recommendations(m) for m in member_ids]))
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from features.contract import CONTRACT_HASH
-from features.errors import ContractMismatch, ModelMissing
+from features.errors import ModelMissing
 from training.predictors import ChurnPredictor, Recommender, TierPredictor
-from training.registry import CHAMPION, RegisteredModel, load, resolve
+from training.registry import CHAMPION, RegisteredModel, load, require_contract, resolve
 
 P = TypeVar("P", ChurnPredictor, TierPredictor, Recommender)
 
@@ -52,11 +51,6 @@ def _champion(mlruns: Path, name: str, kind: type[P], registered: dict[str, Regi
     predictor = load(model)
     if not isinstance(predictor, kind):
         raise ModelMissing(f"{model.label} is a {predictor.kind} model", remedy="register it under its own name")
-    if predictor.manifest.features and predictor.manifest.contract_hash != CONTRACT_HASH:
-        raise ContractMismatch(
-            f"{model.label} was trained on contract {predictor.manifest.contract_hash[:8]}…, "
-            f"this process derives {CONTRACT_HASH[:8]}…",
-            remedy='train again ("rapport train"), or serve with the version it was trained with',
-        )
+    require_contract(predictor)
     registered[name] = model
     return predictor

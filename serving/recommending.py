@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
+from features.errors import CorruptRecord
 from features.online_store import RecommendationList
 from serving.bundle import ModelSet
 
@@ -14,7 +15,7 @@ POPULAR_DEPTH = 1200
 
 def recommend_members(
     member_ids: Sequence[str],
-    lists: Sequence[RecommendationList | None],
+    lists: Sequence[bytes | None],
     *,
     popular: Sequence[str],
     k: int,
@@ -27,13 +28,13 @@ def recommend_members(
     Parameters
     ----------
     lists
-        What was published for each member; None where there is nothing.
+        What was published for each member, as stored; None where there is nothing.
     popular
         Items to top lists up with and to offer to members without one, best first.
     """
     return [
-        _row(member, recommended, popular, k=k, exclude=exclude, moment=moment, stale_after_s=stale_after_s)
-        for member, recommended in zip(member_ids, lists, strict=True)
+        {"member_id": member, **_answer(stored, popular, k=k, exclude=exclude, moment=moment, stale_after_s=stale_after_s)}
+        for member, stored in zip(member_ids, lists, strict=True)
     ]
 
 
@@ -49,9 +50,8 @@ def popular_items(models: ModelSet) -> list[str]:
     return models.recommender.popular_items(POPULAR_DEPTH) if models.recommender is not None else []
 
 
-def _row(
-    member: str,
-    recommended: RecommendationList | None,
+def _answer(
+    stored: bytes | None,
     popular: Sequence[str],
     *,
     k: int,
@@ -59,24 +59,28 @@ def _row(
     moment: datetime,
     stale_after_s: float,
 ) -> Row:
+    recommended, standing = _read(stored, moment, stale_after_s)
     own = [(item.item_id, item.source) for item in recommended.items] if recommended is not None else []
     items = _items(own, popular, k=k, exclude=exclude)
-    standing: Row
-    if recommended is None:
-        standing = {"status": "COLD", "reason": "no_list", "fallback": "popular", "as_of": None, "age_seconds": None}
-    else:
-        age = max(0, int((moment - datetime.fromisoformat(recommended.as_of)).total_seconds()))
-        status = "STALE" if age > stale_after_s else "OK"
-        standing = {
-            "status": status,
-            "reason": None,
-            "fallback": "none",
-            "as_of": recommended.as_of,
-            "age_seconds": age,
-        }
     if not items and (own or popular):
         standing = {**standing, "status": "PARTIAL", "reason": "all_excluded"}
-    return {"member_id": member, **standing, "items": items}
+    return {**standing, "items": items}
+
+
+def _read(stored: bytes | None, moment: datetime, stale_after_s: float) -> tuple[RecommendationList | None, Row]:
+    """A member's own list if there is one that can be read, and how the answer stands."""
+    popular_only = {"fallback": "popular", "as_of": None, "age_seconds": None}
+    if stored is None:
+        return None, {"status": "COLD", "reason": "no_list", **popular_only}
+    try:
+        recommended = RecommendationList.from_bytes(stored)
+    except CorruptRecord:
+        return None, {"status": "FALLBACK", "reason": "record_unreadable", **popular_only}
+    age = max(0, int((moment - datetime.fromisoformat(recommended.as_of)).total_seconds()))
+    status = "STALE" if age > stale_after_s else "OK"
+    return recommended, {
+        "status": status, "reason": None, "fallback": "none", "as_of": recommended.as_of, "age_seconds": age,
+    }  # fmt: skip
 
 
 def _items(own: list[tuple[str, str]], popular: Sequence[str], *, k: int, exclude: frozenset[str]) -> list[dict[str, Any]]:

@@ -37,6 +37,7 @@ async def routes(scope: Scope, receive: Receive, send: Send) -> None:
     traffic={"timeout": 10},
     http={"host": SETTINGS.host, "port": SETTINGS.port},
     logging={"access": {"enabled": False}},
+    metrics={"enabled": False},  # BentoML's take any path a client sends for a label, before the guard sees it
 )
 @bentoml.asgi_app(routes, path="/")
 class RapportService:

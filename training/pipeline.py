@@ -5,12 +5,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from features.contract import CONTRACT
-from features.errors import BundleRefused, ContractMismatch, ModelMissing, NotEnoughData
+from features.errors import BundleRefused, ModelMissing, NotEnoughData
 from features.facts import Facts
 from training.artifacts import read_manifest
 from training.churn import ChurnDefinition, train_churn
 from training.datasets import Snapshots, cutoffs
-from training.predictors import ChurnPredictor, TierPredictor
 from training.recommender import train_recommender
 from training.registry import CHALLENGER, CHAMPION, RegisteredModel, resolve
 from training.tier import tier_cutoffs, train_tier
@@ -97,16 +96,6 @@ def unchanged(steps_to_do: list[Step], mlruns: Path, facts: Facts) -> list[Outco
             metrics, baselines = recorded_figures(mlruns, registered)
             kept.append(Outcome(step, registered=registered, metrics=metrics, baselines=baselines))
     return kept
-
-
-def require_contract(predictor: ChurnPredictor | TierPredictor) -> None:
-    """Raise ContractMismatch unless a model was trained on the features of this process."""
-    manifest = predictor.manifest
-    if manifest.contract_hash != CONTRACT.hash:
-        raise ContractMismatch(
-            f"{manifest.name} was trained on contract {manifest.contract_hash[:8]}…, this process has {CONTRACT.hash[:8]}…",
-            remedy='train again ("rapport train"), or use the version it was trained with',
-        )
 
 
 def _or_none(days: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:

@@ -14,9 +14,8 @@ from features.facts import Facts
 from features.online_store import OnlineStore, Profile, RecommendationList, RecommendedItem
 from features.publish import BATCH, Progress
 from training.interactions import PurchaseDays, purchase_days
-from training.pipeline import require_contract
 from training.predictors import SOURCES, ChurnPredictor, Recommender, TierPredictor
-from training.registry import RegisteredModel, load, resolve
+from training.registry import RegisteredModel, load, require_contract, resolve
 
 LIST_LENGTH = 50
 

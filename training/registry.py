@@ -4,15 +4,21 @@ MLflow stays the one place where versions and aliases are kept: an alias moved i
 The handful of columns read have carried these names since MLflow 2.3; a test holds this module against MLflow's client.
 """
 
+from __future__ import annotations
+
 import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from features.errors import BundleRefused, ModelMissing
-from training.predictors import ChurnPredictor, Recommender, TierPredictor, load_bundle
+from features.contract import CONTRACT_HASH
+from features.errors import BundleRefused, ContractMismatch, ModelMissing
+
+if TYPE_CHECKING:
+    from training.predictors import ChurnPredictor, Recommender, TierPredictor
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"
@@ -101,10 +107,22 @@ def load(model: RegisteredModel) -> ChurnPredictor | TierPredictor | Recommender
     BundleRefused
         A file was altered, or the golden rows disagree.
     """
+    from training.predictors import load_bundle  # the tree libraries take seconds: listing versions does without
+
     try:
         return load_bundle(model.bundle, sha256=model.sha256)
     except BundleRefused as error:
         raise BundleRefused(f"{model.label}: {error}", remedy=error.remedy) from error
+
+
+def require_contract(predictor: ChurnPredictor | TierPredictor | Recommender) -> None:
+    """Raise ContractMismatch unless a model was trained on the features of this process, or sees none."""
+    manifest = predictor.manifest
+    if manifest.features and manifest.contract_hash != CONTRACT_HASH:
+        raise ContractMismatch(
+            f"{manifest.name} was trained on contract {manifest.contract_hash[:8]}…, this process has {CONTRACT_HASH[:8]}…",
+            remedy='train again ("rapport train"), or use the version it was trained with',
+        )
 
 
 def _inside(mlruns: Path, name: str, location: str | None) -> Path:

@@ -143,7 +143,7 @@ TODAY = st.lists(st.tuples(st.one_of(sales, sales, returns), st.integers(-11, 11
 
 
 @SHOPS
-@given(before=purchases, day=st.integers(0, 430), today=TODAY, asked=st.integers(-11, 12))
+@given(before=purchases, day=st.one_of(st.integers(0, 430), st.integers(415, 440)), today=TODAY, asked=st.integers(-11, 12))
 @example(before=[Line("ann", 400.0)], day=3, today=[(Line("bob", 0.0, -5, kind="return"), 1)], asked=9)  # nobody before
 def test_random_shops(before: Sequence[Line], day: int, today: Sequence[tuple[Line, int]], asked: int) -> None:
     noon = START + timedelta(days=day)  # in local time, so that clocks may change in between

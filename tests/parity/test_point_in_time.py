@@ -2,7 +2,7 @@
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from parity.random_shops import HOUR, SHOPS, on_the_hour, placed, purchases, returns, sales
+from parity.random_shops import HOUR, SHOPS, moments, on_the_hour, placed, purchases, returns, sales
 from shops import Line, moment_of, shop
 
 from features.build import FeatureRows, build
@@ -19,8 +19,8 @@ def assert_same_rows(left: FeatureRows, right: FeatureRows) -> None:
     assert repr(dict(left.edges)) == repr(dict(right.edges))  # as text, since NaN is not equal to itself
 
 
-@settings(SHOPS, max_examples=25)
-@given(known=purchases, hours=st.integers(0, 24 * 430), later=LATER)
+@settings(SHOPS, max_examples=15)
+@given(known=purchases, hours=moments, later=LATER)
 @example(known=[Line("ann", 0.0)], hours=0, later=[(Line("ann", 0.0), 0), (Line("bob", 0.0), 1)])  # nothing before T at all
 def test_whatever_comes_at_or_after_the_moment_changes_nothing(
     known: list[Line], hours: int, later: list[tuple[Line, int]]

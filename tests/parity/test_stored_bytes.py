@@ -5,10 +5,9 @@ from zoneinfo import ZoneInfo
 
 import numpy as np
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, settings
 from numpy.typing import NDArray
-from parity.random_shops import SHOPS, on_the_hour, purchases
+from parity.random_shops import SHOPS, moments, on_the_hour, purchases
 from shops import Line, shop
 
 from features.build import FeatureRows, build
@@ -107,8 +106,8 @@ def test_models_see_every_feature_but_labels(rows: FeatureRows) -> None:
     assert "days_since_last_purchase" in seen
 
 
-@SHOPS
-@given(lines=purchases, hours=st.integers(0, 24 * 430))
+@settings(SHOPS, max_examples=6)
+@given(lines=purchases, hours=moments)
 def test_random_shops(lines: list[Line], hours: int) -> None:
     rows = build(shop(lines), as_of=on_the_hour(hours))
     values = stored(rows)

@@ -74,7 +74,7 @@ def test_a_bundle_hashed_anew_but_not_registered_is_refused(mlruns_copy: Path) -
 def test_a_model_of_another_contract_is_refused(mlruns_copy: Path, name: str) -> None:
     change_champion(mlruns_copy, name, contract_hash="0" * 64)
 
-    with pytest.raises(ContractMismatch, match=rf"^{name}@1 was trained on contract 00000000") as refusal:
+    with pytest.raises(ContractMismatch, match=rf"^{name}(@1)? was trained on contract 00000000") as refusal:
         ModelSet.load(mlruns_copy)
     assert CONTRACT_HASH[:8] in str(refusal.value)
     assert refusal.value.remedy

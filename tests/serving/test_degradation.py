@@ -245,6 +245,26 @@ def test_one_members_record_cannot_be_read(
     assert rows[5]["status"] == "COLD"
 
 
+@pytest.mark.parametrize("value", [b"", b"garbage", b"[]", b'{"model": "m", "as_of": "2018-01-01T05:00:00+00:00"}'])
+def test_one_members_list_cannot_be_read(
+    make_client: MakeClient,
+    settings: Settings,
+    store: RedisStore,
+    corner: str,
+    plain_redis: Any,
+    members: list[str],
+    value: bytes,
+) -> None:
+    for member in members[:3]:
+        stored = plain_redis.get(Keys(settings.key_prefix).recommendations(member))
+        plain_redis.set(Keys(corner).recommendations(member), value if member == members[1] else stored)
+
+    rows = make_client(key_prefix=corner).recommend(*members[:3])["rows"]
+    assert [row["status"] for row in rows] == ["OK", "FALLBACK", "OK"]
+    assert (rows[1]["reason"], rows[1]["fallback"]) == ("record_unreadable", "popular")
+    assert {item["source"] for item in rows[1]["items"]} == {"popular"}
+
+
 def test_each_row_has_the_age_of_its_own_record(
     make_client: MakeClient,
     settings: Settings,

@@ -1,5 +1,6 @@
 """Churn and tier models of the slice: better than a rule of thumb, beside honest baselines, and the same every time."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,15 +8,15 @@ import pytest
 from shops import Line, shop
 
 from features.contract import CONTRACT
-from features.errors import NotEnoughData
+from features.errors import ContractMismatch, NotEnoughData
 from features.facts import Facts
 from training.churn import BANDS, ChurnDefinition, churn_label, train_churn
 from training.datasets import Snapshots, cutoffs, examples
 from training.evaluation import binary_report, quadratic_weighted_kappa
 from training.labels import spend_within
-from training.pipeline import MODELS, require_contract, snapshot_days, steps, train
+from training.pipeline import MODELS, snapshot_days, steps, train
 from training.predictors import ChurnPredictor, TierPredictor
-from training.registry import CHALLENGER, CHAMPION, load, registered_models, resolve
+from training.registry import CHALLENGER, CHAMPION, load, registered_models, require_contract, resolve
 from training.tier import TIERS, TierDefinition, tier_cutoffs, tier_definition, tier_label, train_tier
 from training.tracking import recorded_figures
 from training.trained import Trained, code_hash
@@ -243,10 +244,6 @@ def test_snapshots_prepared_are_the_ones_that_training_asks_for(facts: Facts) ->
 
 
 def test_a_model_of_other_features_is_refused_before_it_scores(trained: Trained) -> None:
-    from dataclasses import replace
-
-    from features.errors import ContractMismatch
-
     assert isinstance(trained.predictor, ChurnPredictor)
     require_contract(trained.predictor)
     other = replace(trained.predictor, manifest=replace(trained.predictor.manifest, contract_hash="0" * 64))

@@ -18,9 +18,10 @@ from features.facts import Facts
 from training.interactions import MIN_BUYERS, Interactions, PurchaseDays, bought_after, interactions, purchase_days
 from training.predictors import SOURCES, Recommender, load_bundle
 from training.recommender import ITERATIONS, AlsSettings, fit, has_collapsed, judge, top, train_recommender, with_share
+from training.registry import load, resolve
 
 MEMBERS, ITEMS = 40, 24
-SETTINGS = AlsSettings(factors=4, alpha=2.0, regularization=0.5, half_life_days=60.0)
+SETTINGS = AlsSettings(factors=2, alpha=2.0, regularization=0.5, half_life_days=60.0)
 
 
 def held_out(member: int) -> int:
@@ -40,27 +41,27 @@ def board() -> list[Line]:
 
 
 @pytest.fixture(scope="module")
-def facts() -> Facts:
+def checkerboard() -> Facts:
     """The checkerboard."""
     return shop(board())
 
 
 @pytest.fixture(scope="module")
-def bought(facts: Facts) -> PurchaseDays:
+def bought(checkerboard: Facts) -> PurchaseDays:
     """Its purchases."""
-    return purchase_days(facts)
+    return purchase_days(checkerboard)
 
 
 @pytest.fixture(scope="module")
-def window(facts: Facts, bought: PurchaseDays) -> Interactions:
+def window(checkerboard: Facts, bought: PurchaseDays) -> Interactions:
     """Its matrix as of the end of the facts."""
-    return interactions(bought, day=facts.manifest.until_day, half_life_days=SETTINGS.half_life_days)
+    return interactions(bought, day=checkerboard.manifest.until_day, half_life_days=SETTINGS.half_life_days)
 
 
 @pytest.fixture(scope="module")
-def fitted(facts: Facts, window: Interactions) -> Recommender:
+def fitted(checkerboard: Facts, window: Interactions) -> Recommender:
     """ALS on the checkerboard."""
-    return fit(window, SETTINGS, facts=facts, seed=3)
+    return fit(window, SETTINGS, facts=checkerboard, seed=3)
 
 
 def row_of(window: Interactions, member: int) -> int:
@@ -104,7 +105,7 @@ def test_a_member_without_history_gets_what_is_popular_and_nothing_else(fitted: 
     assert len(set(fitted.popularity.tolist())) > 3
     assert ranked.items.tolist() == [by_popularity[:8]] * 2
     assert {SOURCES[source] for source in ranked.sources.ravel()} == {"popular"}
-    assert fitted.fold_in(sparse.csr_matrix((2, ITEMS), dtype=np.float32)).tolist() == [[0.0] * 4] * 2
+    assert fitted.fold_in(sparse.csr_matrix((2, ITEMS), dtype=np.float32)).tolist() == [[0.0] * 2] * 2
     assert fitted.popular_items(3) == fitted.item_ids[by_popularity[:3]].tolist()
 
 
@@ -225,14 +226,14 @@ def test_folded_in_members_are_close_to_those_learned_with_the_items(fitted: Rec
     assert cosine.min() > 0.999
 
 
-def test_the_same_seed_gives_the_same_factors(facts: Facts, fitted: Recommender, window: Interactions) -> None:
-    assert fit(window, SETTINGS, facts=facts, seed=3).factors.tobytes() == fitted.factors.tobytes()
-    assert fit(window, SETTINGS, facts=facts, seed=4).factors.tobytes() != fitted.factors.tobytes()
+def test_the_same_seed_gives_the_same_factors(checkerboard: Facts, fitted: Recommender, window: Interactions) -> None:
+    assert fit(window, SETTINGS, facts=checkerboard, seed=3).factors.tobytes() == fitted.factors.tobytes()
+    assert fit(window, SETTINGS, facts=checkerboard, seed=4).factors.tobytes() != fitted.factors.tobytes()
 
 
-def test_fitting_leaves_the_weights_alone(facts: Facts, window: Interactions) -> None:
+def test_fitting_leaves_the_weights_alone(checkerboard: Facts, window: Interactions) -> None:
     before = window.weights.copy()
-    fit(window, SETTINGS, facts=facts, seed=3)
+    fit(window, SETTINGS, facts=checkerboard, seed=3)
 
     assert (window.weights != before).nnz == 0
 
@@ -393,8 +394,6 @@ def test_tastes_too_few_for_the_factors_are_refused() -> None:
 
 
 def test_a_recommender_of_the_slice_is_healthy(mlruns: Path) -> None:
-    from training.registry import load, resolve
-
     recommender: Any = load(resolve(mlruns, "recommender"))
     generator = np.random.default_rng(2)
     items = len(recommender.item_ids)
