@@ -89,6 +89,8 @@ class Aggregate(Expression):
             parts.append(f"by {self.key}")
         if self.where is not None:
             parts.append(f"where {self.where}")
+        if self.last_day is not None:
+            parts.append(f"after {self.last_day}")
         if self.half_life_days is not None:
             parts.append(f"half-life {self.half_life_days} days")
         parts.append("all history" if self.days is None else f"last {self.days} days")

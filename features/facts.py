@@ -103,6 +103,8 @@ class Facts:
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a facts folder; FactsMissing if there is none that this version reads."""
     path = folder / MANIFEST
+    if not folder.exists() and _old(folder).exists():
+        _old(folder).rename(folder)  # a run was killed between taking the old facts away and putting the new ones there
     if not path.exists():
         raise FactsMissing(f"there are no facts in {folder}", remedy='import some: "rapport import complete-journey"')
     content = json.loads(path.read_text())
@@ -207,8 +209,12 @@ def _order(schema: FactTable) -> list[str]:
     return [*dict.fromkeys(name for name in ("member_id", "local_day", *schema.key, *names) if name in names)]
 
 
+def _old(folder: Path) -> Path:
+    return folder.with_name(f"{folder.name}.old")
+
+
 def _replace(folder: Path, draft: Path) -> None:
-    old = folder.with_name(f"{folder.name}.old")
+    old = _old(folder)
     shutil.rmtree(old, ignore_errors=True)
     if folder.exists():
         folder.rename(old)

@@ -10,7 +10,7 @@ from ibis import ir
 from features.cleaning import Cleaned, RuleCount, clean
 from features.facts import Manifest, empty_table, write
 from features.sources.door import admit
-from features.sources.schema import ITEMS, PURCHASES, STORED
+from features.sources.schema import ITEMS, PURCHASES, STORED, FactTable
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,13 @@ class Imported:
 
     manifest: Manifest
     cleaned: Cleaned
+
+
+def _first_of_each(table: ir.Table, schema: FactTable) -> ir.Table:
+    """One row a key: the first by all its columns, so that the same one is kept every time."""
+    order = [table[name].cast("string") for name in table.columns]
+    window = ibis.window(group_by=[table[name] for name in schema.key], order_by=order)
+    return table.mutate(place=ibis.row_number().over(window)).filter(ibis._.place == 0).drop("place")
 
 
 def land(
@@ -50,6 +57,9 @@ def land(
         schema.name: admit(tables[schema.name], schema) if schema.name in tables else ibis.memtable(empty_table(schema))
         for schema in stored
     }
+    for schema in stored:
+        if schema is not PURCHASES:  # a repeated purchase is a finding of the cleaning; a repeated item is one entry too many
+            admitted[schema.name] = _first_of_each(admitted[schema.name], schema)
     cleaned = clean(admitted[PURCHASES.name], admitted[ITEMS.name], unreadable=unreadable_counts)
     set_aside = cleaned.set_aside
     if unreadable is not None:

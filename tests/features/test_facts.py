@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -210,3 +211,10 @@ def test_local_days_begin_at_local_midnight_also_when_clocks_change() -> None:
     lengths = {facts.midnight(day + 1).timestamp() - facts.midnight(day).timestamp() for day in range(19_723, 19_723 + 366)}
     assert lengths == {23 * 3600.0, 24 * 3600.0, 25 * 3600.0}
     assert day_number(calendar_day(19_792)) == 19_792
+
+
+def test_a_run_killed_while_it_replaced_the_facts_leaves_the_old_ones(facts_folder: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "facts"
+    shutil.copytree(facts_folder, tmp_path / "facts.old")
+
+    assert read_manifest(folder) == read_manifest(facts_folder)

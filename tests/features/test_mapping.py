@@ -206,3 +206,10 @@ def test_a_truncated_parquet_file_leaves_the_facts_as_they_were(tmp_path: Path) 
         import_from(tmp_path, PLAIN.replace("*.csv", "p.parquet"), {"p.parquet": b"PAR1 truncated"})
 
     assert Facts.open(tmp_path / "facts").manifest == before
+
+
+def test_a_catalogue_that_names_an_item_twice_doubles_no_purchase(tmp_path: Path) -> None:
+    mapping = PLAIN + '\n[items]\nfiles = "items.txt"\nitem_id = "sku"\ncategory = "family"\n'
+    found = import_from(tmp_path, mapping, {"a.csv": one_line(), "items.txt": "sku,family\ns1,pears\ns1,apples\n"})
+
+    assert (found.manifest.rows["items"], found.manifest.rows["purchases"]) == (1, 1)

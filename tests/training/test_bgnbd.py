@@ -141,14 +141,14 @@ def simulate(model: BgNbd, *, customers: int, age: float, ahead: float, seed: in
 
 @pytest.fixture(scope="module")
 def simulated() -> tuple[dict[str, np.ndarray], np.ndarray]:
-    """25,000 customers watched for 30 weeks, and whether they were silent in the 8 weeks after."""
-    return simulate(BgNbd(r=0.8, alpha=5.0, a=0.9, b=3.0), customers=25_000, age=30.0, ahead=8.0, seed=11)
+    """15,000 customers watched for 30 weeks, and whether they were silent in the 8 weeks after."""
+    return simulate(BgNbd(r=0.8, alpha=5.0, a=0.9, b=3.0), customers=15_000, age=30.0, ahead=8.0, seed=11)
 
 
 def test_a_fit_of_simulated_customers_finds_the_truth(simulated: tuple[dict[str, np.ndarray], np.ndarray]) -> None:
     model = fit(**simulated[0])
 
-    np.testing.assert_allclose(parameters(model), [0.8, 5.0, 0.9, 3.0], rtol=0.12)
+    np.testing.assert_allclose(parameters(model), [0.8, 5.0, 0.9, 3.0], rtol=0.15)
 
 
 def test_simulated_customers_are_silent_as_often_as_predicted(simulated: tuple[dict[str, np.ndarray], np.ndarray]) -> None:

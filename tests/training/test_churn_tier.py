@@ -98,15 +98,6 @@ def test_lightgbm_too_gives_the_same_model(snapshots: Snapshots, mlruns: Path) -
     assert again.model.to_bytes() == (resolve(mlruns, "churn", CHALLENGER).bundle / "model.txt").read_bytes()
 
 
-def test_another_seed_gives_another_model(trained: Trained, snapshots: Snapshots) -> None:
-    other = train_churn(snapshots, engine="xgboost", seed=8)
-    assert isinstance(other.predictor, ChurnPredictor)
-    assert isinstance(trained.predictor, ChurnPredictor)
-
-    assert other.predictor.model.to_bytes() != trained.predictor.model.to_bytes()
-    assert abs(other.metrics["auc"] - trained.metrics["auc"]) < 0.05
-
-
 def test_the_model_travels_with_its_definition(trained: Trained, facts: Facts) -> None:
     manifest = trained.predictor.manifest
 

@@ -114,7 +114,7 @@ def test_members_matrix_and_labels_belong_together() -> None:
 
 
 def test_only_members_who_are_eligible_are_rows() -> None:
-    quiet = [Line("quiet", 0.0), Line("edge", 116.0), Line("over", 115.0)]
+    quiet = [Line("quiet", 0.0), Line("edge", 116.0), Line("bob", 115.0)]
     facts = shop([*quiet, Line("ann", 0.0), *(Line("ann", float(day)) for day in range(190, 260, 5)), Line("edge", 230.0)])
     day = facts.manifest.first_day + 200  # 84 days after the purchase of "edge"
 

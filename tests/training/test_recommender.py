@@ -332,6 +332,16 @@ def test_recent_buyers_equal_a_naive_count() -> None:
         assert buyers == len(expected)
 
 
+def test_a_buyer_is_recent_for_twenty_eight_days() -> None:
+    lines = [Line(f"m{i}", float(10 + i // 6), item="tea") for i in range(12)]  # six on day 10, six on day 11
+    facts = shop([Line(None, 0.0), *lines, Line(None, 60.0)])
+    bought, first = purchase_days(facts), facts.manifest.first_day
+
+    found = [interactions(bought, day=first + day, half_life_days=45.0).recent_buyers.tolist() for day in (12, 38, 39, 40)]
+
+    assert found == [[12], [12], [6], [0]]
+
+
 def test_what_was_bought_after_equals_a_naive_count() -> None:
     lines = random_lines()
     facts = shop(lines)
