@@ -4,6 +4,8 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -67,8 +69,17 @@ def asked(url: str, prefix: str, question: Callable[[RedisReader], Coroutine[Any
 # Stamps and lists as text
 
 numbers = st.floats(allow_nan=False, allow_infinity=False)
-stamps = st.builds(Stamp, edges=st.dictionaries(st.text(), st.one_of(st.none(), numbers)), members=st.integers(0))
-lists = st.builds(RecommendationList, items=st.lists(st.builds(RecommendedItem, score=numbers)).map(tuple))
+moments = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9990, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
+    datetime.isoformat
+)
+stamps = st.builds(
+    Stamp,
+    as_of=moments,
+    time_zone=st.sampled_from(["UTC", "America/New_York", "Asia/Shanghai"]),
+    edges=st.dictionaries(st.text(), st.one_of(st.none(), numbers)),
+    members=st.integers(0),
+)
+lists = st.builds(RecommendationList, as_of=moments, items=st.lists(st.builds(RecommendedItem, score=numbers)).map(tuple))
 
 
 @given(stamp=stamps)
@@ -79,6 +90,12 @@ def test_a_stamp_comes_back(stamp: Stamp) -> None:
 @given(content=lists)
 def test_a_list_comes_back(content: RecommendationList) -> None:
     assert RecommendationList.from_bytes(content.to_bytes()) == content
+
+
+@pytest.mark.parametrize("broken", [{"as_of": "yesterday"}, {"time_zone": "Mars/Olympus"}, {"edges": 3}])
+def test_a_stamp_with_senseless_contents_is_corrupt(broken: dict[str, Any]) -> None:
+    with pytest.raises(CorruptRecord):
+        Stamp.from_bytes(json.dumps(asdict(STAMP) | broken).encode())
 
 
 @pytest.mark.parametrize(
@@ -146,11 +163,15 @@ def test_a_new_list_replaces_the_old_one_wholly(store: RedisStore, client: redis
 
     assert client.zrevrange(keys.recommended_items("ann"), 0, -1, withscores=True) == [(b"soap", 0.2)]
     assert client.exists(keys.recommended_items("bob")) == 0
-    found = asked_lists(client, prefix, ["ann", "bob", "nobody"])
-    assert found == [of_items(("soap", 0.2)), of_items(), None]
+    ann, bob, nobody = asked_lists(client, prefix, ["ann", "bob", "nobody"])
+    assert ann is not None
+    assert bob is not None
+    assert RecommendationList.from_bytes(ann) == of_items(("soap", 0.2))
+    assert RecommendationList.from_bytes(bob) == of_items()
+    assert nobody is None
 
 
-def asked_lists(client: redis.Redis, prefix: str, members: list[str]) -> list[RecommendationList | None]:
+def asked_lists(client: redis.Redis, prefix: str, members: list[str]) -> list[bytes | None]:
     url = f"unix://{client.connection_pool.connection_kwargs['path']}"
     return asked(url, prefix, lambda reader: reader.read_lists(members))
 
