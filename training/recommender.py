@@ -185,7 +185,8 @@ def judge(
 
 
 def top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Positions of the k highest scores of each row, best first."""
+    """Positions of the k highest scores of each row, best first; of all where there are fewer."""
+    k = min(k, scores.shape[1])
     best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
     order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
     return np.take_along_axis(best, order, axis=1)
@@ -198,8 +199,8 @@ def _item_item(counts: sparse.csr_matrix, rows: NDArray[np.intp], k: int) -> NDA
         # implicit 0.7 weighs into a COO matrix and then warns of its own conversion.
         warnings.filterwarnings("ignore", message="Method expects CSR input")
         model.fit(counts, show_progress=False)
-    items, _ = model.recommend(rows, counts[rows], N=k, filter_already_liked_items=False)
-    return np.asarray(items, dtype=np.int64)
+    items, scores = model.recommend(rows, counts[rows], N=k, filter_already_liked_items=False)
+    return np.where(scores > 0, items, -1).astype(np.int64)  # where there are fewer, implicit fills up with item 0
 
 
 def _own(weights: sparse.csr_matrix, k: int) -> NDArray[np.int64]:
