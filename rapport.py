@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from features.errors import RapportError
-from features.settings import Settings, parse_moment
+from features.settings import Settings, variable_of
 
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
@@ -150,13 +150,9 @@ def serve(
     """
     from rapport_jobs import Jobs
 
-    configured = _settings()
-    configured = replace(
-        configured,
-        port=port or configured.port,
-        workers=workers or configured.workers,
-        now=parse_moment(now) if now else configured.now,
-    )
+    given = {} if now is None else {variable_of("now"): now}
+    configured = Settings.from_env({**os.environ, **given})
+    configured = replace(configured, port=port or configured.port, workers=workers or configured.workers)
     raise typer.Exit(Jobs(configured, as_json=False).serve())
 
 

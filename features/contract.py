@@ -78,7 +78,11 @@ class Contract:
 
     def feature(self, name: str) -> Feature:
         """The feature of that name; KeyError if there is none."""
-        return {feature.name: feature for feature in self.features}[name]
+        return self._by_name[name]
+
+    @cached_property
+    def _by_name(self) -> dict[str, Feature]:
+        return {feature.name: feature for feature in self.features}
 
     def _check(self) -> None:
         for group in (self.aggregates, self.features, self.quintiles):
