@@ -21,7 +21,7 @@ from features.errors import FactsMissing
 from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
 
 MANIFEST = "manifest.json"
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +72,8 @@ class Facts:
         """
         connection = ibis.duckdb.connect()
         for table in (t for t in STORED if t is not ORDERS):
-            content = tables[table.name] if table.name in tables else empty_table(table)
-            connection.create_table(table.name, content.cast(arrow_schema(table)))
+            content = completed(tables[table.name], table) if table.name in tables else empty_table(table)
+            connection.create_table(table.name, content)
         connection.create_table(ORDERS.name, orders_of(connection.table(PURCHASES.name)))
         known = {table.name: connection.table(table.name) for table in STORED}
         first, until = _span(known[PURCHASES.name])
@@ -180,6 +180,15 @@ def arrow_schema(table: FactTable) -> pa.Schema:
     """The canonical columns of a table as Arrow has them."""
     types = {"string": pa.string(), "int64": pa.int64(), "int32": pa.int32(), "boolean": pa.bool_()}
     return pa.schema([(c.name, types.get(c.type, pa.timestamp("us"))) for c in table.columns])
+
+
+def completed(content: pa.Table, table: FactTable) -> pa.Table:
+    """The canonical columns of a table, those that may be missing and are not there filled with nulls."""
+    schema = arrow_schema(table)
+    for column in table.columns:
+        if column.name not in content.column_names and not column.required:
+            content = content.append_column(column.name, pa.nulls(content.num_rows, schema.field(column.name).type))
+    return content.select(schema.names).cast(schema)
 
 
 def empty_table(table: FactTable) -> pa.Table:

@@ -52,7 +52,7 @@ def canonical(raw: Mapping[str, pd.DataFrame]) -> dict[FactTable, pd.DataFrame]:
     return {
         PURCHASES: _purchases(raw["transactions"], raw["products"]),
         ITEMS: items,
-        MEMBERS: _members(raw["transactions"], raw["demographics"]),
+        MEMBERS: _members(raw["demographics"]),
         EXPOSURES: _exposures(raw["campaigns"], raw["campaign_descriptions"]),
         REDEMPTIONS: _redemptions(raw["coupon_redemptions"]),
     }
@@ -122,21 +122,18 @@ def _items(products: pd.DataFrame) -> pd.DataFrame:
             "brand": products["manufacturer_id"].astype("str"),
             "own_brand": products["brand"].eq("Private"),
             "pack_size": products["package_size"],
-            "price_cents": pd.Series(pd.NA, index=products.index, dtype="Int64"),
+            "sold_by_measure": products["product_id"].isin(_sold_by_measure(products)),
         }
     )
 
 
-def _members(transactions: pd.DataFrame, demographics: pd.DataFrame) -> pd.DataFrame:
-    households = pd.DataFrame({"household_id": sorted(transactions["household_id"].unique())})
-    known = households.merge(demographics, how="left", on="household_id", validate="one_to_one")
+def _members(demographics: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(
         {
-            "member_id": known["household_id"].astype("str"),
-            "registered_day": pd.Series(pd.NA, index=known.index, dtype="Int32"),
-            "age_band": known["age"],
-            "household_size": known["household_size"],
-            "children": known["kids_count"],
+            "member_id": demographics["household_id"].astype("str"),
+            "age_band": demographics["age"],
+            "household_size": demographics["household_size"],
+            "children": demographics["kids_count"],
         }
     )
 
@@ -148,8 +145,8 @@ def _exposures(campaigns: pd.DataFrame, descriptions: pd.DataFrame) -> pd.DataFr
             "member_id": sent["household_id"].astype("str"),
             "campaign_id": sent["campaign_id"].astype("str"),
             "campaign_kind": sent["campaign_type"],
-            "local_day": _day_number(sent["start_date"]),
             "until_day": _day_number(sent["end_date"]),
+            **_at_midnight(sent["start_date"]),
         }
     )
 
@@ -160,6 +157,12 @@ def _redemptions(used: pd.DataFrame) -> pd.DataFrame:
             "member_id": used["household_id"].astype("str"),
             "campaign_id": used["campaign_id"].astype("str"),
             "coupon_id": used["coupon_upc"].astype("str"),
-            "local_day": _day_number(used["redemption_date"]),
+            **_at_midnight(used["redemption_date"]),
         }
     )
+
+
+def _at_midnight(day: pd.Series) -> dict[str, object]:
+    """The columns of when, for something of which only the day is known."""
+    moment = day.dt.tz_localize(TIME_ZONE).dt.tz_convert("UTC").dt.tz_localize(None)
+    return {"occurred_at": moment, "local_day": _day_number(day), "local_hour": np.zeros(len(day), dtype=np.int32)}

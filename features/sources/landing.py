@@ -28,6 +28,13 @@ def _first_of_each(table: ir.Table, schema: FactTable) -> ir.Table:
     return table.mutate(place=ibis.row_number().over(window)).filter(ibis._.place == 0).drop("place")
 
 
+def _completed(table: ir.Table, schema: FactTable) -> ir.Table:
+    """The table with every optional column that its source does not have, empty."""
+    types = {"string": "string", "int64": "int64", "int32": "int32", "timestamp": "timestamp", "boolean": "boolean"}
+    absent = [c for c in schema.columns if not c.required and c.name not in table.columns]
+    return table.mutate(**{c.name: ibis.null(types[c.type]) for c in absent}) if absent else table
+
+
 def land(
     folder: Path,
     tables: Mapping[str, ir.Table],
@@ -54,7 +61,9 @@ def land(
     """
     stored = [schema for schema in STORED if schema.name != "orders"]
     admitted = {
-        schema.name: admit(tables[schema.name], schema) if schema.name in tables else ibis.memtable(empty_table(schema))
+        schema.name: admit(_completed(tables[schema.name], schema), schema)
+        if schema.name in tables
+        else ibis.memtable(empty_table(schema))
         for schema in stored
     }
     for schema in stored:

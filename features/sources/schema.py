@@ -13,6 +13,7 @@ Type = Literal["string", "int64", "int32", "timestamp", "boolean"]
 
 SALE, RETURN = "sale", "return"
 CHANNELS = ("store", "web", "app", "mini_program", "marketplace", "phone", "other")
+EVENT_TYPES = ("view", "cart", "favourite", "search", "visit", "checkout", "other")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,9 +52,18 @@ _WHEN = (
     FactColumn("local_day", "int32", "day of the fact in the shop's time zone", "days since 1970-01-01"),
     FactColumn("local_hour", "int32", "hour of the fact in the shop's time zone", "0 to 23"),
 )
-_WHERE = (
-    FactColumn("channel", "string", "where the order was placed", allowed=CHANNELS),
+_KNOWN = FactColumn(
+    "recorded_at", "timestamp", "moment from which the row was known, UTC; missing: as soon as it happened", required=False
+)
+_REPLACED = FactColumn(
+    "superseded_at", "timestamp", "moment from which a correction stands in its place, UTC; missing: never", required=False
+)
+_PLACE = (
+    FactColumn("channel", "string", "where it happened", allowed=CHANNELS),
     FactColumn("store_id", "string", "the shop; missing where there is none", required=False),
+)
+_WHERE = (
+    *_PLACE,
     FactColumn("kind", "string", "a sale, or goods brought back", allowed=(SALE, RETURN)),
 )
 _MONEY = (
@@ -74,6 +84,8 @@ PURCHASES = FactTable(
         *_MONEY,
         *_WHERE,
         *_WHEN,
+        _KNOWN,
+        _REPLACED,
     ),
     ("order_id", "line_no"),
 )
@@ -87,6 +99,8 @@ ORDERS = FactTable(
         *_MONEY,
         *_WHERE,
         *_WHEN,
+        _KNOWN,
+        _REPLACED,
     ),
     ("order_id", "kind", "occurred_at"),
 )
@@ -102,6 +116,9 @@ ITEMS = FactTable(
         FactColumn("own_brand", "boolean", "sold under the shop's own brand", required=False),
         FactColumn("pack_size", "string", "size of the pack as printed", required=False),
         FactColumn("price_cents", "int64", "usual shelf price of one piece", "cents", required=False),
+        FactColumn("cost_cents", "int64", "what one piece costs the shop", "cents", required=False),
+        FactColumn("sold_by_measure", "boolean", "sold by weight or volume: quantities are no pieces", required=False),
+        FactColumn("available", "boolean", "can be sold now; missing: yes", required=False),
     ),
     ("item_id",),
 )
@@ -120,11 +137,32 @@ MEMBERS = FactTable(
     (
         FactColumn("member_id", "string", "the member"),
         FactColumn("registered_day", "int32", "day of registration", "days since 1970-01-01", required=False),
+        FactColumn("birth_month", "int32", "month of birth", "1 to 12", required=False),
+        FactColumn("gender", "string", "as the member stated it, in the source's words", required=False),
+        FactColumn("region", "string", "where the member lives, in the source's words", required=False),
+        FactColumn("home_store", "string", "the shop the member registered with", required=False),
         FactColumn("age_band", "string", "age, in the source's bands", required=False),
         FactColumn("household_size", "string", "persons in the household, in the source's bands", required=False),
         FactColumn("children", "string", "children in the household, in the source's bands", required=False),
+        FactColumn("marketing_consent", "boolean", "agreed to marketing; missing: the source does not say", required=False),
     ),
     ("member_id",),
+)
+EVENTS = FactTable(
+    "events",
+    "one row per thing done without buying: a view, a cart, a search, a visit",
+    (
+        FactColumn("event_id", "string", "the event"),
+        _MEMBER,
+        FactColumn("event_type", "string", "what was done", allowed=EVENT_TYPES),
+        _ITEM,
+        FactColumn("session_id", "string", "the visit it belongs to", required=False),
+        FactColumn("duration_s", "int32", "time spent", "seconds", required=False),
+        *_PLACE,
+        *_WHEN,
+        _KNOWN,
+    ),
+    ("event_id",),
 )
 EXPOSURES = FactTable(
     "exposures",
@@ -133,8 +171,10 @@ EXPOSURES = FactTable(
         FactColumn("member_id", "string", "the member"),
         FactColumn("campaign_id", "string", "the campaign"),
         FactColumn("campaign_kind", "string", "kind of campaign, in the source's words", required=False),
-        FactColumn("local_day", "int32", "first day of the campaign", "days since 1970-01-01"),
+        FactColumn("arm", "string", "variant the member was given; `control` got nothing", required=False),
+        FactColumn("cost_cents", "int64", "what reaching the member cost", "cents", required=False),
         FactColumn("until_day", "int32", "last day of the campaign", "days since 1970-01-01", required=False),
+        *_WHEN,
     ),
     ("member_id", "campaign_id"),
 )
@@ -143,12 +183,23 @@ REDEMPTIONS = FactTable(
     "one row per coupon used",
     (
         FactColumn("member_id", "string", "the member"),
-        FactColumn("campaign_id", "string", "the campaign the coupon came from"),
+        FactColumn("campaign_id", "string", "the campaign the coupon came from", required=False),
         FactColumn("coupon_id", "string", "the coupon"),
-        FactColumn("local_day", "int32", "day of use", "days since 1970-01-01"),
+        *_WHEN,
     ),
     ("member_id", "campaign_id", "coupon_id", "local_day"),
 )
+IDENTITIES = FactTable(
+    "identities",
+    "one row per identifier seen in an observation, such as a login, a registration or an order; kept as keyed hashes",
+    (
+        FactColumn("observation_id", "string", "what the identifiers were seen together in"),
+        FactColumn("identifier_kind", "string", "phone, card, device, cookie, e-mail and so on; `member` is the shop's own id"),
+        FactColumn("identifier", "string", "HMAC-SHA256 of the identifier; a member id stands as it is"),
+        FactColumn("local_day", "int32", "day of the observation", "days since 1970-01-01", required=False),
+    ),
+    ("observation_id", "identifier_kind", "identifier"),
+)
 
-STORED = (PURCHASES, ORDERS, ITEMS, MEMBERS, EXPOSURES, REDEMPTIONS)
+STORED = (PURCHASES, ORDERS, ITEMS, MEMBERS, EVENTS, EXPOSURES, REDEMPTIONS, IDENTITIES)
 """The tables kept as Parquet. LINES is a view made from two of them."""

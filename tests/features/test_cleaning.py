@@ -28,6 +28,8 @@ GOOD: dict[str, Any] = {
     "occurred_at": datetime(2024, 5, 1, 12),  # noqa: DTZ001 # canonical moments are UTC without a zone
     "local_day": 19_844,
     "local_hour": 8,
+    "recorded_at": None,
+    "superseded_at": None,
 }
 CONNECTION = ibis.duckdb.connect()
 CATALOGUE = CONNECTION.create_table("items", pa.Table.from_pylist([{"item_id": "apple"}], schema=arrow_schema(ITEMS)))

