@@ -72,7 +72,7 @@ def land(
     cleaned = clean(admitted[PURCHASES.name], admitted[ITEMS.name], unreadable=unreadable_counts)
     set_aside = cleaned.set_aside
     if unreadable is not None:
-        set_aside = set_aside.union(unreadable.select(*set_aside.columns))
+        set_aside = set_aside.union(_completed(unreadable, PURCHASES).cast(set_aside.schema()).select(*set_aside.columns))
     extras: dict[str, str | ir.Table] = {"cleaning.json": cleaned.report.to_json(), "quarantine.parquet": set_aside}
     draft = {**admitted, PURCHASES.name: cleaned.accepted}
     manifest = write(folder, draft, source=source, time_zone=time_zone, currency=currency, extras=extras)
