@@ -44,7 +44,7 @@ def run(settings: Settings, households: int | None, *, serve_after: bool, as_jso
         members = three_members(rows)
         latency_ms = ask(jobs, server, facts, members)
         figures = {
-            "rows": imported.cleaned.report.rows_in,
+            "rows": imported.report.rows_in,
             "members": len(rows.member_ids),
             "features": len(rows.contract.features),
             **model_figures(outcomes),

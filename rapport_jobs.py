@@ -60,7 +60,7 @@ class Jobs:
         with only_run(self.settings, "import"), self.screen.progress("reading, checking, cleaning", 1) as advance:
             imported = run(folder)
             advance()
-        report = imported.cleaned.report
+        report = imported.report
         self.screen.table(
             "Cleaning",
             ("rule", "action", "rows", "meaning"),
@@ -260,7 +260,7 @@ class Jobs:
 
 def import_figures(imported: Imported) -> dict[str, Any]:
     """One import for a program."""
-    return {**asdict(imported.cleaned.report), "rows": imported.manifest.rows, "facts_hash": imported.manifest.hash}
+    return {**asdict(imported.report), "rows": imported.manifest.rows, "facts_hash": imported.manifest.hash}
 
 
 def mlflow_command(settings: Settings) -> str:

@@ -1,6 +1,6 @@
 """THE call: features of every member as of a moment. Training and publishing both use it, and nothing else computes them."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -8,12 +8,17 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.capabilities import silent
 from features.codec import empty_records, missing_value
-from features.compile import aggregate_sql, feature_sql
+from features.compile import aggregate_sql
 from features.contract import CONTRACT, Contract
-from features.derive import derive_columns
+from features.declarations import Aggregate
+from features.derive import derive, derive_columns
 from features.expressions import NUMPY, evaluate
 from features.facts import Facts
+
+Members = NDArray[np.str_]
+Records = NDArray[np.void]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,8 @@ class FeatureRows:
     day: int
     time_zone: str
     facts_hash: str
-    member_ids: NDArray[np.str_]
-    records: NDArray[np.void]
+    member_ids: Members
+    records: Records
     matrix: NDArray[np.float32]
     edges: Mapping[str, float]
 
@@ -60,12 +65,17 @@ def build(facts: Facts, *, as_of: datetime, contract: Contract = CONTRACT) -> Fe
     ValueError
         `as_of` has no time zone.
     """
-    if as_of.tzinfo is None:
-        raise ValueError("as_of needs a time zone, for example datetime(2017, 12, 3, tzinfo=ZoneInfo('America/New_York'))")
+    require_zone(as_of)
+    member_ids, records = _together(aggregates_by_bucket(facts, contract, as_of=as_of), contract)
+    edges = _edges_at_midnight(facts, contract, as_of=as_of, records=records)
+    return feature_rows(facts, contract, as_of=as_of, member_ids=member_ids, records=records, edges=edges)
+
+
+def feature_rows(
+    facts: Facts, contract: Contract, *, as_of: datetime, member_ids: Members, records: Records, edges: Mapping[str, float]
+) -> FeatureRows:
+    """Feature rows of aggregates as of a moment, however these were come by."""
     day = facts.local_day(as_of)
-    aggregates = _aggregates(facts, contract, as_of=as_of, day=day)
-    member_ids, records = _records(aggregates, contract)
-    edges = _edges_at_midnight(facts, contract, as_of=as_of, day=day, records=records)
     return FeatureRows(
         contract=contract,
         as_of=as_of.astimezone(UTC),
@@ -74,57 +84,88 @@ def build(facts: Facts, *, as_of: datetime, contract: Contract = CONTRACT) -> Fe
         facts_hash=facts.manifest.hash,
         member_ids=member_ids,
         records=records,
-        matrix=_matrix(facts, contract, aggregates, day=day, edges=edges),
+        matrix=derive(contract, records, day=day, edges=edges),
         edges=edges,
     )
 
 
-def _aggregates(facts: Facts, contract: Contract, *, as_of: datetime, day: int) -> pa.Table:
-    return facts.query(aggregate_sql(contract), as_of=as_of.astimezone(UTC).replace(tzinfo=None), day=day)
+def require_zone(as_of: datetime) -> None:
+    """Raise ValueError for a moment without a time zone."""
+    if as_of.tzinfo is None:
+        raise ValueError("as_of needs a time zone, for example datetime(2017, 12, 3, tzinfo=ZoneInfo('America/New_York'))")
 
 
-def _records(aggregates: pa.Table, contract: Contract) -> tuple[NDArray[np.str_], NDArray[np.void]]:
-    records = empty_records(contract, aggregates.num_rows)
+def aggregates_by_bucket(facts: Facts, contract: Contract, *, as_of: datetime) -> Iterator[tuple[Members, Records]]:
+    """Members with a fact before `as_of`, sorted by id, and their aggregates: one bucket of the facts after the other."""
+    day = facts.local_day(as_of)
+    sql, silenced = aggregate_sql(contract), silent(contract.aggregates, facts.absent(day))
+    for bucket in facts.buckets:
+        found = facts.query(sql, bucket=bucket, as_of=naive_utc(as_of), day=day)
+        members, records = as_records(found, contract)
+        silence(records, silenced)
+        yield members, records
+
+
+def naive_utc(moment: datetime) -> datetime:
+    """A moment as facts have it: UTC without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)
+
+
+def as_records(found: pa.Table, contract: Contract) -> tuple[Members, Records]:
+    """Rows of an aggregate query as member ids and records; aggregates that the query does not have stay empty."""
+    records = empty_records(contract, found.num_rows)
     for aggregate in contract.aggregates:
-        column = aggregates[aggregate.name].combine_chunks()
-        records[aggregate.name] = column.fill_null(missing_value(records.dtype[aggregate.name])).to_numpy()
-    return np.asarray(aggregates["member_id"].to_pylist(), dtype=np.str_), records
+        if aggregate.name in found.column_names:
+            column = found[aggregate.name].combine_chunks()
+            records[aggregate.name] = column.fill_null(missing_value(records.dtype[aggregate.name])).to_numpy()
+    return np.asarray(found["member_id"].to_pylist(), dtype=np.str_), records
 
 
-def _edges_at_midnight(
-    facts: Facts, contract: Contract, *, as_of: datetime, day: int, records: NDArray[np.void]
-) -> dict[str, float]:
+def silence(records: Records, aggregates: tuple[Aggregate, ...]) -> None:
+    """Make these aggregates missing: the shop's facts do not tell what they would sum up."""
+    for aggregate in aggregates:
+        records[aggregate.name] = missing_value(records.dtype[aggregate.name])
+
+
+def _together(parts: Iterator[tuple[Members, Records]], contract: Contract) -> tuple[Members, Records]:
+    """All buckets as one, sorted by member id."""
+    members, records = zip(*parts, strict=True)
+    if len(members) == 1:
+        return members[0], records[0]
+    everyone = np.concatenate(members) if members else np.empty(0, dtype=np.str_)
+    order = np.argsort(everyone, kind="stable")
+    return everyone[order], np.concatenate(records)[order]
+
+
+def _edges_at_midnight(facts: Facts, contract: Contract, *, as_of: datetime, records: Records) -> dict[str, float]:
     """Quintile edges of the population as it stood when T's day began."""
+    day = facts.local_day(as_of)
     if as_of != facts.midnight(day):
-        aggregates = _aggregates(facts, contract, as_of=facts.midnight(day), day=day)
-        records = _records(aggregates, contract)[1]
-    return population_edges(contract, records, day=day)
+        records = np.concatenate([part for _, part in aggregates_by_bucket(facts, contract, as_of=facts.midnight(day))])
+    return population_edges(contract, [records], day=day)
 
 
-def population_edges(contract: Contract, records: NDArray[np.void], *, day: int) -> dict[str, float]:
-    """Edges that cut the population into fifths: the lowest values with at least 20, 40, 60 and 80 % at or below them."""
+def population_edges(contract: Contract, parts: Iterator[Records] | list[Records], *, day: int) -> dict[str, float]:
+    """Edges that cut the population into fifths: the lowest values with at least 20, 40, 60 and 80 % at or below them.
+
+    Parameters
+    ----------
+    parts
+        Aggregates of all members as of the midnight at which `day` begins, in as many parts as one likes.
+    """
     blank = {edge.name: float("nan") for edge in contract.edges}
-    columns = derive_columns(contract, records, day=day, edges=blank)
+    values: dict[str, list[NDArray[np.float64]]] = {quintiles.name: [] for quintiles in contract.quintiles}
+    for records in parts:
+        columns = derive_columns(contract, records, day=day, edges=blank)
+        for quintiles in contract.quintiles:
+            chosen = columns[quintiles.over.name][evaluate(quintiles.among, columns, NUMPY)]
+            values[quintiles.name].append(chosen[~np.isnan(chosen)])
     edges: dict[str, float] = {}
     for quintiles in contract.quintiles:
-        values = columns[quintiles.over.name][evaluate(quintiles.among, columns, NUMPY)]
-        known = values[~np.isnan(values)]
+        known = np.concatenate(values[quintiles.name]) if values[quintiles.name] else np.empty(0)
         shares = np.quantile(known, _FIFTHS, method="inverted_cdf") if len(known) else [float("nan")] * len(_FIFTHS)
         edges.update({edge.name: float(share) for edge, share in zip(quintiles.edges, shares, strict=True)})
     return edges
 
 
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
-
-
-def _matrix(
-    facts: Facts, contract: Contract, aggregates: pa.Table, *, day: int, edges: Mapping[str, float]
-) -> NDArray[np.float32]:
-    """Features by Ibis, rounded to float32 at the end; rows in the order of the member ids."""
-    facts.connection.con.register("aggregates", aggregates)
-    columns = facts.query(feature_sql(contract), day=float(day), **edges)
-    facts.connection.con.unregister("aggregates")
-    matrix = np.empty((columns.num_rows, columns.num_columns), dtype=np.float32)
-    for position in range(columns.num_columns):
-        matrix[:, position] = columns.column(position).to_numpy()
-    return matrix

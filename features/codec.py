@@ -12,7 +12,7 @@ A missing integer is the lowest value of its dtype; a missing float is NaN. Floa
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from functools import cache
 from typing import Any
 
@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.contract import Contract
+from features.days import microseconds
 from features.errors import ContractMismatch, CorruptRecord
 
 MAGIC = b"R1"
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,16 +73,6 @@ def _as_float(field: NDArray[np.generic]) -> NDArray[np.float64]:
     if field.dtype.kind == "i":
         values[field == missing_value(field.dtype)] = np.nan
     return values
-
-
-def microseconds(moment: datetime) -> int:
-    """Whole microseconds from 1970 UTC to an aware moment."""
-    return (moment - EPOCH) // timedelta(microseconds=1)
-
-
-def moment_of(value: int) -> datetime:
-    """The aware UTC moment that many microseconds after 1970."""
-    return EPOCH + timedelta(microseconds=int(value))
 
 
 def encode(contract: Contract, records: NDArray[np.void], *, as_of: datetime, written_at: datetime) -> list[bytes]:

@@ -82,6 +82,11 @@ class Aggregate(Expression):
     def __str__(self) -> str:
         return self.name
 
+    def columns(self) -> frozenset[tuple[str, str]]:
+        """The columns it rests on, as (table, column)."""
+        parts = (self.value, self.where, self.key)
+        return frozenset((self.table.name, column) for part in parts if part is not None for column in _columns(part))
+
     def definition(self) -> str:
         """The declaration in one line of text: hashed into the contract and printed in the documentation."""
         parts = [f"{self.kind.name}({self.value or self.key or '*'}) of {self.table.name}"]
@@ -184,6 +189,14 @@ def _sources(expression: Expression) -> Iterator[Aggregate | Edge | Column]:
             yield from _sources(argument)
     elif isinstance(expression, Aggregate | Edge | Column):
         yield expression
+
+
+def _columns(expression: Expression) -> Iterator[str]:
+    if isinstance(expression, Call):
+        for argument in expression.arguments:
+            yield from _columns(argument)
+    elif isinstance(expression, Column):
+        yield expression.name
 
 
 def _features(expression: Expression) -> Iterator[Feature]:

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from features.codec import decode, is_readable, moment_of
+from features.codec import decode, is_readable
 from features.contract import Contract
 from features.days import day_of
 from features.derive import derive, label_of, model_columns

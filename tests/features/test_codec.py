@@ -14,13 +14,12 @@ from features.codec import (
     empty_records,
     encode,
     is_readable,
-    microseconds,
     missing_value,
-    moment_of,
     record_dtype,
     stored_dtype,
 )
 from features.contract import CONTRACT, Contract
+from features.days import microseconds, moment_of
 from features.errors import ContractMismatch, CorruptRecord
 
 NOON = datetime(2024, 6, 1, 12, tzinfo=UTC)
