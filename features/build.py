@@ -1,6 +1,6 @@
 """THE call: features of every member as of a moment. Training and publishing both use it, and nothing else computes them."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -34,7 +34,7 @@ class FeatureRows:
     matrix
         float32, one column for each of `contract.feature_names`; NaN is missing.
     edges
-        Population edges as of last midnight, by name; NaN where nobody bought.
+        Every scalar of the contract by name: population edges as of last midnight, NaN where nobody bought; and thresholds.
     """
 
     contract: Contract
@@ -64,11 +64,13 @@ def build(facts: Facts, *, as_of: datetime, contract: Contract = CONTRACT) -> Fe
     ------
     ValueError
         `as_of` has no time zone.
+    ConfigurationError
+        The facts carry a threshold that the contract does not know.
     """
     require_zone(as_of)
     member_ids, records = _together(aggregates_by_bucket(facts, contract, as_of=as_of), contract)
-    edges = _edges_at_midnight(facts, contract, as_of=as_of, records=records)
-    return feature_rows(facts, contract, as_of=as_of, member_ids=member_ids, records=records, edges=edges)
+    scalars = scalars_at_midnight(facts, contract, as_of=as_of, records=records)
+    return feature_rows(facts, contract, as_of=as_of, member_ids=member_ids, records=records, edges=scalars)
 
 
 def feature_rows(
@@ -137,35 +139,39 @@ def _together(parts: Iterator[tuple[Members, Records]], contract: Contract) -> t
     return everyone[order], np.concatenate(records)[order]
 
 
-def _edges_at_midnight(facts: Facts, contract: Contract, *, as_of: datetime, records: Records) -> dict[str, float]:
-    """Quintile edges of the population as it stood when T's day began."""
+def scalars_at_midnight(facts: Facts, contract: Contract, *, as_of: datetime, records: Records) -> dict[str, float]:
+    """Thresholds, and quintile edges of the population as it stood when T's day began. `records` are those as of T."""
     day = facts.local_day(as_of)
     if as_of != facts.midnight(day):
         records = np.concatenate([part for _, part in aggregates_by_bucket(facts, contract, as_of=facts.midnight(day))])
-    return population_edges(contract, [records], day=day)
+    return scalars(contract, [records], day=day, thresholds=facts.thresholds)
 
 
-def population_edges(contract: Contract, parts: Iterator[Records] | list[Records], *, day: int) -> dict[str, float]:
-    """Edges that cut the population into fifths: the lowest values with at least 20, 40, 60 and 80 % at or below them.
+def scalars(contract: Contract, parts: Iterable[Records], *, day: int, thresholds: Mapping[str, float]) -> dict[str, float]:
+    """Every number that features need beside a member's aggregates: thresholds, and the edges of the population.
+
+    Edges cut the population into fifths: the lowest values with at least 20, 40, 60 and 80 % at or below them.
 
     Parameters
     ----------
     parts
         Aggregates of all members as of the midnight at which `day` begins, in as many parts as one likes.
+    thresholds
+        Values in place of the contract's defaults.
     """
+    found = contract.threshold_values(thresholds)
     blank = {edge.name: float("nan") for edge in contract.edges}
     values: dict[str, list[NDArray[np.float64]]] = {quintiles.name: [] for quintiles in contract.quintiles}
     for records in parts:
-        columns = derive_columns(contract, records, day=day, edges=blank)
+        columns = derive_columns(contract, records, day=day, edges={**found, **blank})
         for quintiles in contract.quintiles:
             chosen = columns[quintiles.over.name][evaluate(quintiles.among, columns, NUMPY)]
             values[quintiles.name].append(chosen[~np.isnan(chosen)])
-    edges: dict[str, float] = {}
     for quintiles in contract.quintiles:
         known = np.concatenate(values[quintiles.name]) if values[quintiles.name] else np.empty(0)
         shares = np.quantile(known, _FIFTHS, method="inverted_cdf") if len(known) else [float("nan")] * len(_FIFTHS)
-        edges.update({edge.name: float(share) for edge, share in zip(quintiles.edges, shares, strict=True)})
-    return edges
+        found.update({edge.name: float(share) for edge, share in zip(quintiles.edges, shares, strict=True)})
+    return found
 
 
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from features.declarations import Aggregate
-from features.sources.schema import EVENTS, EXPOSURES, LINES, PURCHASES, REDEMPTIONS
+from features.sources.schema import EVENTS, EXPOSURES, LINES, ORDERS, PURCHASES, REDEMPTIONS
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,7 @@ CAPABILITIES = (
     Capability("brands", "brands of items", PURCHASES.name, _ITEM, ("brand",), "brand"),
     Capability("own_brands", "which items are the shop's own brand", PURCHASES.name, _ITEM, ("own_brand",), "own_brand"),
     Capability("prices", "usual prices of items", PURCHASES.name, _ITEM, ("price_cents",), "price_cents"),
+    Capability("holidays", "which days are holidays", ORDERS.name, "holiday IS NOT NULL", ("holiday",)),
     Capability("events", "what members do without buying", EVENTS.name, "true"),
     Capability("durations", "time spent looking", EVENTS.name, "duration_s IS NOT NULL", ("duration_s",)),
     Capability("sessions", "which events belong to one visit", EVENTS.name, "session_id IS NOT NULL", ("session_id",)),
@@ -55,7 +56,7 @@ CAPABILITIES = (
 )
 NEVER = 2**62
 """Moment from which something is there that is never there, in microseconds since 1970."""
-_FROM_LINES = {LINES.name: PURCHASES.name, "orders": PURCHASES.name}
+_SAID_BY_PURCHASES = (LINES.name, ORDERS.name)
 
 
 def capability(name: str) -> Capability:
@@ -65,10 +66,10 @@ def capability(name: str) -> Capability:
 
 def needed_by(aggregate: Aggregate) -> frozenset[str]:
     """Names of the capabilities without which an aggregate has nothing to sum up."""
-    tables = _FROM_LINES.get(aggregate.table.name, aggregate.table.name)
+    table = aggregate.table.name
+    tables = {table, PURCHASES.name} if table in _SAID_BY_PURCHASES else {table}
     columns = {column for _, column in aggregate.columns()}
-    known = (c for c in CAPABILITIES if c.table == tables)
-    return frozenset(c.name for c in known if not c.columns or columns & set(c.columns))
+    return frozenset(c.name for c in CAPABILITIES if c.table in tables and (not c.columns or columns & set(c.columns)))
 
 
 def absent(since: Mapping[str, int], *, before: int) -> frozenset[str]:
@@ -77,8 +78,15 @@ def absent(since: Mapping[str, int], *, before: int) -> frozenset[str]:
 
 
 def silent(aggregates: Iterable[Aggregate], missing: frozenset[str]) -> tuple[Aggregate, ...]:
-    """The aggregates that have nothing to say where these capabilities are missing."""
-    return tuple(a for a in aggregates if needed_by(a) & missing)
+    """The aggregates that have nothing to say where these capabilities are missing.
+
+    A day that never was is missing anyway; it may come with the first fact of its kind in the course of a day.
+    """
+    return tuple(a for a in aggregates if needed_by(a) & missing and not _is_day(a))
+
+
+def _is_day(aggregate: Aggregate) -> bool:
+    return aggregate.kind.empty is None and str(aggregate.value) == "local_day"
 
 
 def since_sql(table: str) -> str:

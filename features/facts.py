@@ -86,16 +86,27 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts of one shop, ready to be queried. `connection` is a private in-memory DuckDB that reads the tables."""
+    """Facts of one shop, ready to be queried. `connection` is a private in-memory DuckDB that reads the tables.
+
+    `thresholds` are the shop's own choices; what is not chosen keeps the default of its declaration.
+    """
 
     manifest: Manifest
     connection: Any
     tables: Mapping[str, ir.Table]
     folder: Path | None = None
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path, *, memory_mb: int = MEMORY_MB) -> "Facts":
+    def open(cls, folder: Path, *, memory_mb: int = MEMORY_MB, thresholds: Mapping[str, float] | None = None) -> "Facts":
         """The facts kept in a folder.
+
+        Parameters
+        ----------
+        memory_mb
+            What queries may hold in memory; beyond it they use the disk.
+        thresholds
+            Values that stand in place of the contract's defaults, by name.
 
         Raises
         ------
@@ -110,11 +121,18 @@ class Facts:
             connection.raw_sql(f"CREATE SCHEMA {_schema(bucket)}")
             for table in BUCKETED:
                 connection.raw_sql(f"CREATE VIEW {_schema(bucket)}.{table.name} AS {_reading(folder, manifest, table, bucket)}")
-        return cls(manifest, connection, {table.name: connection.table(table.name) for table in STORED}, folder)
+        tables = {table.name: connection.table(table.name) for table in STORED}
+        return cls(manifest, connection, tables, folder, thresholds or {})
 
     @classmethod
     def in_memory(
-        cls, tables: Mapping[str, pa.Table], *, time_zone: str, buckets: int = 1, since: Mapping[str, int] | None = None
+        cls,
+        tables: Mapping[str, pa.Table],
+        *,
+        time_zone: str,
+        thresholds: Mapping[str, float] | None = None,
+        buckets: int = 1,
+        since: Mapping[str, int] | None = None,
     ) -> "Facts":
         """Facts of canonical tables held in memory, for a notebook or a test; tables not given are empty.
 
@@ -146,7 +164,7 @@ class Facts:
             buckets=buckets,
             since=dict(capabilities_since(connection.con) if since is None else since),
         )
-        return cls(manifest, connection, known)
+        return cls(manifest, connection, known, thresholds=thresholds or {})
 
     @property
     def zone(self) -> ZoneInfo:

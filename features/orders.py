@@ -1,13 +1,16 @@
 """Orders summed from their lines: one row per order, kind and moment, in as many versions as its lines have."""
 # ruff: noqa: S608 -- names of columns from the schema
 
+from collections.abc import Collection
+
 from features.sources.schema import ORDERS
 
 _SUMS = ("net_cents", "discount_cents", "coupon_cents")
-_KEY = tuple(c.name for c in ORDERS.columns if c.name not in {"lines", *_SUMS, "recorded_at", "superseded_at"})
+_DERIVED = {"lines", *_SUMS, "month_day", "holiday", "recorded_at", "superseded_at"}
+_KEY = tuple(c.name for c in ORDERS.columns if c.name not in _DERIVED)
 
 
-def orders_sql(purchases: str) -> str:
+def orders_sql(purchases: str, holidays: Collection[int] | None = None) -> str:
     """DuckDB's query that sums purchases of known members into orders; the columns are those of the schema.
 
     An order none of whose lines was recorded late or corrected is one row. Any other has a row for each stretch of time in
@@ -18,10 +21,17 @@ def orders_sql(purchases: str) -> str:
     ----------
     purchases
         Name of the table, or a query in parentheses.
+    holidays
+        Local days that are holidays; None if nobody knows.
     """
     key = ", ".join(_KEY)
     sums = ", ".join(f"CAST(sum({name}) AS BIGINT) AS {name}" for name in _SUMS)
-    columns = ", ".join(column.name for column in ORDERS.columns)
+    given = ", ".join(map(str, sorted(holidays or ()))) or "-1"
+    derived = {
+        "month_day": "CAST(day(DATE '1970-01-01' + local_day) AS INTEGER) AS month_day",
+        "holiday": f"local_day IN ({given}) AS holiday" if holidays is not None else "CAST(NULL AS BOOLEAN) AS holiday",
+    }
+    columns = ", ".join(derived.get(column.name, column.name) for column in ORDERS.columns)
     same = " AND ".join(f"lines_of.{name} IS NOT DISTINCT FROM marks.{name}" for name in _KEY)
     return f"""
         WITH known AS (SELECT * FROM {purchases} WHERE member_id IS NOT NULL),
