@@ -5,20 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
 from features.capabilities import silent
-from features.codec import empty_records, missing_value
-from features.compile import aggregate_sql
+from features.codec import missing_value
 from features.contract import CONTRACT, Contract
 from features.declarations import Aggregate
 from features.derive import derive, derive_columns
 from features.expressions import NUMPY, evaluate
 from features.facts import Facts
-
-Members = NDArray[np.str_]
-Records = NDArray[np.void]
+from features.narrow import Members, Narrow, Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,13 +64,13 @@ def build(facts: Facts, *, as_of: datetime, contract: Contract = CONTRACT) -> Fe
         The facts carry a threshold that the contract does not know.
     """
     require_zone(as_of)
-    member_ids, records = _together(aggregates_by_bucket(facts, contract, as_of=as_of), contract)
-    scalars = scalars_at_midnight(facts, contract, as_of=as_of, records=records)
-    return feature_rows(facts, contract, as_of=as_of, member_ids=member_ids, records=records, edges=scalars)
+    member_ids, records = together(aggregates_by_bucket(facts, contract, as_of=as_of))
+    known = scalars_at_midnight(facts, contract, as_of=as_of, records=records)
+    return feature_rows(facts, contract, as_of=as_of, member_ids=member_ids, records=records, scalars=known)
 
 
 def feature_rows(
-    facts: Facts, contract: Contract, *, as_of: datetime, member_ids: Members, records: Records, edges: Mapping[str, float]
+    facts: Facts, contract: Contract, *, as_of: datetime, member_ids: Members, records: Records, scalars: Mapping[str, float]
 ) -> FeatureRows:
     """Feature rows of aggregates as of a moment, however these were come by."""
     day = facts.local_day(as_of)
@@ -86,8 +82,8 @@ def feature_rows(
         facts_hash=facts.manifest.hash,
         member_ids=member_ids,
         records=records,
-        matrix=derive(contract, records, day=day, edges=edges),
-        edges=edges,
+        matrix=derive(contract, records, day=day, edges=scalars),
+        edges=scalars,
     )
 
 
@@ -100,27 +96,13 @@ def require_zone(as_of: datetime) -> None:
 def aggregates_by_bucket(facts: Facts, contract: Contract, *, as_of: datetime) -> Iterator[tuple[Members, Records]]:
     """Members with a fact before `as_of`, sorted by id, and their aggregates: one bucket of the facts after the other."""
     day = facts.local_day(as_of)
-    sql, silenced = aggregate_sql(contract), silent(contract.aggregates, facts.absent(day))
+    silenced = silent(contract.aggregates, facts.absent(day))
     for bucket in facts.buckets:
-        found = facts.query(sql, bucket=bucket, as_of=naive_utc(as_of), day=day)
-        members, records = as_records(found, contract)
+        narrow = Narrow(facts, bucket, contract, before=as_of)
+        numbers, records, _ = narrow.aggregates(as_of=as_of, day=day)
+        narrow.close()
         silence(records, silenced)
-        yield members, records
-
-
-def naive_utc(moment: datetime) -> datetime:
-    """A moment as facts have it: UTC without a zone."""
-    return moment.astimezone(UTC).replace(tzinfo=None)
-
-
-def as_records(found: pa.Table, contract: Contract) -> tuple[Members, Records]:
-    """Rows of an aggregate query as member ids and records; aggregates that the query does not have stay empty."""
-    records = empty_records(contract, found.num_rows)
-    for aggregate in contract.aggregates:
-        if aggregate.name in found.column_names:
-            column = found[aggregate.name].combine_chunks()
-            records[aggregate.name] = column.fill_null(missing_value(records.dtype[aggregate.name])).to_numpy()
-    return np.asarray(found["member_id"].to_pylist(), dtype=np.str_), records
+        yield narrow.member_ids[numbers], records
 
 
 def silence(records: Records, aggregates: tuple[Aggregate, ...]) -> None:
@@ -129,7 +111,7 @@ def silence(records: Records, aggregates: tuple[Aggregate, ...]) -> None:
         records[aggregate.name] = missing_value(records.dtype[aggregate.name])
 
 
-def _together(parts: Iterator[tuple[Members, Records]], contract: Contract) -> tuple[Members, Records]:
+def together(parts: Iterable[tuple[Members, Records]]) -> tuple[Members, Records]:
     """All buckets as one, sorted by member id."""
     members, records = zip(*parts, strict=True)
     if len(members) == 1:

@@ -35,3 +35,8 @@ def microseconds(moment: datetime) -> int:
 def moment_of(value: int) -> datetime:
     """The aware UTC moment that many microseconds after 1970."""
     return EPOCH + timedelta(microseconds=int(value))
+
+
+def naive_utc(moment: datetime) -> datetime:
+    """An aware moment as facts have it: UTC without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)

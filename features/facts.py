@@ -196,12 +196,13 @@ class Facts:
         bucket
             Members of this bucket only; None reads everything.
         """
-        with self._within(bucket):
+        with self.within(bucket):
             result: pa.Table = self.connection.con.sql(sql, params=parameters).to_arrow_table()
         return result
 
     @contextmanager
-    def _within(self, bucket: int | None) -> Iterator[None]:
+    def within(self, bucket: int | None) -> Iterator[None]:
+        """Let the names of tables about members mean those of one bucket, for the length of the block."""
         if bucket is None:
             yield
             return

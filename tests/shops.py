@@ -72,8 +72,8 @@ def purchases_table(lines: Iterable[Line]) -> pa.Table:
     return pa.Table.from_pylist(rows, schema=arrow_schema(PURCHASES))
 
 
-def shop(lines: Sequence[Line]) -> Facts:
+def shop(lines: Sequence[Line], *, buckets: int = 1) -> Facts:
     """Facts of these purchases, with the small catalogue, of a shop that could always tell everything."""
     items = pa.Table.from_pylist(list(CATALOGUE), schema=arrow_schema(ITEMS))
     since = {capability.name: 0 for capability in CAPABILITIES}
-    return Facts.in_memory({"purchases": purchases_table(lines), "items": items}, time_zone=ZONE, since=since)
+    return Facts.in_memory({"purchases": purchases_table(lines), "items": items}, time_zone=ZONE, since=since, buckets=buckets)
