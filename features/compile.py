@@ -93,8 +93,8 @@ def aggregate_query(contract: Contract, tables: Tables) -> ir.Table:
     day = parameter("day", "int32")
     parts = [part for made in (plain_parts, day_parts, keyed_parts, switch_parts) for part in made(contract, tables, day)]
     members = _members(contract, tables)
-    for part in parts:
-        members = members.left_join(part, "member_id").drop("member_id_right")
+    for place, part in enumerate(parts):  # names of their own keep it one chain of joins, not a query around each
+        members = members.left_join(part.rename({f"member_{place}": "member_id"}), [("member_id", f"member_{place}")])
     return members.select("member_id", **{a.name: _filled(members[a.name], a) for a in contract.aggregates})
 
 
