@@ -122,8 +122,10 @@ def aggregate_query(contract: Contract, tables: Tables) -> ir.Table:
         Fact tables by name, already cut to the facts of members known and past as of T.
     """
     members = _members(contract, tables)
-    for part in _parts(contract, tables):
-        members = members.left_join(part, "member_id").drop("member_id_right")
+    for place, part in enumerate(
+        _parts(contract, tables)
+    ):  # names of their own keep it one chain of joins, not a query around each
+        members = members.left_join(part.rename({f"member_{place}": "member_id"}), [("member_id", f"member_{place}")])
     return members.select("member_id", **{a.name: _filled(members[a.name], a) for a in contract.aggregates})
 
 
