@@ -94,15 +94,21 @@ def features_document(
 
 
 @app.command()
-def publish(as_of: AsOf, as_json: AsJson = False) -> None:
-    """Compute features and write them, and the champions' scores and lists, for all members into the online store.
+def publish(
+    as_of: AsOf,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Write members that have not changed, too, and forget however many.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compute features and write what has changed, and the champions' scores and lists, into the online store.
 
     Example: `rapport publish --as-of end-of-facts`
     """
     from rapport_jobs import Jobs
 
     jobs = Jobs(_settings(), as_json=as_json)
-    jobs.screen.result(jobs.publish(as_of))
+    jobs.screen.result(jobs.publish(as_of, all_rows=everything))
 
 
 @app.command()

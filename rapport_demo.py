@@ -32,7 +32,8 @@ def run(settings: Settings, households: int | None, *, serve_after: bool, as_jso
         screen.step("2 of 5  Features of every member into the online store")
         url = stack.enter_context(store_url(settings))
         facts, rows = jobs.build("end-of-facts")
-        jobs.publish_features(url, rows)
+        with only_run(settings, "publish"):
+            jobs.publish_features(url, rows)
         screen.step("3 of 5  Models, each beside its baselines")
         outcomes = jobs.train((), again=False)
         screen.step("4 of 5  Scores and lists of every member into the online store")

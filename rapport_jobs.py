@@ -21,7 +21,7 @@ from features.errors import ConfigurationError, FactsMissing, StoreUnavailable
 from features.facts import Facts, read_manifest
 from features.jobs import as_of_moment, facts_folder, only_run, open_facts, store_url
 from features.online_store import RedisStore
-from features.publish import publish
+from features.publish import Published, publish
 from features.screen import Screen
 from features.settings import Settings
 from serving.launch import Server, running_server
@@ -100,24 +100,33 @@ class Jobs:
             (folder / name).write_text(text)
             self.screen.say(f"wrote {folder / name}")
 
-    def publish(self, as_of: str) -> dict[str, Any]:
+    def publish(self, as_of: str, *, all_rows: bool = False) -> dict[str, Any]:
         """Features, scores and lists of all members into the online store."""
         with only_run(self.settings, "publish"), store_url(self.settings) as url:
             facts, rows = self.build(as_of)
-            self.publish_features(url, rows)
+            published = self.publish_features(url, rows, all_rows=all_rows)
             used = self.publish_answers(url, facts, rows)
         return {
             "members": len(rows.member_ids),
+            "written": published.written,
+            "deleted": published.deleted,
             "as_of": rows.as_of.isoformat(),
             "contract_hash": rows.contract.hash,
             "models": used,
         }
 
-    def publish_features(self, url: str, rows: FeatureRows) -> None:
-        """Aggregates and readable profiles, then the stamp."""
-        store = self._store(url)
+    def publish_features(self, url: str, rows: FeatureRows, *, all_rows: bool = False) -> Published:
+        """Aggregates and readable profiles that have changed, then the stamp."""
+        store, kept = self._store(url), self.settings.data_dir / "published"
         with self.screen.progress("aggregates and profiles to Redis", len(rows.member_ids)) as advance:
-            publish(rows, store, progress=advance)
+            published = publish(rows, store, kept=kept, all_rows=all_rows, progress=advance)
+        why = f"all of them: {published.whole}" if published.whole else "the others had not changed"
+        self.screen.say(
+            f"{published.written:,} of {len(rows.member_ids):,} members written ({why}), {published.deleted:,} deleted."
+        )
+        if not published.kept:
+            self.screen.say(f"The disk did not take {kept}, so the next publish will write every member.")
+        return published
 
     def publish_answers(self, url: str, facts: Facts, rows: FeatureRows) -> dict[str, str]:
         """Scores and lists of the champions there are."""
