@@ -74,10 +74,43 @@ def features_build(
 
     Example: `rapport features build --as-of 2017-12-03 --out features.parquet`
     """
-    from rapport_jobs import Jobs
+    from features.screen import Screen
+    from rapport_features import FeatureJobs
 
-    jobs = Jobs(_settings(), as_json=as_json)
-    jobs.screen.result(jobs.build_to_file(as_of, out))
+    screen = Screen(as_json=as_json)
+    screen.result(FeatureJobs(_settings(), screen).build_to_file(as_of, out))
+
+
+@features_app.command("refresh")
+def features_refresh(as_of: AsOf, as_json: AsJson = False) -> None:
+    """Bring the kept aggregates of everyone from the last midnight to this one, reading what the days between touched.
+
+    Example: `rapport features refresh --as-of 2017-12-03`
+    """
+    from features.screen import Screen
+    from rapport_features import FeatureJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(FeatureJobs(_settings(), screen).refresh(as_of))
+
+
+@features_app.command("snapshots")
+def features_snapshots(
+    first: Annotated[str, typer.Option("--from", help="First day: 2017-06-01.")],
+    last: Annotated[str, typer.Option("--to", help="Last day: 2017-12-01, or end-of-facts.")],
+    every: Annotated[int, typer.Option(min=1, help="Days from one snapshot to the next.")],
+    out: Annotated[Path, typer.Option(help="Folder to write one Parquet file a snapshot into.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compute every feature of every member as of many midnights, reading the facts once, for training elsewhere.
+
+    Example: `rapport features snapshots --from 2017-06-01 --to 2017-12-01 --every 30 --out snapshots`
+    """
+    from features.screen import Screen
+    from rapport_features import FeatureJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(FeatureJobs(_settings(), screen).snapshots(first, last, every, out))
 
 
 @features_app.command("document")

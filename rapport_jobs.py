@@ -10,9 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet
-
 from features.build import FeatureRows, build
 from features.contract import CONTRACT
 from features.days import calendar_day
@@ -24,6 +21,7 @@ from features.online_store import RedisStore
 from features.publish import Published, publish
 from features.screen import Screen
 from features.settings import Settings
+from rapport_features import FeatureJobs
 from serving.launch import Server, running_server
 from serving.openapi import as_json as openapi_page
 from training.registry import registered_models
@@ -73,25 +71,18 @@ class Jobs:
         return imported
 
     def build(self, as_of: str) -> tuple[Facts, FeatureRows]:
-        """Facts, and features of all members as of a moment."""
+        """Facts, and features of all members as of a moment; as of a midnight by going on from the last one."""
         facts = open_facts(self.settings)
         moment = as_of_moment(as_of, facts)
+        if facts.midnight(facts.local_day(moment)) == moment:
+            with only_run(self.settings, "features"):
+                outcome = FeatureJobs(self.settings, self.screen).refreshed(facts, moment)
+                return facts, outcome.state.rows(facts, CONTRACT)
         with self.screen.progress(f"features as of {moment:%Y-%m-%d %H:%M}", 1) as advance:
             rows = build(facts, as_of=moment)
             advance()
+        facts.require_unchanged()
         return facts, rows
-
-    def build_to_file(self, as_of: str, out: Path) -> dict[str, Any]:
-        """Features of all members as of a moment, into a Parquet file whose metadata name the contract."""
-        if not out.parent.is_dir():
-            raise ConfigurationError(f"there is no folder {out.parent}", remedy="make it, or name another --out")
-        _, rows = self.build(as_of)
-        columns = {name: rows.column(name) for name in rows.contract.feature_names}
-        facts = {"contract_hash": rows.contract.hash, "facts_hash": rows.facts_hash, "as_of": rows.as_of.isoformat()}
-        table = pa.table({"member_id": rows.member_ids.tolist(), **columns}).replace_schema_metadata(facts)
-        pyarrow.parquet.write_table(table, out, compression="zstd")
-        self.screen.say(f"{table.num_rows:,} members x {len(columns)} features as of {rows.as_of:%Y-%m-%d %H:%M} UTC: {out}")
-        return {"members": table.num_rows, "features": len(columns), "out": str(out), **facts}
 
     def document(self, folder: Path) -> None:
         """Write the pages that come from the code."""

@@ -1,8 +1,10 @@
 """THE call: features of every member as of a moment. Training and publishing both use it, and nothing else computes them."""
 
+import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
@@ -67,6 +69,29 @@ def build(facts: Facts, *, as_of: datetime, contract: Contract = CONTRACT) -> Fe
     member_ids, records = together(aggregates_by_bucket(facts, contract, as_of=as_of))
     known = scalars_at_midnight(facts, contract, as_of=as_of, records=records)
     return feature_rows(facts, contract, as_of=as_of, member_ids=member_ids, records=records, scalars=known)
+
+
+def build_by_bucket(facts: Facts, *, as_of: datetime, scratch: Path, contract: Contract = CONTRACT) -> Iterator[FeatureRows]:
+    """The same as `build`, one bucket of members after the other, so that memory does not grow with the shop.
+
+    Aggregates of all members are kept in a temporary folder below `scratch` until the edges of the population are known.
+    """
+    require_zone(as_of)
+    day = facts.local_day(as_of)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="aggregates-") as folder:
+        kept: list[tuple[Path, Path]] = []
+        for members, records in aggregates_by_bucket(facts, contract, as_of=as_of):
+            kept.append((Path(folder) / f"{len(kept)}.members.npy", Path(folder) / f"{len(kept)}.records.npy"))
+            for path, array in zip(kept[-1], (members, records), strict=True):
+                np.save(path, array, allow_pickle=False)
+        at_midnight = (np.load(path, allow_pickle=False) for _, path in kept)
+        if as_of != facts.midnight(day):
+            at_midnight = (records for _, records in aggregates_by_bucket(facts, contract, as_of=facts.midnight(day)))
+        known = scalars(contract, at_midnight, day=day, thresholds=facts.thresholds)
+        for members_file, records_file in kept:
+            members, records = np.load(members_file, allow_pickle=False), np.load(records_file, allow_pickle=False)
+            yield feature_rows(facts, contract, as_of=as_of, member_ids=members, records=records, scalars=known)
 
 
 def feature_rows(
