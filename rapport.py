@@ -145,6 +145,24 @@ def publish(
 
 
 @app.command()
+def check(as_json: AsJson = False) -> None:
+    """Say what the facts suffice for: per feature family and per model, with the evidence and what serves instead.
+
+    Example: `rapport check`
+
+    Exit code 20: no model can be trained on them.
+    """
+    import rapport_check
+    from features.screen import Screen
+
+    screen = Screen(as_json=as_json)
+    found = rapport_check.check(_settings(), screen)
+    screen.result(found)
+    if not found["ready"]:
+        raise typer.Exit(20)
+
+
+@app.command()
 def train(
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may stand several times.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train even where nothing has changed since.")] = False,

@@ -166,7 +166,7 @@ class Jobs:
                     advance()
         outcomes = []
         with self.screen.progress("training", len(todo)) as advance:
-            for outcome in train(list(todo), self.settings.mlruns_dir):
+            for outcome in train(list(todo), self.settings.mlruns_dir, snapshots.facts):
                 outcomes.append(outcome)
                 advance()
         return outcomes

@@ -202,7 +202,7 @@ def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
     facts = shop([Line(f"m{i}", float(day)) for i in range(12) for day in range(0, 30, 1 + i % 4)])
     snapshots = Snapshots(facts)
 
-    outcomes = list(train(steps(snapshots), tmp_path / "mlruns"))
+    outcomes = list(train(steps(snapshots), tmp_path / "mlruns", snapshots.facts))
 
     assert [outcome.step.model for outcome in outcomes] == ["churn", "churn", "tier", "recommender"]
     assert {outcome.step.model for outcome in outcomes} == set(MODELS)
@@ -221,7 +221,7 @@ def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
 def test_members_who_never_leave_train_no_churn_model(tmp_path: Path) -> None:
     facts = shop([Line(f"m{i}", float(day)) for i in range(6) for day in range(i, 220, 7)])
 
-    (outcome,) = train(steps(Snapshots(facts), ("churn",))[:1], tmp_path / "mlruns")
+    (outcome,) = train(steps(Snapshots(facts), ("churn",))[:1], tmp_path / "mlruns", facts)
 
     assert "a single outcome" in outcome.refused
 
