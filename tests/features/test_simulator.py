@@ -367,7 +367,7 @@ def test_the_mapping_names_every_canonical_column_and_no_truth(tmp_path: Path) -
         fields = {c.name.removesuffix("_cents").removesuffix("_day") for c in schema.columns if c.name not in derived}
 
         assert named <= set(columns)
-        assert set(rules) == fields | ({"occurred_at"} if schema is IDENTITIES else set())
+        assert set(rules) == fields | ({"seen"} if schema is IDENTITIES else set())
         assert "truth" not in content[name]["files"]
 
 

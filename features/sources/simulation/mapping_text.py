@@ -26,7 +26,7 @@ _UTC = ("purchases", "events", "exposures", "redemptions")
 _DAYS = {
     "members": {"registered": "registered_on"},
     "exposures": {"until": "until_on"},
-    "identities": {"occurred_at": "observed_on"},
+    "identities": {"seen": "observed_on"},
 }
 
 
