@@ -22,7 +22,7 @@ from features.facts import Facts, arrow_schema
 from features.sources.door import admit
 from features.sources.mapped import import_mapped
 from features.sources.mapping import FIELDS, FILE_OPTIONS
-from features.sources.schema import IDENTITIES, MEMBERS, ORDERS, PURCHASES, STORED
+from features.sources.schema import IDENTITIES, ORDERS, STORED
 from features.sources.simulation.world import TIME_ZONE
 from features.sources.simulator import SOURCE, Simulated, members_for, simulate, simulated_tables
 from rapport_simulate import run
@@ -387,9 +387,9 @@ def test_an_import_by_the_mapping_gives_the_simulated_tables(tmp_path: Path) -> 
     facts = Facts.open(tmp_path / "facts")
 
     assert facts.manifest.rows["purchases"] == simulated.rows["purchases"]
-    for schema in (PURCHASES, MEMBERS):
-        given = [field.name for field in FIELDS[schema.name]]
-        names = [c.name for c in schema.columns if c.name.removesuffix("_cents").removesuffix("_day") in given]
+    for schema in (SCHEMAS[name] for name in FIELDS if name != IDENTITIES.name):
+        given = {"local_day", "local_hour", *(field.name for field in FIELDS[schema.name])}
+        names = [c.name for c in schema.columns if {c.name, c.name.removesuffix("_cents").removesuffix("_day")} & given]
         imported = facts.tables[schema.name].select(*names).order_by(*names).to_pyarrow()
         table = rows_of(simulated, schema.name).select(names)
         assert imported.cast(table.schema).equals(table.sort_by([(name, "ascending") for name in names])), schema.name
@@ -413,6 +413,22 @@ def test_a_folder_that_holds_something_is_refused_and_force_takes_only_our_own(t
 
     assert again.rows["members"] == 60
     assert {path.name for path in (tmp_path / "purchases").iterdir()} == {"mine.txt", "part-00000.parquet"}
+
+
+def test_a_simulation_that_was_stopped_says_so_and_can_be_made_again(tmp_path: Path) -> None:
+    def stop(done: int) -> None:
+        raise InterruptedError
+
+    whole = simulate(tmp_path / "whole", members=1500, days=30, seed=1, rows_per_part=1)
+    with pytest.raises(InterruptedError):
+        simulate(tmp_path / "stopped", members=1500, days=30, seed=1, rows_per_part=1, progress=stop)
+    stopped = files_of(tmp_path / "stopped")
+
+    again = simulate(tmp_path / "stopped", members=1500, days=30, seed=1, rows_per_part=1, force=True)
+
+    assert json.loads(stopped["simulated.json"])["complete"] is False
+    assert "shop.toml" not in stopped
+    assert files_of(again.folder) == files_of(whole.folder)
 
 
 def test_force_does_not_empty_a_folder_of_somebody_else(tmp_path: Path) -> None:
