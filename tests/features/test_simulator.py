@@ -1,6 +1,8 @@
 """The simulated retailer: the same from the same seed, in the canonical schemas, labelled, and true to its own truth."""
 
 import json
+import subprocess
+import sys
 import tomllib
 from datetime import UTC
 from pathlib import Path
@@ -488,6 +490,13 @@ def test_events_come_in_the_ratio_asked_for(events_per_line: float) -> None:
     found = simulated_tables(1000, 120, 4, events_per_line=events_per_line)
 
     assert found["events"].num_rows / found["purchases"].num_rows == pytest.approx(events_per_line, rel=0.25)
+
+
+def test_it_stands_on_its_own_imports() -> None:
+    """In a fresh process: what other modules happen to have loaded is no help."""
+    code = "from features.sources.simulator import simulated_tables; simulated_tables(20, 5, 1)"
+
+    subprocess.run([sys.executable, "-c", code], check=True, cwd=Path(__file__).parents[2])
 
 
 def test_one_member_for_one_day_is_a_shop_too() -> None:
