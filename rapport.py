@@ -226,6 +226,37 @@ def status(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="New or empty folder to write to.")],
+    members: Annotated[int | None, typer.Option(min=1, help="Registered members.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Instead of members: about how many order lines.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="Days, from 2024-01-01 on.")] = 365,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+    lines_per_order: Annotated[float, typer.Option(min=1, help="Mean lines of an order.")] = 9.0,
+    events_per_line: Annotated[float, typer.Option(min=0, help="Browsing events for each order line; 0 for none.")] = 0.3,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier simulation in the folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make up a grocer of any size whose truth is known: docs/simulate.md.
+
+    Example: `rapport simulate --members 1000 --days 365 --seed 1 --out simulated`
+    """
+    from rapport_simulate import run
+
+    run(
+        out,
+        members=members,
+        rows=rows,
+        days=days,
+        seed=seed,
+        lines_per_order=lines_per_order,
+        events_per_line=events_per_line,
+        force=force,
+        as_json=as_json,
+    )
+
+
+@app.command()
 def demo(
     serve_after: Annotated[bool, typer.Option("--serve/--no-serve", help="Go on serving until Ctrl-C.")] = True,
     households: Households = None,
