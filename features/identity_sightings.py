@@ -1,0 +1,130 @@
+"""Identities numbered for the graph: text to integers in DuckDB, which moves to disk what does not fit into memory."""
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TypeAlias
+
+import duckdb
+import pyarrow as pa
+
+from features.errors import SourceError
+from features.identifiers import HASH_PATTERN, MEMBER
+from features.identity_graph import Sightings
+from features.identity_policy import IdentityPolicy
+from features.sources.schema import IDENTITIES
+
+Identities: TypeAlias = pa.Table | Path
+"""Rows of the table `identities`, held in memory or in a Parquet file."""
+MEMORY = "2GB"
+
+_NUMBERING = f"""
+CREATE TABLE nodes AS
+    SELECT CAST(row_number() OVER (ORDER BY rank, identifier_kind, identifier) - 1 AS INTEGER) AS node, *
+    FROM (SELECT DISTINCT identifier_kind, identifier,
+                 CASE WHEN identifier_kind = '{MEMBER}' THEN 0 WHEN list_contains($strong, identifier_kind) THEN 1 ELSE 2 END AS rank
+          FROM seen);
+"""
+_OBSERVATIONS = f"""
+CREATE TABLE observations AS
+    SELECT observation_id, CAST(row_number() OVER (ORDER BY observation_id) - 1 AS INTEGER) AS observation, size,
+           size > $size OR members > $members AS crowded
+    FROM (SELECT observation_id, count(*) AS size, count(*) FILTER (identifier_kind = '{MEMBER}') AS members
+          FROM seen WHERE observation_id <> '' GROUP BY observation_id)
+    WHERE size > 1;
+"""
+_SIGHTINGS = """
+CREATE TABLE sightings AS
+    SELECT observation, node, rank, size
+    FROM seen JOIN observations USING (observation_id) JOIN nodes USING (identifier_kind, identifier)
+    WHERE NOT crowded;
+"""
+_CROWDED = """
+CREATE TABLE crowded AS
+    WITH busy AS (SELECT node FROM sightings WHERE rank = 2 GROUP BY node HAVING sum(size - 1) > $weak)
+    SELECT mine.node FROM sightings mine SEMI JOIN busy USING (node) JOIN sightings other USING (observation)
+    WHERE mine.node <> other.node GROUP BY mine.node HAVING count(DISTINCT other.node) > $weak
+    UNION ALL
+    SELECT mine.node FROM sightings mine JOIN sightings other USING (observation)
+    WHERE mine.rank = 1 AND other.rank = 0 GROUP BY mine.node HAVING count(DISTINCT other.node) > $members;
+"""
+
+
+@contextmanager
+def workshop() -> Iterator[duckdb.DuckDBPyConnection]:
+    """A private database in bounded memory, gone at the end of the block."""
+    with tempfile.TemporaryDirectory(prefix="rapport-identity-") as folder:
+        connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": folder})
+        try:
+            yield connection
+        finally:
+            connection.close()
+
+
+def number(duck: duckdb.DuckDBPyConnection, parts: Sequence[Identities], policy: IdentityPolicy, *, only: str = "") -> None:
+    """Make the tables `seen`, `nodes`, `observations`, `sightings` and `crowded` (the nodes seen with too many others).
+
+    Parameters
+    ----------
+    only
+        A member id: identifiers that do not belong to it by the table `aliases` of `duck` are left out. Empty: none are.
+
+    Raises
+    ------
+    SourceError
+        An identifier is no keyed hash. The message does not show it.
+    """
+    _collect(duck, parts, only)
+    _refuse_raw(duck)
+    duck.execute(_NUMBERING, {"strong": sorted(policy.strong)})
+    duck.execute(_OBSERVATIONS, {"size": policy.identifiers_per_observation, "members": policy.members_per_identifier})
+    duck.execute(_SIGHTINGS)
+    duck.execute(_CROWDED, {"weak": policy.identifiers_per_weak, "members": policy.members_per_identifier})
+
+
+def sightings(duck: duckdb.DuckDBPyConnection, *, with_crowded: bool = False) -> Sightings:
+    """What was numbered, as arrays; without the nodes seen with too many others, unless asked for."""
+    members, strong, nodes = _one(duck, "SELECT count(*) FILTER (rank = 0), count(*) FILTER (rank < 2), count(*) FROM nodes")
+    chosen = "sightings" if with_crowded else "sightings ANTI JOIN crowded USING (node)"
+    columns = duck.sql(f"SELECT observation, node FROM {chosen} ORDER BY observation, node").fetchnumpy()
+    return Sightings(columns["observation"], columns["node"], nodes=nodes, strong=strong, members=members)
+
+
+def crowded_observations(duck: duckdb.DuckDBPyConnection) -> int:
+    """How many observations hold too many identifiers to link any."""
+    return _one(duck, "SELECT count(*) FROM observations WHERE crowded")[0]
+
+
+def _one(duck: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, ...]:
+    (row,) = duck.sql(sql).fetchall()
+    return tuple(int(value) for value in row)
+
+
+def _collect(duck: duckdb.DuckDBPyConnection, parts: Sequence[Identities], only: str) -> None:
+    key = ", ".join(IDENTITIES.key)
+    duck.execute(f"CREATE TABLE gathered ({', '.join(f'{name} VARCHAR' for name in IDENTITIES.key)})")
+    chosen = f"SELECT {key} FROM part WHERE identifier <> ''"
+    if only:
+        chosen += " AND identifier_kind || ':' || identifier IN (SELECT alias FROM aliases WHERE member_id = $only)"
+    for part in parts:
+        if isinstance(part, Path):
+            duck.read_parquet(str(part)).create_view("part", replace=True)
+        else:
+            duck.register("part", part.select(list(IDENTITIES.key)))
+        duck.execute(f"INSERT INTO gathered {chosen}", {"only": only} if only else {})
+        duck.execute("DROP VIEW part")
+    duck.execute("CREATE TABLE seen AS SELECT DISTINCT * FROM gathered; DROP TABLE gathered;")
+
+
+def _refuse_raw(duck: duckdb.DuckDBPyConnection) -> None:
+    raw = duck.execute(
+        "SELECT identifier_kind, count(*) FROM seen WHERE identifier_kind <> $member AND NOT regexp_full_match(identifier, $hash) "
+        "GROUP BY ALL ORDER BY ALL LIMIT 1",
+        {"member": MEMBER, "hash": HASH_PATTERN},
+    ).fetchone()
+    if raw:
+        raise SourceError(
+            f"{raw[1]:,} identifiers of kind {raw[0]!r} are no keyed hashes",
+            remedy="hash them with features.identifiers.hash_identifier: facts keep no identifier as it is",
+        )
