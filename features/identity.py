@@ -2,6 +2,7 @@
 
 The rules are in `identity_graph.grouped`, the kinds and limits in `identity_policy`; docs/identity.md tells them in words.
 """
+# ruff: noqa: S608 -- the texts hold constants of this module
 
 import json
 from collections.abc import Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import duckdb
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet
 
 from features.errors import ConfigurationError, FactsMissing
@@ -37,14 +39,17 @@ SPLITS = pa.schema([("alias", pa.string()), *MOVES])
 
 _NAMES = f"""
 CREATE TABLE names AS
-    SELECT grp, coalesce(min(identifier) FILTER (rank = 0), '{ANONYMOUS}' || min(left(identifier, 16))) AS member_id,
-           bool_or(rank = 0) AS registered
-    FROM nodes JOIN outcome USING (node) GROUP BY grp;
+    SELECT grp, first.rank = 0 AS registered,
+           CASE WHEN first.rank = 0 THEN first.identifier
+                ELSE '{ANONYMOUS}' || left(least(first.identifier, weak.identifier), 16) END AS member_id
+    FROM (SELECT grp, min(node) AS node, min(node) FILTER (node >= $strong) AS weak_node FROM outcome GROUP BY grp) found
+    JOIN nodes first ON first.node = found.node LEFT JOIN nodes weak ON weak.node = found.weak_node;
 """
+"""Nodes are numbered by rank, then by identifier: the first of a group is its smallest member id, if it has one."""
 _ALIASES = f"""
 SELECT identifier_kind || ':' || identifier AS alias,
        CASE WHEN rank > 0 THEN '{ANONYMOUS}' || left(identifier, 16) END AS anonymous_id, member_id
-FROM nodes JOIN outcome USING (node) JOIN names USING (grp) ORDER BY alias
+FROM nodes JOIN outcome USING (node) JOIN names USING (grp) ORDER BY node
 """
 _REVIEW = f"""
 WITH crowd AS (
@@ -59,7 +64,7 @@ SELECT identifier_kind, identifier,
        coalesce(members, 0) AS members, coalesce(candidates, []) AS candidates
 FROM nodes JOIN outcome USING (node) LEFT JOIN crowded USING (node) LEFT JOIN candidates USING (question)
 WHERE shared OR chained OR crowded.node IS NOT NULL
-ORDER BY identifier_kind, identifier
+ORDER BY node
 """
 
 
@@ -70,10 +75,10 @@ class Resolution:
     Attributes
     ----------
     aliases
-        One row per identifier, ordered by `alias` (`kind:identifier`): the `member_id` it leads to, and `anonymous_id`, under
-        which a history may stand that was written when nothing but this identifier was known (null for member ids).
+        One row per identifier, in a fixed order: its `alias` (`kind:identifier`), the `member_id` it leads to, and
+        `anonymous_id`, under which a history may stand from before it led to anybody (null for member ids).
     review
-        One row per identifier that joins nobody, by kind and identifier: `reason` is shared (seen with several registered
+        One row per identifier that joins nobody, in a fixed order: `reason` is shared (seen with several registered
         members), chained (linked to several through other weak identifiers) or crowded (seen with more than the policy's
         limit); `members` counts the registered members it leads to, `candidates` names the first ten.
     crowded_observations
@@ -104,6 +109,13 @@ class Resolution:
         reasons = self.review["reason"].to_pylist()
         found |= {reason: reasons.count(reason) for reason in ("shared", "chained", "crowded")}
         return {**found, "crowded_observations": self.crowded_observations}
+
+    def has(self, text: str) -> bool:
+        """Whether a text is a member id, an anonymous id or an alias here, and not an identifier still to be hashed."""
+        known = pc.or_kleene(
+            pc.is_in(self.aliases["alias"], pa.array([text, f"{MEMBER}:{text}"])), pc.equal(self.aliases["anonymous_id"], text)
+        )
+        return bool(pc.any(known).as_py())
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +158,7 @@ def resolve(
         if not seen.nodes:
             return Resolution(ALIASES.empty_table(), REVIEW.empty_table(), 0, rules, parts, key_check)
         _register(duck, grouped(seen))
-        duck.execute(_NAMES)
+        duck.execute(_NAMES, {"strong": seen.strong})
         aliases = duck.sql(_ALIASES).to_arrow_table().cast(ALIASES)
         review = duck.sql(_REVIEW).to_arrow_table().cast(REVIEW)
         return Resolution(aliases, review, crowded_observations(duck), rules, parts, key_check)

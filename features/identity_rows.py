@@ -1,7 +1,9 @@
 """Identifiers in a source's rows: hashed, taken out as observations, and exchanged for the member they lead to."""
+# ruff: noqa: S608 -- names go through _quoted, texts through _text
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import cast
 
 import duckdb
 import pyarrow as pa
@@ -9,6 +11,12 @@ import pyarrow.compute as pc
 
 from features.identifiers import MEMBER, canonical_kind, hash_identifier
 from features.identity import ANONYMOUS, Resolution
+
+_COUNTS = f"""
+SELECT count(*) FILTER (NOT anonymous), count(*) FILTER (anonymous), count(*) FILTER (anonymous IS NULL),
+       count(*) FILTER (conflicting)
+FROM (SELECT *, starts_with(member_id, '{ANONYMOUS}') AS anonymous FROM given)
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +67,13 @@ def with_hashes(
     """
     for kind, column in columns.items():
         name = f"hashes_of_{canonical_kind(kind)}"
-        found = f"CAST(raw.{_quoted(column)} AS VARCHAR)"
-        raw = rows.query("raw", f"SELECT DISTINCT {found} AS found FROM raw WHERE {found} IS NOT NULL").to_arrow_table()
+        found = f"CAST(given.{_quoted(column)} AS VARCHAR)"
+        raw = _query(rows, f"SELECT DISTINCT {found} AS found FROM given WHERE {found} IS NOT NULL").to_arrow_table()
         hashes = hash_identifiers(kind, raw["found"], key, country=country)
         _keep(connection, name, pa.table({"found": raw["found"], "hash": hashes}))
-        rows = rows.query(
-            "raw",
-            f"SELECT raw.* REPLACE (h.hash AS {_quoted(column)}) FROM raw LEFT JOIN {_quoted(name)} h ON {found} = h.found",
+        rows = _query(
+            rows,
+            f"SELECT given.* REPLACE (h.hash AS {_quoted(column)}) FROM given LEFT JOIN {_quoted(name)} h ON {found} = h.found",
         )
     return rows
 
@@ -83,13 +91,13 @@ def identities_of(
         Kind of identifier to the name of the column that holds it.
     """
     local_day = f"CAST(min({_quoted(day)}) AS INTEGER)" if day else "CAST(NULL AS INTEGER)"
-    each = " UNION ALL ".join(
+    each = " UNION ALL ".join(  # names are quoted
         f"SELECT CAST({_quoted(observation)} AS VARCHAR) AS observation_id, {_text(canonical_kind(kind))} AS identifier_kind, "
-        f"CAST({_quoted(column)} AS VARCHAR) AS identifier, {local_day} AS local_day FROM seen_rows "
+        f"CAST({_quoted(column)} AS VARCHAR) AS identifier, {local_day} AS local_day FROM given "
         f"WHERE {_quoted(column)} <> '' AND {_quoted(observation)} IS NOT NULL GROUP BY ALL"
         for kind, column in identifiers.items()
     )
-    return rows.query("seen_rows", each)
+    return _query(rows, each)
 
 
 def member_of(
@@ -119,16 +127,15 @@ def member_of(
     strongs = [owner for owner, (kind, _) in zip(owners, ranked, strict=True) if canonical_kind(kind) in strong]
     tiers = [tier for group in (strongs, owners[len(strongs) :]) for tier in (*map(_registered, group), *group)]
     dropped = ", ".join(_quoted(column) for column in dict.fromkeys(identifiers.values()))
-    assigned = rows.query(
-        "given",
-        f"SELECT given.* EXCLUDE ({dropped}), {_first(tiers)} AS member_id, {_claims(owners)} > 1 AS conflicting FROM given {joins}",
-    )
-    (counts,) = assigned.query(
-        "given",
-        f"SELECT count(*) FILTER (NOT starts_with(member_id, '{ANONYMOUS}')), count(*) FILTER (starts_with(member_id, '{ANONYMOUS}')), "
-        "count(*) FILTER (member_id IS NULL), count(*) FILTER (conflicting) FROM given",
-    ).fetchall()
-    return Assigned(assigned.query("given", "SELECT * EXCLUDE (conflicting) FROM given"), *map(int, counts))
+    made = f"{_first(tiers)} AS member_id, {_claims(owners)} > 1 AS conflicting"
+    assigned = _query(rows, f"SELECT given.* EXCLUDE ({dropped}), {made} FROM given {joins}")
+    (counts,) = _query(assigned, _COUNTS).fetchall()
+    return Assigned(_query(assigned, "SELECT * EXCLUDE (conflicting) FROM given"), *map(int, counts))
+
+
+def _query(rows: duckdb.DuckDBPyRelation, sql: str) -> duckdb.DuckDBPyRelation:
+    """The rows of a SELECT in which `given` is the relation."""
+    return cast("duckdb.DuckDBPyRelation", rows.query("given", sql))
 
 
 def _join(lead: str, kind: str, column: str) -> str:

@@ -1,4 +1,5 @@
 """Identities numbered for the graph: text to integers in DuckDB, which moves to disk what does not fit into memory."""
+# ruff: noqa: S608 -- the texts hold constants of this module
 
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -21,9 +22,10 @@ MEMORY = "2GB"
 
 _NUMBERING = f"""
 CREATE TABLE nodes AS
-    SELECT CAST(row_number() OVER (ORDER BY rank, identifier_kind, identifier) - 1 AS INTEGER) AS node, *
+    SELECT CAST(row_number() OVER (ORDER BY rank, identifier, identifier_kind) - 1 AS INTEGER) AS node, *
     FROM (SELECT DISTINCT identifier_kind, identifier,
-                 CASE WHEN identifier_kind = '{MEMBER}' THEN 0 WHEN list_contains($strong, identifier_kind) THEN 1 ELSE 2 END AS rank
+                 CASE WHEN identifier_kind = '{MEMBER}' THEN 0
+                      WHEN list_contains($strong, identifier_kind) THEN 1 ELSE 2 END AS rank
           FROM seen);
 """
 _OBSERVATIONS = f"""
@@ -56,6 +58,7 @@ def workshop() -> Iterator[duckdb.DuckDBPyConnection]:
     """A private database in bounded memory, gone at the end of the block."""
     with tempfile.TemporaryDirectory(prefix="rapport-identity-") as folder:
         connection = duckdb.connect(config={"memory_limit": MEMORY, "temp_directory": folder})
+        connection.execute("SET enable_progress_bar = false")
         try:
             yield connection
         finally:
@@ -68,7 +71,8 @@ def number(duck: duckdb.DuckDBPyConnection, parts: Sequence[Identities], policy:
     Parameters
     ----------
     only
-        A member id: identifiers that do not belong to it by the table `aliases` of `duck` are left out. Empty: none are.
+        A member id: observations in which no identifier was seen that leads to it, by the table `aliases` of `duck`, are
+        left out. Empty: none are.
 
     Raises
     ------
@@ -103,28 +107,33 @@ def _one(duck: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, ...]:
 
 def _collect(duck: duckdb.DuckDBPyConnection, parts: Sequence[Identities], only: str) -> None:
     key = ", ".join(IDENTITIES.key)
-    duck.execute(f"CREATE TABLE gathered ({', '.join(f'{name} VARCHAR' for name in IDENTITIES.key)})")
-    chosen = f"SELECT {key} FROM part WHERE identifier <> ''"
-    if only:
-        chosen += " AND identifier_kind || ':' || identifier IN (SELECT alias FROM aliases WHERE member_id = $only)"
-    for part in parts:
+    chosen = [f"SELECT {', '.join(f'NULL::VARCHAR AS {name}' for name in IDENTITIES.key)} WHERE false"]
+    for place, part in enumerate(parts):
         if isinstance(part, Path):
-            duck.read_parquet(str(part)).create_view("part", replace=True)
+            duck.read_parquet(str(part)).create_view(f"part_{place}")
         else:
-            duck.register("part", part.select(list(IDENTITIES.key)))
-        duck.execute(f"INSERT INTO gathered {chosen}", {"only": only} if only else {})
-        duck.execute("DROP VIEW part")
-    duck.execute("CREATE TABLE seen AS SELECT DISTINCT * FROM gathered; DROP TABLE gathered;")
+            duck.register(f"part_{place}", part.select(list(IDENTITIES.key)))
+        chosen.append(f"SELECT {key} FROM part_{place} WHERE identifier <> ''")
+    duck.execute(f"CREATE VIEW every AS {' UNION ALL '.join(chosen)}")
+    if not only:
+        duck.execute("CREATE TABLE seen AS SELECT DISTINCT * FROM every")
+        return
+    duck.execute(
+        "CREATE TABLE seen AS SELECT DISTINCT * FROM every WHERE observation_id IN (SELECT observation_id FROM every "
+        "WHERE identifier_kind || ':' || identifier IN (SELECT alias FROM aliases WHERE member_id = $only))",
+        {"only": only},
+    )
 
 
 def _refuse_raw(duck: duckdb.DuckDBPyConnection) -> None:
     raw = duck.execute(
-        "SELECT identifier_kind, count(*) FROM seen WHERE identifier_kind <> $member AND NOT regexp_full_match(identifier, $hash) "
-        "GROUP BY ALL ORDER BY ALL LIMIT 1",
+        "SELECT identifier_kind, count(*) FROM seen WHERE identifier_kind <> $member "
+        "AND NOT regexp_full_match(identifier, $hash) GROUP BY ALL ORDER BY ALL LIMIT 1",
         {"member": MEMBER, "hash": HASH_PATTERN},
-    ).fetchone()
+    ).fetchall()
     if raw:
+        kind, count = raw[0]
         raise SourceError(
-            f"{raw[1]:,} identifiers of kind {raw[0]!r} are no keyed hashes",
+            f"{count:,} identifiers of kind {kind!r} are no keyed hashes",
             remedy="hash them with features.identifiers.hash_identifier: facts keep no identifier as it is",
         )

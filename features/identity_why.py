@@ -85,8 +85,8 @@ def _alias(duck: duckdb.DuckDBPyConnection, text: str) -> tuple[str, str]:
         "SELECT alias, member_id FROM aliases WHERE alias IN ($member, $text) OR anonymous_id = $text "
         "ORDER BY alias <> $member, alias LIMIT 1",
         {"member": f"{MEMBER}:{text}", "text": text},
-    ).fetchone()
-    return (str(found[0]), str(found[1])) if found else ("", "")
+    ).fetchall()
+    return (str(found[0][0]), str(found[0][1])) if found else ("", "")
 
 
 def _chain(duck: duckdb.DuckDBPyConnection, one: str, other: str) -> tuple[Step, ...]:
@@ -122,10 +122,10 @@ def _shortest(seen: Sightings, reviewed: NDArray[np.bool_], one: int, other: int
     graph = coo_array(
         (lengths, (np.concatenate([seen.node, places]), np.concatenate([places, seen.node]))), shape=(size, size)
     ).tocsr()
-    _, before = dijkstra(graph, indices=one, return_predecessors=True)
+    _, before = dijkstra(graph, indices=np.array([one]), return_predecessors=True)
     chain = [other]
-    while before[chain[-1]] != NOWHERE:
-        chain.append(int(before[chain[-1]]))
+    while before[0, chain[-1]] != NOWHERE:
+        chain.append(int(before[0, chain[-1]]))
     chain.reverse()
     if chain[0] != one:
         return []
