@@ -47,16 +47,7 @@ def review(settings: Settings, *, as_json: bool) -> None:
     screen.table(
         f"For review: {min(SHOWN_ROWS, len(first))} of {resolution.review.num_rows:,}",
         ("kind", "hash begins", "reason", "members", "among them"),
-        [
-            (
-                row["identifier_kind"],
-                row["identifier"][:16],
-                WORDS[row["reason"]],
-                row["members"],
-                ", ".join(row["candidates"][:3]),
-            )
-            for row in first[:SHOWN_ROWS]
-        ],
+        [_review_row(row) for row in first[:SHOWN_ROWS]],
     )
     screen.result({**counts, "review": first})
 

@@ -53,11 +53,13 @@ def _phone(text: str, country: str) -> str:
     """Digits with the country's prefix, and without the zero that is dialled only from within the country."""
     text = text.replace("(0)", "").strip()
     digits = "".join(str(int(sign)) for sign in text if sign.isdecimal())
+    if not digits.strip("0"):
+        return ""  # no number, but somebody's way to get past the form
     if text.startswith("+"):
         return _without_trunk_zero(digits, country)
     if digits.startswith("00"):
         return _without_trunk_zero(digits[2:], country)
-    if not country or not digits.strip("0"):
+    if not country:
         return digits
     if digits.startswith(country) and len(digits) - len(country) >= _DOMESTIC_DIGITS:
         return _without_trunk_zero(digits, country)
