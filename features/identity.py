@@ -17,14 +17,16 @@ import pyarrow.parquet
 
 from features.errors import ConfigurationError, FactsMissing
 from features.identifiers import MEMBER, key_check
-from features.identity_graph import Grouping, grouped
+from features.identity_graph import NO_DAY, Grouping, Nodes, grouped, linked_since
 from features.identity_policy import IdentityPolicy
 from features.identity_sightings import Identities, crowded_observations, number, sightings, workshop
 
 IDENTITIES_FILE, ALIASES_FILE, REVIEW_FILE = "identities.parquet", "aliases.parquet", "identity_review.parquet"
 SHOWN_CANDIDATES = 10
 ANONYMOUS = "anon-"
-ALIASES = pa.schema([("alias", pa.string()), ("anonymous_id", pa.string()), ("member_id", pa.string())])
+ALIASES = pa.schema(
+    [("alias", pa.string()), ("anonymous_id", pa.string()), ("member_id", pa.string()), ("linked_day", pa.int32())]
+)
 REVIEW = pa.schema(
     [
         ("identifier_kind", pa.string()),
@@ -48,7 +50,8 @@ CREATE TABLE names AS
 """Nodes are numbered by rank, then by identifier: the first of a group is its smallest member id, if it has one."""
 _ALIASES = f"""
 SELECT identifier_kind || ':' || identifier AS alias,
-       CASE WHEN rank > 0 THEN '{ANONYMOUS}' || left(identifier, 16) END AS anonymous_id, member_id
+       CASE WHEN rank > 0 THEN '{ANONYMOUS}' || left(identifier, 16) END AS anonymous_id, member_id,
+       nullif(linked_day, {NO_DAY}) AS linked_day
 FROM nodes JOIN outcome USING (node) JOIN names USING (grp) ORDER BY node
 """
 _REVIEW = f"""
@@ -75,8 +78,10 @@ class Resolution:
     Attributes
     ----------
     aliases
-        One row per identifier, in a fixed order: its `alias` (`kind:identifier`), the `member_id` it leads to, and
-        `anonymous_id`, under which a history may stand from before it led to anybody (null for member ids).
+        One row per identifier, in a fixed order: its `alias` (`kind:identifier`), the `member_id` it leads to, `anonymous_id`,
+        under which a history may stand from before it led to anybody (null for member ids), and `linked_day`, the first day
+        by which the observations that lead it to a registered member had been made (null for that id itself, for anonymous
+        persons, and where no day is known): before it, nobody could know that the history is the member's.
     review
         One row per identifier that joins nobody, in a fixed order: `reason` is shared (seen with several registered
         members), chained (linked to several through other weak identifiers) or crowded (seen with more than the policy's
@@ -157,16 +162,23 @@ def resolve(
         seen = sightings(duck)
         if not seen.nodes:
             return Resolution(ALIASES.empty_table(), REVIEW.empty_table(), 0, rules, parts, key_check)
-        _register(duck, grouped(seen))
+        found = grouped(seen)
+        _register(duck, found, linked_since(seen, found))
         duck.execute(_NAMES, {"strong": seen.strong})
         aliases = duck.sql(_ALIASES).to_arrow_table().cast(ALIASES)
         review = duck.sql(_REVIEW).to_arrow_table().cast(REVIEW)
         return Resolution(aliases, review, crowded_observations(duck), rules, parts, key_check)
 
 
-def extend(previous: Resolution, new: Identities) -> tuple[Resolution, Moves]:
-    """Who is who by the observations so far and newer ones, as `resolve` of all of them says, and what has changed."""
-    now = resolve((*previous.identities, new), previous.policy, key_check=previous.key_check)
+def extend(previous: Resolution, new: Identities, policy: IdentityPolicy | None = None) -> tuple[Resolution, Moves]:
+    """Who is who by the observations so far and newer ones, as `resolve` of all of them says, and what has changed.
+
+    Parameters
+    ----------
+    policy
+        Another one than before, if it is given.
+    """
+    now = resolve((*previous.identities, new), policy or previous.policy, key_check=previous.key_check)
     return now, moves(previous, now)
 
 
@@ -250,8 +262,14 @@ def require_same_key(resolution: Resolution, key: bytes) -> None:
         )
 
 
-def _register(duck: duckdb.DuckDBPyConnection, found: Grouping) -> None:
-    columns = {"grp": found.group, "question": found.question, "shared": found.shared, "chained": found.chained}
+def _register(duck: duckdb.DuckDBPyConnection, found: Grouping, linked_day: Nodes) -> None:
+    columns = {
+        "grp": found.group,
+        "linked_day": linked_day,
+        "question": found.question,
+        "shared": found.shared,
+        "chained": found.chained,
+    }
     outcome = pa.table({"node": np.arange(len(found.group), dtype=np.int32), **columns})
     duck.register("outcome", outcome)
     duck.register("claims", pa.table({"question": found.claims[:, 0], "grp": found.claims[:, 1]}))

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from features.errors import SourceError
 from features.identifiers import HASH_PATTERN, MEMBER
-from features.identity_graph import Sightings
+from features.identity_graph import NO_DAY, Sightings
 from features.identity_policy import IdentityPolicy
 from features.sources.schema import IDENTITIES
 
@@ -31,14 +31,15 @@ CREATE TABLE nodes AS
 _OBSERVATIONS = f"""
 CREATE TABLE observations AS
     SELECT observation_id, CAST(row_number() OVER (ORDER BY observation_id) - 1 AS INTEGER) AS observation, size,
-           size > $size OR members > $members AS crowded
-    FROM (SELECT observation_id, count(*) AS size, count(*) FILTER (identifier_kind = '{MEMBER}') AS members
+           size > $size OR members > $members AS crowded, day
+    FROM (SELECT observation_id, count(*) AS size, count(*) FILTER (identifier_kind = '{MEMBER}') AS members,
+                 coalesce(max(local_day), {NO_DAY}) AS day
           FROM seen WHERE observation_id <> '' GROUP BY observation_id)
     WHERE size > 1;
 """
 _SIGHTINGS = """
 CREATE TABLE sightings AS
-    SELECT observation, node, rank, size
+    SELECT observation, node, rank, size, day
     FROM seen JOIN observations USING (observation_id) JOIN nodes USING (identifier_kind, identifier)
     WHERE NOT crowded;
 """
@@ -91,8 +92,9 @@ def sightings(duck: duckdb.DuckDBPyConnection, *, with_crowded: bool = False) ->
     """What was numbered, as arrays; without the nodes seen with too many others, unless asked for."""
     members, strong, nodes = _one(duck, "SELECT count(*) FILTER (rank = 0), count(*) FILTER (rank < 2), count(*) FROM nodes")
     chosen = "sightings" if with_crowded else "sightings ANTI JOIN crowded USING (node)"
-    columns = duck.sql(f"SELECT observation, node FROM {chosen} ORDER BY observation, node").fetchnumpy()
-    return Sightings(columns["observation"], columns["node"], nodes=nodes, strong=strong, members=members)
+    columns = duck.sql(f"SELECT observation, node, day FROM {chosen} ORDER BY observation, node").fetchnumpy()
+    rows = (columns["observation"], columns["node"], columns["day"])
+    return Sightings(*rows, nodes=nodes, strong=strong, members=members)
 
 
 def crowded_observations(duck: duckdb.DuckDBPyConnection) -> int:
@@ -106,22 +108,22 @@ def _one(duck: duckdb.DuckDBPyConnection, sql: str) -> tuple[int, ...]:
 
 
 def _collect(duck: duckdb.DuckDBPyConnection, parts: Sequence[Identities], only: str) -> None:
-    key = ", ".join(IDENTITIES.key)
-    chosen = [f"SELECT {', '.join(f'NULL::VARCHAR AS {name}' for name in IDENTITIES.key)} WHERE false"]
+    """The rows of all parts without repetitions, as `seen`."""
+    names = [column.name for column in IDENTITIES.columns]
+    chosen = ["SELECT NULL::VARCHAR AS observation_id, '' AS identifier_kind, '' AS identifier, 0 AS local_day WHERE false"]
     for place, part in enumerate(parts):
         if isinstance(part, Path):
             duck.read_parquet(str(part)).create_view(f"part_{place}")
         else:
-            duck.register(f"part_{place}", part.select(list(IDENTITIES.key)))
-        chosen.append(f"SELECT {key} FROM part_{place} WHERE identifier <> ''")
+            duck.register(f"part_{place}", part.select(names))
+        chosen.append(f"SELECT {', '.join(names)} FROM part_{place} WHERE identifier <> ''")
     duck.execute(f"CREATE VIEW every AS {' UNION ALL '.join(chosen)}")
-    if not only:
-        duck.execute("CREATE TABLE seen AS SELECT DISTINCT * FROM every")
-        return
+    theirs = """observation_id IN (SELECT observation_id FROM every
+        WHERE identifier_kind || ':' || identifier IN (SELECT alias FROM aliases WHERE member_id = $only))"""
     duck.execute(
-        "CREATE TABLE seen AS SELECT DISTINCT * FROM every WHERE observation_id IN (SELECT observation_id FROM every "
-        "WHERE identifier_kind || ':' || identifier IN (SELECT alias FROM aliases WHERE member_id = $only))",
-        {"only": only},
+        f"CREATE TABLE seen AS SELECT {', '.join(IDENTITIES.key)}, CAST(max(local_day) AS INTEGER) AS local_day FROM every "
+        f"WHERE {theirs if only else 'true'} GROUP BY ALL",
+        {"only": only} if only else {},
     )
 
 

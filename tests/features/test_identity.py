@@ -63,16 +63,18 @@ def merged(sets: list[set[str]], links: list[set[str]]) -> list[set[str]]:
     return sets
 
 
+def believed(text: str, policy: IdentityPolicy) -> set[str]:
+    """What an observation links: nothing if it holds too much."""
+    words = set(text.split())
+    many = len(words) > policy.identifiers_per_observation or sum(map(is_member, words)) > policy.members_per_identifier
+    return set() if many else words
+
+
 def slowly(texts: list[str], policy: IdentityPolicy) -> tuple[dict[str, str], dict[str, str]]:
     """Members and reasons by the words of docs/identity.md, with sets and loops alone."""
     every = {word for text in texts for word in text.split()}
     strong = {word for word in every if word.partition(":")[0] in policy.strong}
-    held = [set(text.split()) for text in texts]
-    held = [
-        words
-        for words in held
-        if len(words) <= policy.identifiers_per_observation and sum(map(is_member, words)) <= policy.members_per_identifier
-    ]
+    held = [words for words in map(believed, texts, [policy] * len(texts)) if words]
     crowded = set()
     for word in every:
         others = {other for words in held if word in words for other in words} - {word}
@@ -119,6 +121,23 @@ def test_the_answer_is_that_of_a_naive_reading(texts: list[str], policy: Identit
     members, reasons = slowly(texts, policy)
     assert members_of(found) == members
     assert reasons_of(found) == reasons
+
+
+@WHO_IS_WHO
+@given(texts=observations, policy=policies)
+def test_the_day_of_a_link_is_the_first_by_which_the_member_can_be_reached(texts: list[str], policy: IdentityPolicy) -> None:
+    """Observations are a day apart: those up to a day either lead from the identifier to the member, or not yet."""
+    found = resolve(observed(*texts), policy)
+    members, reviewed = members_of(found), reasons_of(found)
+    linked = dict(zip(found.aliases["alias"].to_pylist(), found.aliases["linked_day"].to_pylist(), strict=True))
+    for word in {word for text in texts for word in text.split()}:
+        home = f"member:{members[alias_of(word)]}"
+        person = {other for text in texts for other in text.split() if members[alias_of(other)] == members[alias_of(word)]}
+        person = {other for other in person if alias_of(other) not in reviewed}
+        links = [believed(text, policy) & person for text in texts]
+        reached = [merged([{other} for other in person], links[: day + 1]) for day in range(len(texts))]
+        days = [day for day, groups in enumerate(reached) if any({word, home} <= group for group in groups)]
+        assert linked[alias_of(word)] == (days[0] if days and word != home else None)
 
 
 @WHO_IS_WHO
@@ -243,6 +262,21 @@ def test_members_that_merge_later_move_as_a_whole() -> None:
     assert changes.whole.to_pylist() == [{"old_member_id": "bob", "new_member_id": "ann"}]
 
 
+def test_the_day_of_a_link_is_the_latest_of_the_earliest_chain() -> None:
+    rows = rows_of(["cookie:a phone:1", "phone:1 email:e", "member:ann email:e", "member:ann phone:1", "cookie:b member:ann"])
+    days = {"o0": 10, "o1": 40, "o2": 20, "o3": 30, "o4": None}
+
+    found = resolve(table_of([{**row, "local_day": days[str(row["observation_id"])]} for row in rows]))
+
+    assert {row["alias"]: row["linked_day"] for row in found.aliases.to_pylist()} == {
+        "member:ann": None,
+        alias_of("email:e"): 20,
+        alias_of("phone:1"): 30,
+        alias_of("cookie:a"): 30,
+        alias_of("cookie:b"): None,
+    }
+
+
 def test_a_second_login_takes_the_tablet_out_of_the_first_member() -> None:
     before = resolve(observed("member:ann device:tablet"))
     assert members_of(before)[alias_of("device:tablet")] == "ann"
@@ -267,9 +301,9 @@ def test_what_did_not_change_moves_nowhere() -> None:
 
 
 def test_a_till_s_own_phone_number_merges_nobody() -> None:
-    texts = [f"member:{number} phone:0000" for number in range(6)]
+    texts = [f"member:{number} phone:4000" for number in range(6)]
 
-    assert for_review(*texts) == {"phone:0000": "crowded"}
+    assert for_review(*texts) == {"phone:4000": "crowded"}
     assert who(*texts)["member:3"] == "3"
     assert set(who(*texts[:5]).values()) == {"0"}
 
