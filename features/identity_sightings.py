@@ -11,7 +11,7 @@ import duckdb
 import pyarrow as pa
 
 from features.errors import SourceError
-from features.identifiers import HASH_PATTERN, MEMBER
+from features.identifiers import HASH_PATTERN, MEMBER, canonical_kind
 from features.identity_graph import NO_DAY, Sightings
 from features.identity_policy import IdentityPolicy
 from features.sources.schema import IDENTITIES
@@ -78,7 +78,7 @@ def number(duck: duckdb.DuckDBPyConnection, parts: Sequence[Identities], policy:
     Raises
     ------
     SourceError
-        An identifier is no keyed hash. The message does not show it.
+        An identifier is no keyed hash, or a kind has another spelling than the usual. No message shows an identifier.
     """
     _collect(duck, parts, only)
     _refuse_raw(duck)
@@ -128,14 +128,17 @@ def _collect(duck: duckdb.DuckDBPyConnection, parts: Sequence[Identities], only:
 
 
 def _refuse_raw(duck: duckdb.DuckDBPyConnection) -> None:
-    raw = duck.execute(
-        "SELECT identifier_kind, count(*) FROM seen WHERE identifier_kind <> $member "
-        "AND NOT regexp_full_match(identifier, $hash) GROUP BY ALL ORDER BY ALL LIMIT 1",
+    """SourceError for identifiers that are no hashes, and for kinds spelt in another way than hashes are made for."""
+    found = duck.execute(
+        "SELECT identifier_kind, count(*) FILTER (identifier_kind <> $member AND NOT regexp_full_match(identifier, $hash)) "
+        "FROM seen GROUP BY identifier_kind ORDER BY identifier_kind",
         {"member": MEMBER, "hash": HASH_PATTERN},
     ).fetchall()
-    if raw:
-        kind, count = raw[0]
-        raise SourceError(
-            f"{count:,} identifiers of kind {kind!r} are no keyed hashes",
-            remedy="hash them with features.identifiers.hash_identifier: facts keep no identifier as it is",
-        )
+    for kind, raw in found:
+        if kind != canonical_kind(kind):
+            raise SourceError(f"identifiers of kind {kind!r} are spelt {canonical_kind(kind)!r} here", remedy="rename the kind")
+        if raw:
+            raise SourceError(
+                f"{raw:,} identifiers of kind {kind!r} are no keyed hashes",
+                remedy="hash them with features.identifiers.hash_identifier: facts keep no identifier as it is",
+            )

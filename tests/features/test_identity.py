@@ -362,6 +362,13 @@ def test_a_raw_identifier_is_refused_and_not_shown() -> None:
     assert "13800138000" not in str(refused.value) + refused.value.remedy
 
 
+def test_a_kind_in_another_spelling_would_be_weak_and_is_refused() -> None:
+    rows = [{**row, "identifier_kind": "E-Mail"} for row in rows_of(["email:a"])]
+
+    with pytest.raises(SourceError, match="'email'"):
+        resolve(table_of(rows))
+
+
 def test_two_hundred_thousand_observations() -> None:
     """Fifty thousand persons with a cookie each and a device for two; every other one logs in."""
     person = np.arange(200_000) % 50_000
