@@ -28,6 +28,8 @@ import_app = typer.Typer(no_args_is_help=True, invoke_without_command=True)
 features_app = typer.Typer(no_args_is_help=True, help="Compute and document features.")
 app.add_typer(import_app, name="import")
 app.add_typer(features_app, name="features")
+identity_app = typer.Typer(no_args_is_help=True, help="Who is who: identifiers and the members they lead to.")
+app.add_typer(identity_app, name="identity")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 AsOf = Annotated[
@@ -124,6 +126,32 @@ def features_document(
     from rapport_jobs import Jobs
 
     Jobs(_settings(), as_json=False).document(folder)
+
+
+@identity_app.command("why")
+def identity_why(
+    one: Annotated[str, typer.Argument(help="A member id, an anonymous id, or kind:identifier, such as phone:…")],
+    other: Annotated[str, typer.Argument(help="Another one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show by which observations two ids are one member, or why they are not. Identifiers are hashed, never shown.
+
+    Example: `rapport identity why 4711 anon-9d00549a47492e06`
+    """
+    from rapport_identity import explain
+
+    explain(_settings(), one, other, as_json=as_json)
+
+
+@identity_app.command("review")
+def identity_review(as_json: AsJson = False) -> None:
+    """List the identifiers that join nobody, because they lead to several members or are seen with too many others.
+
+    Example: `rapport identity review --json`
+    """
+    from rapport_identity import review
+
+    review(_settings(), as_json=as_json)
 
 
 @app.command()

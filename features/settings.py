@@ -28,6 +28,11 @@ class Settings:
     api_keys: tuple[str, ...] = field(
         default=(), repr=False, metadata={"meaning": "keys accepted by the server, separated by commas"}
     )
+    identity_key: str = field(
+        default="",
+        repr=False,
+        metadata={"meaning": "secret that identifiers of people are hashed with, at least 16 bytes; keep it: docs/identity.md"},
+    )
     now: datetime | None = field(
         default=None,
         metadata={"meaning": "moment that requests are answered at, for replaying the past; empty is the real clock"},
