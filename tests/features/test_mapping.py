@@ -12,8 +12,7 @@ import pytest
 
 from features.errors import SourceError
 from features.facts import Facts
-from features.sources.landing import Imported
-from features.sources.mapped import import_mapped
+from features.sources.mapped import MappedImport, import_mapped
 
 HEAD = 'source = "shop"\ntime_zone = "Europe/Paris"\ncurrency = "EUR"\n'
 PLAIN = """
@@ -27,7 +26,7 @@ occurred_at = "at"
 """
 
 
-def import_from(folder: Path, mapping: str, files: dict[str, str | bytes]) -> Imported:
+def import_from(folder: Path, mapping: str, files: dict[str, str | bytes]) -> MappedImport:
     """Write files and a mapping, and import them."""
     for name, content in files.items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -102,7 +101,7 @@ def test_what_cannot_be_read_is_set_aside_with_its_reason(tmp_path: Path, column
     good, bad = one_line(), one_line(**{column: written}).splitlines()[1].replace("t1", "t2")
     found = import_from(tmp_path, PLAIN, {"a.csv": good + bad + "\n"})
 
-    report = found.cleaned.report
+    report = found.report
     set_aside = pyarrow.parquet.read_table(tmp_path / "facts" / "quarantine.parquet").to_pylist()
 
     assert (report.rows_in, report.accepted, report.quarantined) == (2, 1, 1)
@@ -113,7 +112,7 @@ def test_what_cannot_be_read_is_set_aside_with_its_reason(tmp_path: Path, column
 def test_years_outside_any_books_are_quarantined(tmp_path: Path, year: str) -> None:
     found = import_from(tmp_path, PLAIN, {"a.csv": one_line() + f"t2,c1,s1,1,{year}-01-02 00:00:00\n"})
 
-    assert {count.code: count.rows for count in found.cleaned.report.rules}["impossible_date"] == 1
+    assert {count.code: count.rows for count in found.report.rules}["impossible_date"] == 1
 
 
 @pytest.mark.parametrize(("encoding", "named"), [("gbk", "gbk"), ("utf-8-sig", "utf-8-sig"), ("utf-16", "utf-16")])
@@ -156,7 +155,7 @@ def test_importing_again_changes_nothing_and_new_files_are_taken_along(tmp_path:
 def test_a_line_in_two_exports_counts_once(tmp_path: Path) -> None:
     found = import_from(tmp_path, PLAIN, {"a.csv": one_line(), "b.csv": one_line()})
 
-    assert (found.cleaned.report.accepted, found.cleaned.report.duplicates) == (1, 1)
+    assert (found.report.accepted, found.report.duplicates) == (1, 1)
 
 
 def test_decimal_comma_expressions_values_and_returns(tmp_path: Path) -> None:
@@ -184,9 +183,13 @@ occurred_at = "at"
     ("mapping", "message", "remedy"),
     [
         (PLAIN.replace("net", "nett"), "'nett' is unknown", "did you mean net"),
-        (PLAIN.replace("total", "totals"), "no column totals", "they have: at, card"),
+        (
+            PLAIN.replace("total", "totals"),
+            "purchases.net | totals   | no such column | total   | a.csv",
+            "[purchases] has at, card",
+        ),
         (PLAIN.replace("*.csv", "*.xls"), "nothing matches", "looked below"),
-        (PLAIN.replace('net = "total"\n', ""), "does not say where net comes from", ""),
+        (PLAIN.replace('occurred_at = "at"\n', ""), "does not say where occurred_at comes from", ""),
         ("[items]\n", "no [purchases]", ""),
         (PLAIN.replace('"total"', '{ expression = "read_text(at)" }'), "uses", "may be used"),
         (PLAIN.replace('"total"', "{ constant = 1, column = 'a' }"), "exactly one", ""),
