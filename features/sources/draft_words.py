@@ -199,3 +199,17 @@ DEFINING: Mapping[str, tuple[str, ...]] = {
     "redemptions": ("coupon_id", "member_id", "occurred_at"),
 }
 """Fields by which a table is known."""
+
+_MEANT = {
+    "store": "filiale, laden, magasin, tienda, pos, 门店",
+    "web": "online, www, internet, 网站",
+    "phone": "telefon, telephone, 电话",
+    "mini_program": "小程序",
+    "view": "click, page_view, pageview, 浏览",
+    "cart": "add_to_cart, warenkorb, panier, carrito, 加购",
+    "favourite": "like, favorite, wishlist, merkliste, 收藏",
+    "search": "suche, recherche, busqueda, 搜索",
+    "visit": "besuch, login, visite, visita, 访问",
+}
+TRANSLATED: Mapping[str, str] = {word: meant for meant, words in _MEANT.items() for word in words.split(", ")}
+"""Other words for channels and kinds of events."""

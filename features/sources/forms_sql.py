@@ -10,6 +10,9 @@ TRUE_WORDS = ("1", "true", "t", "yes", "y", "ja", "j", "oui", "o", "si", "sí", 
 FALSE_WORDS = ("0", "false", "f", "no", "n", "nein", "non", "否", "无")
 FLOATS = ("FLOAT", "DOUBLE")
 UTC_ZONES = ("UTC", "Etc/UTC", "GMT", "Z")
+WIDE = "DECIMAL(38, 6)"
+NARROW = 10**10
+"""Amounts below this fit into 64 bits, in cents and with six decimals."""
 WIDEST = 10**15
 """Amounts from this on are unreadable: no shop takes them, and they do not fit."""
 EXACT = 2**53
@@ -34,8 +37,7 @@ def value_sql(field: Field, rule: FieldRule, name: str, kind: str, *, decimal: s
         case "month":
             return _month(name, kind, rule, decimal)
         case "money":
-            scale = 100 if rule.unit == "units" else 1
-            return f"TRY_CAST(round_even({decimal_sql(name, kind, decimal)} * {scale}, 0) AS BIGINT)"
+            return _cents(decimal_sql(name, kind, decimal), 100 if rule.unit == "units" else 1)
         case "rounded":
             return f"TRY_CAST(round({decimal_sql(name, kind, decimal)}, 0) AS INTEGER)"
     whole = decimal_sql(name, kind, decimal)
@@ -51,13 +53,19 @@ def _boolean(name: str, kind: str) -> str:
     return f"CASE WHEN lower({name}) IN ({true}) THEN true WHEN lower({name}) IN ({false}) THEN false END"
 
 
+def _cents(number: str, scale: int) -> str:
+    """Whole cents, half to even; in 64 bits where they suffice, which is ten times faster than in 128."""
+    narrow = f"round_even(CAST({number} AS DECIMAL(18, 6)) * {scale}, 0)"
+    return f"TRY_CAST(CASE WHEN abs({number}) < {NARROW} THEN {narrow} ELSE round_even({number} * {scale}, 0) END AS BIGINT)"
+
+
 def decimal_sql(name: str, kind: str, decimal: str) -> str:
-    """A number as DECIMAL(38, 6), or NULL."""
+    """A number with six decimals, or NULL."""
     if is_number(kind):
-        return f"CASE WHEN abs({name}) < {WIDEST} THEN TRY_CAST({name} AS DECIMAL(38, 6)) END"
-    number = f"TRY_CAST({plain_number(name, decimal)} AS DECIMAL(38, 6))"
+        return f"CASE WHEN abs({name}) < {WIDEST} THEN TRY_CAST({name} AS {WIDE}) END"
+    number = f"TRY_CAST({plain_number(name, decimal)} AS {WIDE})"
     plain = f"CASE WHEN regexp_full_match({name}, '-?[0-9]{{1,15}}{'([.][0-9]+)?' if decimal == '.' else ''}') "
-    return f"{plain} THEN CAST({name} AS DECIMAL(38, 6)) ELSE CASE WHEN abs({number}) < {WIDEST} THEN {number} END END"
+    return f"{plain} THEN CAST({name} AS {WIDE}) ELSE CASE WHEN abs({number}) < {WIDEST} THEN {number} END END"
 
 
 def plain_number(name: str, decimal: str) -> str:

@@ -70,9 +70,22 @@ class Shape:
             for kind, rule in self.table.identifiers.items()
         }
         found += [f"{sql} AS {quoted(f'id_{kind}')}" for kind, sql in ids.items()]
+        needed = self._needs_fingerprint(readings)
+        made = f"CASE WHEN {needed} THEN md5({self._fingerprint(raw, ids)}) END AS fingerprint"
+        return f"SELECT {', '.join(found)}, {made}, rapport_row, rapport_broken FROM ({raw.rows_sql})"
+
+    def _fingerprint(self, raw: RawFile, ids: Mapping[str, str]) -> str:
+        """All that the rules read in a row; identifiers hashed, since a hash of few digits is no secret."""
         read = [text_found(rule, raw.columns) for name, rule in self.table.rules.items() if name != "identifier"]
-        fingerprint = " || chr(31) || ".join([*read, *(f"coalesce({sql}, '')" for sql in ids.values())]) or "''"
-        return f"SELECT {', '.join(found)}, {fingerprint} AS fingerprint, rapport_row, rapport_broken FROM ({raw.rows_sql})"
+        return " || chr(31) || ".join([*read, *(f"coalesce({sql}, '')" for sql in ids.values())]) or "''"
+
+    def _needs_fingerprint(self, readings: Mapping[str, Reading]) -> str:
+        """A condition on the rows that have no id of their own."""
+        own = {"purchases": ("order_id", "member_id"), "events": ("event_id",), "identities": (OBSERVATION,)}
+        if self.table.name not in own:
+            return "false"
+        there = [f"({readings[name].found}) IS NULL" for name in own[self.table.name] if name in readings]
+        return " AND ".join(there) or "true"
 
     def _valued(self, found: str, readings: Mapping[str, Reading]) -> str:
         fields = {field.name: field for field in self.fields}
@@ -98,14 +111,14 @@ class Shape:
 
     def _made_ids(self) -> list[str]:
         """Ids for rows that have none, from what stands in them, so that the same rows get the same ids in every file."""
-        row = "'row-' || md5(fingerprint)"
+        row = "'row-' || fingerprint"
         if self.table.name == "purchases":
             person = ", ".join(["member_id", *(quoted(f"id_{kind}") for kind in self.kinds), row])
             return [f"coalesce(order_id, coalesce({person}) || '@' || CAST(occurred_at AS VARCHAR)) AS order_id"]
         if self.table.name == "events" and "event_id" in self.table.rules:
             return [f"coalesce(event_id, {row}) AS event_id"]
         if self.table.name == "events":
-            time_over = "row_number() OVER (PARTITION BY md5(fingerprint) ORDER BY rapport_row)"
+            time_over = "row_number() OVER (PARTITION BY fingerprint ORDER BY rapport_row)"
             return [f"{row} || '-' || {time_over} AS event_id"]
         if self.table.name == "identities":
             hashed = f"{HASHED}(identifier_kind, identifier)"
@@ -149,8 +162,8 @@ def _or_default(field: Field, value: str) -> str:
 
 def _one_of(name: str, known: tuple[str, ...]) -> str:
     """A word of a closed list; every other one is `other`."""
-    words = ", ".join(text(word) for word in known)
-    return f"CASE WHEN lower({name}) IN ({words}) THEN lower({name}) ELSE 'other' END"
+    words = " ".join(f"WHEN {text(word)} THEN {text(word)}" for word in known)
+    return f"CASE lower({name}) {words} ELSE 'other' END"
 
 
 def identities_sql(shapes: Mapping[str, Shape]) -> str:
