@@ -93,8 +93,8 @@ def _month(name: str, kind: str, rule: FieldRule, decimal: str) -> str:
 def _utc(name: str, kind: str, rule: FieldRule, shop_zone: str) -> str:
     """A moment in UTC; NULL where there is none between the years 1 and 9999."""
     zone = rule.zone or shop_zone
-    if kind == "TIMESTAMP WITH TIME ZONE":
-        tries = [f"{name} AT TIME ZONE 'UTC'"]
+    if is_moment(kind) and ("TZ" in kind or "TIME ZONE" in kind):
+        tries = [f"CAST({name} AS TIMESTAMPTZ) AT TIME ZONE 'UTC'"]
     elif is_moment(kind):
         tries = [_from_zone(f"CAST({name} AS TIMESTAMP)", zone)]
     elif rule.format:

@@ -26,6 +26,7 @@ from features.sources.mapping import COMPRESSED, WHITESPACE, TableMapping
 
 JSON_SAMPLE = 10_000
 """Lines of JSON that are looked at for the names in them."""
+WHICH_ENCODING = 'name its encoding in the mapping, such as encoding = "gbk"'
 REJECTS = "row_errors"
 """The table into which DuckDB puts rows of CSV that do not have the columns of the rest."""
 
@@ -145,7 +146,9 @@ def _header(path: Path, readable: Path, table: TableMapping) -> tuple[str, ...]:
                 whole = (part for part in (line, *lines))  # a quoted name may go on in the next line
                 quoting: Literal[0, 3] = csv.QUOTE_MINIMAL if quote else csv.QUOTE_NONE
                 names = next(csv.reader(whole, delimiter=table.delimiter, quotechar=quote, quoting=quoting), [])
-        except (UnicodeError, csv.Error, OSError, EOFError, pa.ArrowException) as error:
+        except UnicodeError as error:
+            raise BadFile(f"[{table.name}] {path.name} is not in {table.encoding.upper()}", remedy=WHICH_ENCODING) from error
+        except (csv.Error, OSError, EOFError, pa.ArrowException) as error:
             raise BadFile(f"[{table.name}] the first line of {path.name} cannot be read: {error}") from error
     if not any(name.strip() for name in names):
         raise BadFile(f"[{table.name}] {path.name} has no columns in its first line", remedy="is the file empty?")
@@ -221,9 +224,7 @@ def _readable_copy(path: Path, table: TableMapping, scratch: Path) -> Iterator[P
             with _opened(path, table.encoding) as lines, copy.open("w", encoding="utf-8", newline="") as out:
                 shutil.copyfileobj(lines, out)
     except UnicodeError as error:
-        raise BadFile(
-            f"[{table.name}] {path.name} is not in {table.encoding}", remedy="name its encoding in the mapping"
-        ) from error
+        raise BadFile(f"[{table.name}] {path.name} is not in {table.encoding.upper()}", remedy=WHICH_ENCODING) from error
     except (OSError, EOFError, pa.ArrowException) as error:
         raise BadFile(f"[{table.name}] {path.name} cannot be read: {error}") from error
     try:

@@ -16,7 +16,7 @@ from features.sources.differences import Difference, differences, refuse, unread
 from features.sources.fields import FIELDS, STATES
 from features.sources.forms_sql import quoted, text
 from features.sources.mapping import ShopMapping, TableMapping
-from features.sources.reading import REJECTS, BadFile, columns_of_file, raw_file, sha256_of
+from features.sources.reading import REJECTS, WHICH_ENCODING, BadFile, columns_of_file, raw_file, sha256_of
 from features.sources.schema import STORED
 from features.sources.shaping import BROKEN_ROW, HASHED, OBSERVATION, UNREADABLE, Shape, identities_sql
 
@@ -55,6 +55,8 @@ class Staging:
     def __post_init__(self) -> None:
         self.shapes = {name: Shape(table, self.mapping.time_zone) for name, table in self.mapping.tables.items()}
         self.duck.execute(f"SET TimeZone = 'UTC'; SET memory_limit = '{MEMORY}'; SET enable_progress_bar = false")
+        # Parquet's smallest and largest values leave NaN out, and DuckDB 2.0 concludes from them that there is none.
+        self.duck.execute("SET disabled_optimizers = 'statistics_propagation'")
         self.duck.execute(f"SET temp_directory = {text(str(self.scratch / 'spill'))}")
         with_ids = [name for name, shape in self.shapes.items() if shape.kinds or name == "identities"]
         if with_ids and self.hashed is None:
@@ -121,6 +123,7 @@ class Staging:
                 self._take(name, path, hashes[path])
             except SourceError as error:
                 self.duck.execute("ROLLBACK")
+                self.duck.execute(f"DROP TABLE IF EXISTS {REJECTS}; DROP TABLE IF EXISTS {REJECTS}_scans")
                 if not isinstance(error, BadFile):
                     raise
                 self._skip(path, error)
@@ -130,13 +133,13 @@ class Staging:
         return taken
 
     def finish(self) -> tuple[str, ...]:
-        """Make `read_<table>` of every staged table, with canonical columns, `reason` and `file`; returns their names."""
+        """Make `read_<table>` of every staged table: canonical columns, `reason`, `file` and `row`; returns their names."""
         canonical = {schema.name: [column.name for column in schema.columns] for schema in STORED}
         made = []
         for name, shape in self.shapes.items():
             if name == "identities":
                 continue
-            extra = [column for column in ("reason", "file", OBSERVATION) if column in shape.columns]
+            extra = [column for column in ("reason", "file", "row", OBSERVATION) if column in shape.columns]
             there = [quoted(column) for column in (*canonical[name], *extra) if column in shape.columns]
             self.duck.execute(f"CREATE VIEW read_{name} AS SELECT {', '.join(there)} FROM {self._rows_of(name)}")
             made.append(name)
@@ -168,13 +171,10 @@ class Staging:
     def _take(self, name: str, path: Path, hash_before: str) -> None:
         shape = self.shapes[name]
         with raw_file(self.duck, path, shape.table, self.scratch) as raw:
-            try:
-                self.duck.execute(f'INSERT INTO "staged_{name}" BY NAME {shape.query(raw, path.name)}')
-            finally:
-                rejected = self._rejected(path)
+            self.duck.execute(f'INSERT INTO "staged_{name}" BY NAME {shape.query(raw, path.name)}')
             self.duck.execute(
                 f'INSERT INTO "staged_{name}" (reason, file, row) SELECT {text(BROKEN_ROW)}, {text(path.name)}, unnest(?)',
-                [rejected],
+                [self._rejected(path)],
             )
         if sha256_of(path) != hash_before:
             raise BadFile(f"{path.name} changed while it was read", remedy="import again when nothing writes to it")
@@ -190,7 +190,7 @@ class Staging:
         ).fetchall()
         self.duck.execute(f"DROP TABLE {REJECTS}; DROP TABLE {REJECTS}_scans")
         if any(kind == "INVALID ENCODING" for _, kind in found):
-            raise BadFile(f"{path.name} is not in UTF-8", remedy='name its encoding in the mapping, such as encoding = "gbk"')
+            raise BadFile(f"{path.name} is not in UTF-8", remedy=WHICH_ENCODING)
         return [int(line) for line, _ in found]
 
     def _require_readable(self, table: TableMapping, path: Path) -> None:
