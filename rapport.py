@@ -6,9 +6,10 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+import typer.core
 
 from features.errors import RapportError
 from features.settings import Settings, variable_of
@@ -24,7 +25,18 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     help="The model service behind a retailer's member marketing. Settings come from the environment: docs/settings.md.",
 )
-import_app = typer.Typer(no_args_is_help=True, invoke_without_command=True)
+
+
+class _Import(typer.core.TyperGroup):
+    """`rapport import --draft FILES` is another way to say `rapport import draft FILES`."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Options of a command that takes files cannot stand before the names of other commands: so it is one itself."""
+        named = ["draft", *(arg for arg in args if arg != "--draft")] if "--draft" in args else args
+        return super().parse_args(ctx, named)
+
+
+import_app = typer.Typer(no_args_is_help=True, invoke_without_command=True, cls=_Import)
 features_app = typer.Typer(no_args_is_help=True, help="Compute and document features.")
 app.add_typer(import_app, name="import")
 app.add_typer(features_app, name="features")
@@ -43,17 +55,34 @@ Households = Annotated[int | None, typer.Option(min=1, help="Only this many hous
 def import_(
     context: typer.Context,
     mapping: Annotated[Path | None, typer.Option(help="TOML file that says what is where: docs/import.md.")] = None,
+    again: Annotated[bool, typer.Option("--again", help="Read all files, also those that were imported before.")] = False,
     as_json: AsJson = False,
 ) -> None:
     """Bring a shop's own tables into facts, checked and cleaned.
 
-    Example: `rapport import --mapping shop.toml`
+    Example: `rapport import --draft sales.csv items.csv --out shop.toml`, then `rapport import --mapping shop.toml`
     """
     if context.invoked_subcommand is None and mapping is not None:
-        from rapport_jobs import Jobs, import_figures
+        from rapport_jobs import Jobs, mapped_figures
 
         jobs = Jobs(_settings(), as_json=as_json)
-        jobs.screen.result(import_figures(jobs.import_mapping(mapping)))
+        jobs.screen.result(mapped_figures(jobs.import_mapping(mapping, again=again)))
+
+
+@import_app.command("draft")
+def import_draft(
+    files: Annotated[list[Path], typer.Argument(help="A shop's files: CSV, JSON lines or Parquet.")],
+    out: Annotated[Path | None, typer.Option(help="File to write the mapping to; without it, the screen.")] = None,
+) -> None:
+    """Propose a mapping from the columns and values of some files; `# ?` marks what to look at.
+
+    Example: `rapport import draft sales.csv items.csv --out shop.toml`
+    """
+    from rapport_jobs import Jobs
+
+    text = Jobs(_settings(), as_json=False).draft_mapping(files, out)
+    if out is None:
+        typer.echo(text, nl=False)
 
 
 @import_app.command("complete-journey")

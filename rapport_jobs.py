@@ -27,7 +27,9 @@ from serving.openapi import as_json as openapi_page
 from training.registry import registered_models
 
 if TYPE_CHECKING:  # these take seconds to import: only the jobs that use them wait
+    from features.cleaning import CleaningReport, RuleCount
     from features.sources.landing import Imported
+    from features.sources.mapped import MappedImport
     from training.datasets import Snapshots
     from training.pipeline import Outcome, Step
 
@@ -47,28 +49,52 @@ class Jobs:
 
         return self._import(lambda folder: import_complete_journey(folder, households=households))
 
-    def import_mapping(self, mapping: Path) -> Imported:
-        """Bring a shop's own files into the facts folder."""
+    def import_mapping(self, mapping: Path, *, again: bool = False) -> MappedImport:
+        """Bring a shop's own files into the facts folder; only new ones, unless `again`."""
         from features.sources.mapped import import_mapped
 
-        return self._import(lambda folder: import_mapped(folder, mapping))
+        folder = facts_folder(self.settings)
+        with only_run(self.settings, "import"), self.screen.progress("reading, checking, cleaning", 1) as advance:
+            imported = import_mapped(folder, mapping, identity_key=self.settings.identity_key, again=again)
+            advance()
+        if imported.report is None:
+            self.screen.say(f"Nothing new: every file is in {folder} already.")
+        else:
+            self._show_report(imported.report, imported.notes, folder)
+        for skipped in imported.skipped:
+            self.screen.say(f"Left out: {skipped.reason}")
+        return imported
+
+    def draft_mapping(self, files: Sequence[Path], out: Path | None) -> str:
+        """A mapping proposed for some files, on the screen or into a file that is not there yet."""
+        from features.sources.draft import draft
+
+        if out is not None and out.exists():
+            raise ConfigurationError(f"{out} is there already", remedy="name another --out, or move it away")
+        text = draft(files, base=Path.cwd() if out is None else out.resolve().parent)
+        if out is not None:
+            out.write_text(text, encoding="utf-8")
+            self.screen.say(f"Read {out}, change what is marked with # ?, then: rapport import --mapping {out}")
+        return text
 
     def _import(self, run: Callable[[Path], Imported]) -> Imported:
         folder = facts_folder(self.settings)
         with only_run(self.settings, "import"), self.screen.progress("reading, checking, cleaning", 1) as advance:
             imported = run(folder)
             advance()
-        report = imported.report
+        self._show_report(imported.report, (), folder)
+        return imported
+
+    def _show_report(self, report: CleaningReport, notes: Sequence[RuleCount], folder: Path) -> None:
         self.screen.table(
             "Cleaning",
             ("rule", "action", "rows", "meaning"),
-            [(count.code, count.action, count.rows, count.meaning) for count in report.rules],
+            [(count.code, count.action, count.rows, count.meaning) for count in (*report.rules, *notes)],
         )
         self.screen.say(
             f"{report.rows_in:,} rows in = {report.accepted:,} accepted + {report.quarantined:,} quarantined "
             f"+ {report.duplicates:,} duplicates. Kept in {folder}."
         )
-        return imported
 
     def build(self, as_of: str) -> tuple[Facts, FeatureRows]:
         """Facts, and features of all members as of a moment; as of a midnight by going on from the last one."""
@@ -261,6 +287,18 @@ class Jobs:
 def import_figures(imported: Imported) -> dict[str, Any]:
     """One import for a program."""
     return {**asdict(imported.report), "rows": imported.manifest.rows, "facts_hash": imported.manifest.hash}
+
+
+def mapped_figures(imported: MappedImport) -> dict[str, Any]:
+    """One import by a mapping for a program."""
+    return {
+        **(asdict(imported.report) if imported.report else {}),
+        "files": list(imported.files),
+        "skipped": [asdict(skipped) for skipped in imported.skipped],
+        "notes": [asdict(note) for note in imported.notes],
+        "rows": imported.manifest.rows,
+        "facts_hash": imported.manifest.hash,
+    }
 
 
 def mlflow_command(settings: Settings) -> str:

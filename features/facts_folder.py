@@ -2,9 +2,11 @@
 # ruff: noqa: S608 -- names of tables and columns from the schema
 
 import hashlib
+import itertools
 import json
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -20,12 +22,14 @@ from features.facts import (
     old_folder,
     span,
 )
+from features.identity import ALIASES_FILE, REVIEW_FILE
 from features.orders import orders_sql
 from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
 
 ROWS_A_BUCKET = 6_000_000
 """Purchase lines of one bucket when a shop is imported; see benchmarks/README.md for what it is weighed against."""
 MOST_BUCKETS = 256
+WHO_IS_WHO = (ALIASES_FILE, REVIEW_FILE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,9 +67,12 @@ class Draft:
         for path in base.sha256 if base else ():
             os.link(folder / path, self.place / path)
             self._hashes[path] = base.sha256[path] if base else ""
+        for name in WHO_IS_WHO if base else ():
+            if (folder / name).exists():
+                os.link(folder / name, self.place / name)
 
-    def write(self, table: FactTable, query: str, *, bucket: int | None = None, anew: bool = False) -> None:
-        """Write the rows of a query as a table, or as one more file of a bucket of it; nothing if there are none.
+    def write(self, table: FactTable, query: str, *, bucket: int | None = None, anew: bool = False) -> str:
+        """Write the rows of a query as a table, or as one more file of a bucket of it; returns its path, "" without rows.
 
         Parameters
         ----------
@@ -76,7 +83,7 @@ class Draft:
             path = f"{table.name}.parquet"
             (self.place / path).unlink(missing_ok=True)
         else:
-            path = f"{table.name}/{bucket_name(bucket)}-{self.sequence:06d}.parquet"
+            path = self._unused(f"{table.name}/{bucket_name(bucket)}-{self.sequence:06d}")
             for old in self.files_of(table, bucket) if anew else ():
                 (self.place / old).unlink()
                 del self._hashes[old]
@@ -88,14 +95,24 @@ class Draft:
         )
         if bucket is not None and not self._rows([path]):
             target.unlink()
-        else:
-            self._hashes[path] = _sha256(target)
+            return ""
+        self._hashes[path] = _sha256(target)
+        return path
 
-    def write_orders(self, bucket: int) -> None:
-        """Sum the orders of a bucket from its purchases, as they now stand in the draft."""
-        files = self.files_of(PURCHASES, bucket)
-        if files:
-            self.write(ORDERS, orders_sql(self.reading(files)), bucket=bucket, anew=True)
+    def _unused(self, start: str) -> str:
+        numbers = (f"{start}.{number}.parquet" for number in itertools.count(2))
+        return next(path for path in itertools.chain([f"{start}.parquet"], numbers) if path not in self._hashes)
+
+    def write_orders(self, bucket: int, files: list[str], *, anew: bool, holidays: Collection[int] | None = None) -> None:
+        """Sum orders from purchases of a bucket.
+
+        Parameters
+        ----------
+        files
+            Those of the draft to sum from: new ones, whose orders are in no other; or, with `anew`, all of the bucket.
+        """
+        rows = orders_sql(self.reading(files), holidays) if files else f"{self._everything(ORDERS)} LIMIT 0"
+        self.write(ORDERS, rows, bucket=bucket, anew=anew)
 
     def files_of(self, table: FactTable, bucket: int) -> list[str]:
         """Paths of a bucket's files, as they now stand in the draft."""

@@ -16,10 +16,12 @@ from ibis import ir
 
 from features.cleaning import CleaningReport, RuleCount, clean
 from features.errors import SourceError
-from features.facts import BUCKETED, Manifest, bucket_name, bucket_sql, connect, empty_table
-from features.facts_folder import Draft, Origin, buckets_for, every_bucket, hash_probe
+from features.facts import ANONYMOUS, BUCKETED, Manifest, bucket_name, bucket_sql, connect, empty_table
+from features.facts_folder import WHO_IS_WHO, Draft, Origin, buckets_for, every_bucket, hash_probe
+from features.identity import write_resolution
 from features.sources.door import admit
-from features.sources.schema import ITEMS, ORDERS, PURCHASES, STORED, FactTable
+from features.sources.membership import Identification, assigned, membership, moves_table
+from features.sources.schema import IDENTITIES, ITEMS, ORDERS, PURCHASES, STORED, FactTable
 
 WHOLE = tuple(table for table in STORED if table not in BUCKETED)
 QUARANTINE = "quarantine.parquet"
@@ -46,12 +48,15 @@ class Incoming:
         column `file`, which tells identical lines of two overlapping exports from two equal lines of one.
     unreadable, unreadable_counts
         Purchases that the source could not read, with the `reason` each, and how many for which reason.
+    identification
+        How identifiers lead to members, if there are some.
     """
 
     tables: Mapping[str, ir.Table]
     origin: Origin
     unreadable: ir.Table | None = None
     unreadable_counts: tuple[RuleCount, ...] = field(default=())
+    identification: Identification | None = None
 
 
 def land(folder: Path, incoming: Incoming, *, base: Manifest | None = None) -> Imported:
@@ -81,9 +86,7 @@ class _Landing:
 
     def __init__(self, folder: Path, incoming: Incoming, base: Manifest | None, scratch: Path) -> None:
         self.incoming, self.scratch, self.base = incoming, scratch, base
-        self.tables = {
-            schema.name: _admitted(incoming.tables[schema.name], schema) for schema in STORED if schema.name in incoming.tables
-        }
+        self.tables = dict(incoming.tables)
         self.backend = connect(memory_mb=MEMORY_MB, scratch=scratch)
         lines = self.tables[PURCHASES.name].count().to_pyarrow().as_py() if PURCHASES.name in self.tables else 0
         self.buckets = base.buckets if base else buckets_for(lines)
@@ -92,12 +95,14 @@ class _Landing:
                 "these facts were spread over buckets by another version of DuckDB",
                 remedy="import everything again: rapport import --again",
             )
+        self._resum: set[int] = set()
         self.draft = Draft(folder, self.backend.con, buckets=self.buckets, base=base)
 
     def run(self) -> Imported:
         """All of it."""
         for schema in WHOLE:
             self._write_whole(schema)
+        self._find_members()
         for schema in BUCKETED:
             if schema.name in self.tables:
                 self._split(schema)
@@ -106,7 +111,6 @@ class _Landing:
         report = CleaningReport.of_unreadable(self.incoming.unreadable_counts)
         for bucket in every_bucket(self.buckets):
             report += self._land_purchases(bucket, items)
-            self.draft.write_orders(bucket)
             for schema in BUCKETED:
                 if schema not in (PURCHASES, ORDERS):
                     self._land_keyed(schema, bucket)
@@ -121,7 +125,7 @@ class _Landing:
             parts.append(f"SELECT *, 1 AS age FROM {_parquet(self.draft.place / f'{schema.name}.parquet')}")
         if schema.name in self.tables:
             path = self.scratch / f"{schema.name}.parquet"
-            self.tables[schema.name].to_parquet(path)
+            _admitted(self.tables[schema.name], schema).to_parquet(path)
             parts.append(f"SELECT *, 0 AS age FROM {_parquet(path)}")
         if not parts:
             empty = self.scratch / f"{schema.name}.parquet"
@@ -136,9 +140,57 @@ class _Landing:
         self.backend.con.execute(f"COPY ({first}) TO '{_quoted(copy)}' (FORMAT parquet)")
         self.draft.write(schema, f"SELECT * FROM {_parquet(copy)}")
 
+    def _find_members(self) -> None:
+        """Exchange identifiers for members, and move histories that turn out to be another member's."""
+        if self.incoming.identification is None:
+            return
+        before = self.draft.folder if self.base is not None else None
+        found = membership(self.draft.place / f"{IDENTITIES.name}.parquet", self.incoming.identification, before=before)
+        self.tables = assigned(self.tables, found.resolution)
+        for name in WHO_IS_WHO:  # these may be the very files of the facts that are added to
+            (self.draft.place / name).unlink(missing_ok=True)
+        write_resolution(self.draft.place, found.resolution)
+        if found.moved:
+            self._move(found.moved)
+
+    def _move(self, moved: Mapping[str, str]) -> None:
+        """Take rows out from under old ids and put them under the new ones, in whatever buckets these are."""
+        self.backend.con.register("moved_members", moves_table(moved))
+        for schema in (table for table in BUCKETED if table is not ORDERS):
+            files = [path for bucket in range(self.buckets) for path in self.draft.files_of(schema, bucket)]
+            if not files:
+                continue
+            columns = ", ".join(c.name for c in schema.columns if c.name != "member_id")
+            target = self.scratch / f"moved-{schema.name}.parquet"
+            found = (
+                f"SELECT {columns}, new_member_id AS member_id FROM {self.draft.reading(files)} "
+                "JOIN moved_members ON member_id = old_member_id"
+            )
+            self.backend.con.execute(f"COPY ({found}) TO '{_quoted(target)}' (FORMAT parquet)")
+            for bucket in range(self.buckets):
+                if self._take_out(schema, bucket):
+                    self._resum.add(bucket)
+                arriving = f"SELECT * FROM {_parquet(target)} WHERE {bucket_sql(self.buckets)} = {bucket}"
+                if self.draft.write(schema, arriving, bucket=bucket):
+                    self._resum.add(bucket)
+
+    def _take_out(self, schema: FactTable, bucket: int) -> bool:
+        """Write a bucket anew without the rows of members that moved; False if it has none."""
+        files = self.draft.files_of(schema, bucket)
+        if not files:
+            return False
+        there = self.draft.reading(files)
+        if not self._number(f"SELECT count(*) FROM {there} SEMI JOIN moved_members ON member_id = old_member_id"):
+            return False
+        kept = self.scratch / f"kept-{schema.name}-{bucket_name(bucket)}.parquet"
+        staying = f"SELECT * FROM {there} ANTI JOIN moved_members ON member_id = old_member_id"
+        self.backend.con.execute(f"COPY ({staying}) TO '{_quoted(kept)}' (FORMAT parquet)")
+        self.draft.write(schema, f"SELECT * FROM {_parquet(kept)}", bucket=bucket, anew=True)
+        return True
+
     def _split(self, schema: FactTable) -> None:
         """The rows of a table, by bucket, into the scratch folder: one folder `bucket=n` each."""
-        table = self.tables[schema.name]
+        table = _admitted(self.tables[schema.name], schema)
         rows = f"SELECT *, {bucket_sql(self.buckets)} AS bucket FROM ({ibis.to_sql(table)})"
         connection = table.get_backend().con
         connection.execute(
@@ -153,13 +205,20 @@ class _Landing:
     def _land_purchases(self, bucket: int, items: ir.Table) -> CleaningReport:
         new = self._incoming(PURCHASES, bucket)
         if not new:
+            self._sum_orders(bucket, "", anew=bucket in self._resum)
             return CleaningReport()
         files, before = self._with_orders_there(new, bucket)
         purchases = self.backend.read_parquet(files, table_name=f"incoming_{bucket_name(bucket)}", hive_partitioning=False)
         cleaned = clean(purchases, items, line_key=self.incoming.origin.line_key)
         cleaned.set_aside.to_parquet(self.scratch / f"set_aside-{bucket_name(bucket)}.parquet")
-        self.draft.write(PURCHASES, ibis.to_sql(cleaned.accepted), bucket=bucket, anew=before > 0)
+        path = self.draft.write(PURCHASES, ibis.to_sql(cleaned.accepted), bucket=bucket, anew=before > 0)
+        self._sum_orders(bucket, path, anew=before > 0 or bucket in self._resum)
         return cleaned.report.without(before)
+
+    def _sum_orders(self, bucket: int, path: str, *, anew: bool) -> None:
+        if bucket != ANONYMOUS and (path or anew):
+            files = self.draft.files_of(PURCHASES, bucket) if anew else [path]
+            self.draft.write_orders(bucket, files, anew=anew)
 
     def _with_orders_there(self, new: str, bucket: int) -> tuple[str, int]:
         """New rows of a bucket; with all that it has if some are about orders that it has. And how many it has, then."""

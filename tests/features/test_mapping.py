@@ -12,8 +12,7 @@ import pytest
 
 from features.errors import SourceError
 from features.facts import Facts
-from features.sources.landing import Imported
-from features.sources.mapped import import_mapped
+from features.sources.mapped import MappedImport, import_mapped
 
 HEAD = 'source = "shop"\ntime_zone = "Europe/Paris"\ncurrency = "EUR"\n'
 PLAIN = """
@@ -27,7 +26,7 @@ occurred_at = "at"
 """
 
 
-def import_from(folder: Path, mapping: str, files: dict[str, str | bytes]) -> Imported:
+def import_from(folder: Path, mapping: str, files: dict[str, str | bytes]) -> MappedImport:
     """Write files and a mapping, and import them."""
     for name, content in files.items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
@@ -184,9 +183,13 @@ occurred_at = "at"
     ("mapping", "message", "remedy"),
     [
         (PLAIN.replace("net", "nett"), "'nett' is unknown", "did you mean net"),
-        (PLAIN.replace("total", "totals"), "no column totals", "they have: at, card"),
+        (
+            PLAIN.replace("total", "totals"),
+            "purchases.net | totals   | no such column | total   | a.csv",
+            "[purchases] has at, card",
+        ),
         (PLAIN.replace("*.csv", "*.xls"), "nothing matches", "looked below"),
-        (PLAIN.replace('net = "total"\n', ""), "does not say where net comes from", ""),
+        (PLAIN.replace('occurred_at = "at"\n', ""), "does not say where occurred_at comes from", ""),
         ("[items]\n", "no [purchases]", ""),
         (PLAIN.replace('"total"', '{ expression = "read_text(at)" }'), "uses", "may be used"),
         (PLAIN.replace('"total"', "{ constant = 1, column = 'a' }"), "exactly one", ""),
