@@ -109,7 +109,7 @@ def _looked_at(purchases: ir.Table, known: ir.Table, active: Sequence[tuple[Rule
     notes = [f"coalesce({rule.claims(terms)}, false) AS {_flag(rule)}" for rule, action in alone if action == "note"]
     later = [f"false AS {_flag(rule)}" for rule, action in active if isinstance(rule, GroupRule) and action == "note"]
     own = [column.name for column in PURCHASES.columns]
-    parts = [*own, "row_number() OVER () AS row", "file", "spelling", "pieces", f"{reason} AS reason", *notes, *later]
+    parts = [*own, "file", "spelling", "pieces", f"{reason} AS reason", *notes, *later]
     entries = _beside_entries(purchases, {rule.code for rule, _ in active}, terms)
     return queried(f"SELECT {', '.join(parts)} FROM ({entries})", purchases=purchases, known=known)
 
@@ -148,12 +148,12 @@ def _compare(looked_at: ir.Table, active: Sequence[tuple[Rule, Action]], terms: 
             if isinstance(rule, GroupRule):
                 run(f'CREATE OR REPLACE TEMP TABLE "{found}" AS {rule.finds(rows)}')
                 finding = f"{_flag(rule)} = true" if action == "note" else f"reason = '{rule.code}'"
-                run(f'UPDATE "{every}" AS t SET {finding} FROM "{found}" AS f WHERE t.row = f.row')
+                run(f'UPDATE "{every}" AS t SET {finding} FROM "{found}" AS f WHERE t.rowid = f.row')
                 if rule.amends is not None:
                     run(f'CREATE OR REPLACE TEMP TABLE "{found}" AS {rule.amends(rows)}')
                     run(
                         f'UPDATE "{every}" AS t SET line_no = coalesce(f.line_no, t.line_no), '
-                        f'superseded_at = least(f.superseded_at, t.superseded_at) FROM "{found}" AS f WHERE t.row = f.row'
+                        f'superseded_at = least(f.superseded_at, t.superseded_at) FROM "{found}" AS f WHERE t.rowid = f.row'
                     )
         run(f'DROP TABLE "{again}"')
         run(f'DROP TABLE IF EXISTS "{found}"')

@@ -24,8 +24,8 @@ class Rows:
     Attributes
     ----------
     every
-        All rows, with a unique `row`, the `spelling` of their item, their `pieces` and `file`, and as `reason` the rule that
-        claimed them so far, if any.
+        All rows, with the `spelling` of their item, their `pieces` and `file`, and as `reason` the rule that claimed them so
+        far, if any. Their `rowid` is what queries here call `row`.
     again
         Those of them that may say again what another says, by `row`.
     earlier
@@ -41,12 +41,12 @@ class Rows:
     @property
     def left(self) -> str:
         """Rows that no rule has claimed yet."""
-        return f'(SELECT * FROM "{self.every}" WHERE reason IS NULL)'
+        return f'(SELECT *, rowid AS row FROM "{self.every}" WHERE reason IS NULL)'
 
     @property
     def current(self) -> str:
         """Rows left that no later version of the line has replaced."""
-        return f'(SELECT * FROM "{self.every}" WHERE reason IS NULL AND superseded_at IS NULL)'
+        return f'(SELECT *, rowid AS row FROM "{self.every}" WHERE reason IS NULL AND superseded_at IS NULL)'
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ def rows_again(every: str, line_key: LineKey) -> str:
     Lines without any content are among them: as a later version they say that a line is void. Keys are compared by their hash
     first; those that only share that are looked at in vain, and no more.
     """
-    rows = f"""(SELECT * FROM "{every}" WHERE reason IS NULL OR reason = 'empty_line')"""
+    rows = f"""(SELECT *, rowid AS row FROM "{every}" WHERE reason IS NULL OR reason = 'empty_line')"""
     if line_key == "content":
         orders = f"SELECT order_id FROM {rows} GROUP BY order_id HAVING min(file) <> max(file)"
         return f"SELECT row FROM {rows} WHERE order_id IN ({orders})"
@@ -105,7 +105,8 @@ def repeated_line(rows: Rows) -> str:
 def versions(rows: Rows) -> str:
     """New numbers of lines whose order came in several files; or when a correction came, of lines that were corrected."""
     again = f"""(
-        SELECT * FROM "{rows.every}" JOIN "{rows.again}" USING (row) WHERE reason IS NULL OR reason = 'empty_line'
+        SELECT e.*, row FROM "{rows.every}" e JOIN "{rows.again}" a ON e.rowid = a.row
+        WHERE reason IS NULL OR reason = 'empty_line'
     )"""
     if rows.line_key == "content":
         place = f"row_number() OVER (PARTITION BY order_id ORDER BY {_FIRST_SAID}) - 1"
@@ -140,10 +141,9 @@ def cancelled(rows: Rows) -> str:
         ), sales AS (
             SELECT {names}, net_cents AS amount, false AS back FROM {rows.current} WHERE kind = '{SALE}'
         ), candidates AS MATERIALIZED (
-            FROM returns UNION ALL FROM (
-                FROM sales SEMI JOIN returns USING (order_id, amount)
-                UNION FROM sales SEMI JOIN returns USING (member_id, amount)
-            )
+            FROM returns UNION ALL FROM sales
+            WHERE (order_id, amount) IN (SELECT (order_id, amount) FROM returns)
+               OR (member_id, amount) IN (SELECT (member_id, amount) FROM returns WHERE member_id IS NOT NULL)
         ), by_item AS MATERIALIZED ({_taken_back("candidates", "member_id, order_id, spelling, amount", minutes)}
         ), untaken AS MATERIALIZED (FROM candidates ANTI JOIN by_item USING (row)
         ), known AS (FROM untaken WHERE member_id IS NOT NULL
