@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 Action = Literal["quarantine", "duplicate", "note"]
@@ -23,11 +23,21 @@ class RuleCount:
 class CleaningReport:
     """What became of every row: `rows_in` = `accepted` + `quarantined` + `duplicates`. Reports of parts are added with `+`."""
 
-    rows_in: int
-    accepted: int
-    quarantined: int
-    duplicates: int
-    rules: tuple[RuleCount, ...]
+    rows_in: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    rules: tuple[RuleCount, ...] = ()
+
+    @classmethod
+    def of_unreadable(cls, counts: tuple[RuleCount, ...]) -> "CleaningReport":
+        """The report on rows that a source could not even read."""
+        rows = sum(count.rows for count in counts)
+        return cls(rows_in=rows, quarantined=rows, rules=counts)
+
+    def without(self, before: int) -> "CleaningReport":
+        """The report without as many rows that had been accepted earlier and were only looked at again."""
+        return replace(self, rows_in=self.rows_in - before, accepted=self.accepted - before)
 
     def __add__(self, other: "CleaningReport") -> "CleaningReport":
         """The report of both parts together; rules keep the order in which they first appear."""
@@ -56,4 +66,4 @@ class CleaningReport:
 
 def merged(reports: Iterable[CleaningReport]) -> CleaningReport:
     """One report of all parts; of no parts, a report of no rows."""
-    return sum(reports, start=CleaningReport(0, 0, 0, 0, ()))
+    return sum(reports, start=CleaningReport())
