@@ -1,155 +1,55 @@
 """Cleaning: one rule a function, and a report in which rows in = accepted + quarantined + duplicates, always.
 
-A rule looks at the canonical purchases and says which rows it is about. A row goes to the first rule that claims it.
-Rules that only note something (an item without catalogue entry) keep the row and count it.
+Every row is looked at by itself first, then beside the others. A row goes to the first rule that claims it. Rules that only
+note something keep the row and count it. What a shop wants otherwise, its `Policy` says.
 """
+# ruff: noqa: S608 -- names of tables and codes of rules are ours
 
-import json
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
 
 import ibis
 from ibis import ir
 
-from features.sources.schema import SALE
+from features.cleaning_groups import GROUP_RULES, GroupRule, Rows, rows_again
+from features.cleaning_items import item_spellings
+from features.cleaning_policy import Policy, Severity, require_publishable
+from features.cleaning_report import Action, CleaningReport, RuleCount, merged
+from features.cleaning_rules import ID_PATTERN, ODD_ROWS, WRONG_ROWS, LineKey, RowRule, Terms
+from features.cleaning_tables import fresh_name, named, queried
+from features.sources.schema import PURCHASES
 
-Action = Literal["quarantine", "duplicate", "note"]
-FIRST_DAY, LAST_DAY = "1990-01-01", "2100-01-01"
-ID_PATTERN = r"^[^\p{C}{}]{1,128}$"
-"""What an identifier may be: 1 to 128 characters, no braces (they steer Redis Cluster), nothing invisible."""
+__all__ = [
+    "ID_PATTERN",
+    "RULES",
+    "STANDARD",
+    "Action",
+    "Cleaned",
+    "CleaningReport",
+    "LineKey",
+    "Policy",
+    "Rule",
+    "RuleCount",
+    "Severity",
+    "clean",
+    "item_spellings",
+    "merged",
+    "require_publishable",
+]
 
-
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """A named cleaning rule. `claims` takes purchases and items and returns a condition on the rows of purchases."""
-
-    code: str
-    action: Action
-    meaning: str
-    claims: Callable[[ir.Table, ir.Table], ir.BooleanValue]
-
-
-@dataclass(frozen=True, slots=True)
-class RuleCount:
-    """How many rows one rule claimed."""
-
-    code: str
-    action: Action
-    rows: int
-    meaning: str
-
-
-@dataclass(frozen=True, slots=True)
-class CleaningReport:
-    """What became of every row."""
-
-    rows_in: int = 0
-    accepted: int = 0
-    quarantined: int = 0
-    duplicates: int = 0
-    rules: tuple[RuleCount, ...] = ()
-
-    @classmethod
-    def of_unreadable(cls, counts: "tuple[RuleCount, ...]") -> "CleaningReport":
-        """The report on rows that a source could not even read."""
-        rows = sum(count.rows for count in counts)
-        return cls(rows_in=rows, quarantined=rows, rules=counts)
-
-    def __add__(self, other: "CleaningReport") -> "CleaningReport":
-        """The report on the rows of both."""
-        rules = {count.code: count for count in self.rules}
-        for count in other.rules:
-            known = rules.get(count.code)
-            rules[count.code] = replace(count, rows=count.rows + known.rows) if known else count
-        return CleaningReport(
-            self.rows_in + other.rows_in,
-            self.accepted + other.accepted,
-            self.quarantined + other.quarantined,
-            self.duplicates + other.duplicates,
-            tuple(rules.values()),
-        )
-
-    def without(self, before: int) -> "CleaningReport":
-        """The report without as many rows that had been accepted earlier and were only looked at again."""
-        return replace(self, rows_in=self.rows_in - before, accepted=self.accepted - before)
-
-    def to_json(self) -> str:
-        """The report as JSON text."""
-        return json.dumps(asdict(self), indent=2)
+Rule = RowRule | GroupRule
+RULES: tuple[Rule, ...] = (*WRONG_ROWS, *GROUP_RULES, *ODD_ROWS)
+STANDARD = Policy()
 
 
 @dataclass(frozen=True, slots=True)
 class Cleaned:
-    """Accepted purchases; the rows set aside, with the `reason` each; and the report."""
+    """Accepted purchases; the rows set aside as they came, with the `reason` each; and the report."""
 
     accepted: ir.Table
     set_aside: ir.Table
     report: CleaningReport
-
-
-def malformed_id(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:
-    """An identifier is empty, too long, or has braces or invisible characters."""
-    columns = (purchases.order_id, purchases.member_id, purchases.item_id)
-    return ibis.or_(
-        *(~column.fill_null("-").re_search(ID_PATTERN) | (column.strip() == "").fill_null(False) for column in columns)
-    )
-
-
-def impossible_date(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:
-    """The moment lies outside any shop's books."""
-    return ~purchases.occurred_at.between(ibis.timestamp(FIRST_DAY), ibis.timestamp(LAST_DAY))
-
-
-def negative_sale(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:
-    """A sale for which the shop paid."""
-    return (purchases.kind == SALE) & (purchases.net_cents < 0)
-
-
-def empty_line(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:
-    """A line with no pieces, no money and nothing taken off: it says nothing."""
-    money = purchases.net_cents.abs() + purchases.discount_cents.abs() + purchases.coupon_cents.abs()
-    return (purchases.quantity.fill_null(1) == 0) & (money == 0)
-
-
-def repeated_line(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:
-    """The same line of the same order once more."""
-    window = ibis.window(
-        group_by=(purchases.order_id, purchases.line_no), order_by=(purchases.occurred_at, purchases.net_cents)
-    )
-    return ibis.row_number().over(window) > 0
-
-
-def unknown_item(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:
-    """The catalogue has no entry for the item."""
-    return purchases.item_id.notnull() & purchases.item_id.notin(items.item_id)
-
-
-def sold_by_measure(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:
-    """Goods sold by weight or volume, such as fuel, whose quantity is no number of pieces."""
-    return purchases.quantity.isnull()
-
-
-def zero_value(purchases: ir.Table, items: ir.Table) -> ir.BooleanValue:
-    """A sale for which the shop received nothing: given away, or paid by coupon."""
-    return (purchases.kind == SALE) & (purchases.net_cents == 0)
-
-
-RULES = (
-    Rule(
-        "malformed_id",
-        "quarantine",
-        "identifier empty, over 128 characters, with braces or invisible signs",
-        malformed_id,
-    ),
-    Rule("impossible_date", "quarantine", f"before {FIRST_DAY} or after {LAST_DAY}", impossible_date),
-    Rule("negative_sale", "quarantine", "sale with a negative amount", negative_sale),
-    Rule("empty_line", "quarantine", "no pieces, no money, nothing taken off", empty_line),
-    Rule("repeated_line", "duplicate", "same order and line number again", repeated_line),
-    Rule("unknown_item", "note", "item without catalogue entry; kept", unknown_item),
-    Rule("sold_by_measure", "note", "weight or volume instead of pieces; kept without quantity", sold_by_measure),
-    Rule("zero_value", "note", "sale with amount 0; kept", zero_value),
-)
 
 
 def clean(
@@ -157,49 +57,122 @@ def clean(
     items: ir.Table,
     rules: tuple[Rule, ...] = RULES,
     *,
+    policy: Policy = STANDARD,
     unreadable: tuple[RuleCount, ...] = (),
-    line_key: str = "number",
+    line_key: LineKey = "number",
+    latest: datetime | None = None,
+    spellings: ir.Table | None = None,
+    earlier: ir.Table | None = None,
 ) -> Cleaned:
     """Sort every purchase row into accepted, quarantined or duplicate, and count.
+
+    A large table may be cleaned in parts, one call each, if all rows of an order and of a member are in one part; the reports
+    add up. `spellings` must then be made from the whole table.
 
     Parameters
     ----------
     purchases
-        Canonical purchases, validated.
+        Canonical purchases, validated; with `line_key` "content", a column `file` tells the exports apart.
     items
         The catalogue.
     unreadable
         Rows that the source could not even read, counted as quarantined.
+    line_key
+        Whether a line is known by its number within the order, or, where the source has no such numbers, by its content.
+    latest
+        Last moment, UTC without a zone, at which a purchase can have happened: the import's and a day for clocks that are
+        wrong. None leaves the future open.
+    spellings
+        `item_spellings` of the whole table, where `purchases` is a part of it.
+    earlier
+        Purchases already in the facts, of the same members: returns may be of sales among them.
     """
-    removing = [rule for rule in rules if rule.action != "note"]
-    claims = [(rule.claims(purchases, items), ibis.literal(rule.code)) for rule in removing]
-    sorted_rows = purchases.mutate(reason=ibis.cases(*claims, else_=ibis.null("string"))).cache()
-    accepted = sorted_rows.filter(sorted_rows.reason.isnull()).drop("reason")
-    set_aside = sorted_rows.filter(sorted_rows.reason.notnull())
-    claimed = _claimed(set_aside)
-    counts = unreadable + tuple(
-        RuleCount(rule.code, rule.action, _rows_of(rule, claimed, accepted, items), rule.meaning) for rule in rules
+    active = [(rule, severity) for rule in rules if (severity := policy.severity_of(rule)) != "off"]
+    known = item_spellings(purchases, items) if spellings is None else spellings
+    terms = Terms(policy, latest, line_key)
+    looked_at = _looked_at(purchases, known, active, terms)
+    _compare(looked_at, active, terms, earlier)
+    columns = [column.name for column in PURCHASES.columns]
+    kept = looked_at.filter(looked_at.reason.isnull())
+    return Cleaned(
+        accepted=kept.mutate(item_id=kept.spelling, quantity=kept.pieces).select(*columns),
+        set_aside=looked_at.filter(looked_at.reason.notnull()).select(*columns, "reason"),
+        report=_report(looked_at, active, unreadable),
     )
-    report = CleaningReport(
-        rows_in=_number(sorted_rows.count()) + sum(count.rows for count in unreadable),
-        accepted=_number(accepted.count()),
-        quarantined=sum(count.rows for count in counts if count.action == "quarantine"),
-        duplicates=sum(count.rows for count in counts if count.action == "duplicate"),
-        rules=counts,
+
+
+def _looked_at(purchases: ir.Table, known: ir.Table, active: Sequence[tuple[Rule, Action]], terms: Terms) -> ir.Table:
+    """All rows, each with a number, its item's entry, the rule that takes it out by itself as `reason`, and a flag a note."""
+    alone = [(rule, action) for rule, action in active if isinstance(rule, RowRule)]
+    claims = [f"WHEN {rule.claims(terms)} THEN '{rule.code}'" for rule, action in alone if action != "note"]
+    reason = f"CASE {' '.join(claims)} END" if claims else "NULL::VARCHAR"
+    notes = [f"coalesce({rule.claims(terms)}, false) AS {_flag(rule)}" for rule, action in alone if action == "note"]
+    later = [f"false AS {_flag(rule)}" for rule, action in active if isinstance(rule, GroupRule) and action == "note"]
+    own = [column.name for column in PURCHASES.columns]
+    parts = [*own, "file", "spelling", "pieces", f"{reason} AS reason", *notes, *later]
+    entries = _beside_entries(purchases, {rule.code for rule, _ in active}, terms)
+    return queried(f"SELECT {', '.join(parts)} FROM ({entries})", purchases=purchases, known=known)
+
+
+def _beside_entries(purchases: ir.Table, codes: set[str], terms: Terms) -> str:
+    """The query for purchases with what is known of their items, as the rules on single rows see them."""
+    own = ", ".join(f"p.{column.name}" for column in PURCHASES.columns if column.name != "quantity")
+    number = "TRY_CAST(p.quantity AS INTEGER)"
+    quantity = (
+        number if purchases.quantity.type().is_integer() else f"CASE WHEN p.quantity = floor(p.quantity) THEN {number} END"
     )
-    return Cleaned(accepted, set_aside, report)
+    by_file = terms.line_key == "content" and "file" in purchases.columns
+    spelling = "coalesce(k.spelling, p.item_id)" if "case_only_item_id" in codes else "p.item_id"
+    weighed = "measured" if "sold_by_measure" in codes else "false"
+    return f"""
+        SELECT * EXCLUDE (entry, in_catalogue, measured, cost), entry AND in_catalogue AS listed,
+               CASE WHEN entry THEN cost END AS item_cost_cents, CASE WHEN NOT (entry AND {weighed}) THEN quantity END AS pieces
+        FROM (
+            SELECT {own}, {quantity} AS quantity, {"coalesce(p.file, '')" if by_file else "''"} AS file, {spelling} AS spelling,
+                   coalesce(k.spelling = {spelling}, false) AS entry, coalesce(k.listed, false) AS in_catalogue,
+                   coalesce(k.by_measure, false) AS measured, k.item_cost_cents AS cost
+            FROM {{purchases}} p LEFT JOIN {{known}} k ON p.item_id = k.item_id
+        )
+    """
 
 
-def _claimed(set_aside: ir.Table) -> dict[str, int]:
-    rows = set_aside.group_by("reason").agg(rows=set_aside.count()).to_pyarrow().to_pylist()
-    return {row["reason"]: int(row["rows"]) for row in rows}
+def _compare(looked_at: ir.Table, active: Sequence[tuple[Rule, Action]], terms: Terms, earlier: ir.Table | None) -> None:
+    """Write into the rows what the rules on groups find: reasons and flags, new line numbers, moments of replacement."""
+    backend = ibis.get_backend(looked_at)
+    run = backend.con.execute
+    every, again, found = looked_at.get_name(), fresh_name("again"), fresh_name("found")
+    with named(backend, **({} if earlier is None else {"earlier": earlier})) as names:
+        run(f'CREATE TEMP TABLE "{again}" AS {rows_again(every, terms.line_key)}')
+        rows = Rows(every, again, names.get("earlier"), terms.limits, terms.line_key)
+        for rule, action in active:
+            if isinstance(rule, GroupRule):
+                run(f'CREATE OR REPLACE TEMP TABLE "{found}" AS {rule.finds(rows)}')
+                finding = f"{_flag(rule)} = true" if action == "note" else f"reason = '{rule.code}'"
+                run(f'UPDATE "{every}" AS t SET {finding} FROM "{found}" AS f WHERE t.rowid = f.row')
+                if rule.amends is not None:
+                    run(f'CREATE OR REPLACE TEMP TABLE "{found}" AS {rule.amends(rows)}')
+                    run(
+                        f'UPDATE "{every}" AS t SET line_no = coalesce(f.line_no, t.line_no), '
+                        f'superseded_at = least(f.superseded_at, t.superseded_at) FROM "{found}" AS f WHERE t.rowid = f.row'
+                    )
+        run(f'DROP TABLE "{again}"')
+        run(f'DROP TABLE IF EXISTS "{found}"')
 
 
-def _rows_of(rule: Rule, claimed: dict[str, int], accepted: ir.Table, items: ir.Table) -> int:
-    if rule.action != "note":
-        return claimed.get(rule.code, 0)
-    return _number(accepted.filter(rule.claims(accepted, items)).count())
+def _report(looked_at: ir.Table, active: Sequence[tuple[Rule, Action]], unreadable: tuple[RuleCount, ...]) -> CleaningReport:
+    noting = [rule for rule, action in active if action == "note"]
+    flags = "".join(f", count(*) FILTER ({_flag(rule)})" for rule in noting)
+    con = ibis.get_backend(looked_at).con
+    totals = con.execute(f'SELECT reason, count(*){flags} FROM "{looked_at.get_name()}" GROUP BY reason').fetchall()
+    claimed = {reason: rows for reason, rows, *_ in totals if reason is not None}
+    accepted, noted = next(((rows, flagged) for reason, rows, *flagged in totals if reason is None), (0, [0] * len(noting)))
+    claimed |= dict(zip((rule.code for rule in noting), noted, strict=True))
+    counts = unreadable + tuple(RuleCount(r.code, action, claimed.get(r.code, 0), r.meaning) for r, action in active)
+    quarantined = sum(count.rows for count in counts if count.action == "quarantine")
+    duplicates = sum(count.rows for count in counts if count.action == "duplicate")
+    rows_in = sum(rows for _, rows, *_ in totals) + sum(count.rows for count in unreadable)
+    return CleaningReport(rows_in, accepted, quarantined, duplicates, counts)
 
 
-def _number(expression: ir.IntegerScalar) -> int:
-    return int(expression.to_pyarrow().as_py())
+def _flag(rule: Rule) -> str:
+    return f"is_{rule.code}"

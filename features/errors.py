@@ -4,7 +4,8 @@ RapportError
 ├── ConfigurationError      a setting is missing or wrong
 ├── MissingDependency       an optional package is not installed
 ├── SourceError             the raw tables cannot become facts
-│   └── SchemaMismatch      a table lacks, renames or retypes a column
+│   ├── SchemaMismatch      a table lacks, renames or retypes a column
+│   └── TooMuchQuarantined  more rows are wrong than the shop allows
 ├── FactsMissing            nothing was imported yet
 ├── FactsReplaced           other facts were put in place while a job read them
 ├── NotEnoughData           a model's requirement is not met by the facts
@@ -57,6 +58,12 @@ class SchemaMismatch(SourceError):
     """A table at the door does not have the columns and types of its schema."""
 
     code = "schema_mismatch"
+
+
+class TooMuchQuarantined(SourceError):
+    """The cleaning set aside a larger share of the rows than the policy allows; nothing is published."""
+
+    code = "too_much_quarantined"
 
 
 class FactsMissing(RapportError):
