@@ -83,7 +83,7 @@ def own_server(folder: Path) -> Iterator[Server]:
             stack.callback(process.terminate)
             while not Path(folder, "redis.sock").exists():
                 time.sleep(0.02)
-        with redis.Redis.from_url(url) as client:
+        with redis.Redis.from_url(url, socket_timeout=None) as client:  # emptying a full server takes seconds
             yield Server(url, client)
 
 
