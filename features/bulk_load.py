@@ -14,6 +14,9 @@ from numpy.typing import NDArray
 from features.codec import Packed
 
 MSET_MEMBERS = 100
+"""In one command: the server answers nobody else while it works on one."""
+HSET_MEMBERS = 20_000
+"""In the commands written together: enough that many have one length."""
 MemberIds: TypeAlias = NDArray[np.bytes_]
 """Member ids in UTF-8."""
 
@@ -56,6 +59,12 @@ def msets(before: str, member_ids: MemberIds, packed: Iterable[Packed]) -> Itera
 
 def hsets(before: str, member_ids: MemberIds, fields: NDArray[np.void]) -> Iterator[Chunk]:
     """HSET commands that set the fields of a structured array of texts in the Hash under the key `before`id`}`."""
+    for start in range(0, len(member_ids), HSET_MEMBERS):
+        part = slice(start, start + HSET_MEMBERS)
+        yield from _hsets_of(before, member_ids[part], fields[part])
+
+
+def _hsets_of(before: str, member_ids: MemberIds, fields: NDArray[np.void]) -> Iterator[Chunk]:
     names = fields.dtype.names or ()
     head = b"*%d\r\n$4\r\nHSET\r\n" % (2 + 2 * len(names))
     for lengths, rows in _alike([member_ids, *(fields[name] for name in names)]):

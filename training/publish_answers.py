@@ -1,6 +1,6 @@
 """The models' answers for every member into the online store: scores into profiles, recommendation lists with their sources."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from scipy import sparse
 
 from features.build import FeatureRows
+from features.bulk_load import utf8
 from features.derive import model_columns
 from features.errors import ModelMissing
 from features.facts import Facts
-from features.online_store import OnlineStore, Profile, RecommendationList, RecommendedItem
+from features.online_store import OnlineStore, RecommendationList, RecommendedItem
 from features.publish import BATCH, Progress
 from training.interactions import PurchaseDays, purchase_days
 from training.predictors import SOURCES, ChurnPredictor, Recommender, TierPredictor
@@ -91,15 +92,12 @@ def _write_churn(rows: FeatureRows, champion: RegisteredModel, store: OnlineStor
         require_contract(predictor)
         probability = predictor.score(rows.matrix[:, model_columns(rows.contract)])
         active = rows.column("days_since_last_purchase") <= predictor.manifest.definition["active_days"]
-        profiles: list[Profile] = [
-            {
-                "churn_probability": f"{p:.6f}" if is_active else "",
-                "churn_band": predictor.band(p) if is_active else "lapsed",
-                "churn_model": champion.label,
-            }
-            for p, is_active in zip(probability, active, strict=True)
-        ]
-        _write_in_batches(rows.member_ids, profiles, store)
+        texts = {
+            "churn_probability": [f"{p:.6f}" if known else "" for p, known in zip(probability, active, strict=True)],
+            "churn_band": [predictor.band(p) if known else "lapsed" for p, known in zip(probability, active, strict=True)],
+            "churn_model": [champion.label] * len(active),
+        }
+        store.load_profiles(utf8(rows.member_ids), _fields(texts))
 
 
 def _write_tier(rows: FeatureRows, champion: RegisteredModel, store: OnlineStore) -> None:
@@ -107,10 +105,8 @@ def _write_tier(rows: FeatureRows, champion: RegisteredModel, store: OnlineStore
     if isinstance(predictor, TierPredictor):
         require_contract(predictor)
         likely = predictor.likely_tier(predictor.score(rows.matrix[:, model_columns(rows.contract)]))
-        profiles: list[Profile] = [
-            {"next_tier": predictor.tiers[tier], "tier_model": champion.label} for tier in likely.tolist()
-        ]
-        _write_in_batches(rows.member_ids, profiles, store)
+        texts = {"next_tier": [predictor.tiers[tier] for tier in likely.tolist()], "tier_model": [champion.label] * len(likely)}
+        store.load_profiles(utf8(rows.member_ids), _fields(texts))
 
 
 def _write_lists(rows: FeatureRows, facts: Facts, champion: RegisteredModel, store: OnlineStore, progress: Progress) -> None:
@@ -126,10 +122,13 @@ def _write_lists(rows: FeatureRows, facts: Facts, champion: RegisteredModel, sto
         progress(len(batch))
 
 
-def _write_in_batches(member_ids: NDArray[np.str_], profiles: list[Profile], store: OnlineStore) -> None:
-    members = member_ids.tolist()
-    for start in range(0, len(members), BATCH):
-        store.write_profiles(members[start : start + BATCH], profiles[start : start + BATCH])
+def _fields(texts: Mapping[str, Sequence[str]]) -> NDArray[np.void]:
+    """Columns of text as one structured array, row by row."""
+    columns = {name: utf8(np.array(column, dtype=np.str_)) for name, column in texts.items()}
+    fields = np.empty(len(next(iter(columns.values()))), dtype=[(name, column.dtype) for name, column in columns.items()])
+    for name, column in columns.items():
+        fields[name] = column
+    return fields
 
 
 def _positions(all_ids: NDArray[np.str_], chosen: NDArray[np.str_]) -> NDArray[np.int64]:

@@ -10,7 +10,7 @@ import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
-from features.bulk_load import MSET_MEMBERS, Chunk, hsets, msets, utf8
+from features.bulk_load import HSET_MEMBERS, MSET_MEMBERS, Chunk, hsets, msets, utf8
 from features.codec import Packed
 from features.errors import StoreUnavailable
 from features.online_store import Keys, RedisStore
@@ -80,6 +80,17 @@ def test_every_member_gets_its_fields(profiles: dict[str, tuple[bytes, bytes]]) 
     assert sorted(commands) == sorted(
         [b"HSET", f"p:profile:{{{member}}}".encode(), b"stage", stage, "größe".encode(), size]
         for member, (stage, size) in profiles.items()
+    )
+
+
+def test_many_fields_are_written_a_part_at_a_time() -> None:
+    members = 2 * HSET_MEMBERS + 1
+    fields = np.array([(f"{i}".encode(),) for i in range(members)], dtype=[("number", "S6")])
+    chunks = list(hsets("p:profile:{", utf8(np.array([f"m{i}" for i in range(members)])), fields))
+
+    assert max(chunk.replies for chunk in chunks) <= HSET_MEMBERS
+    assert sorted((key, value) for _, key, _, value in said(chunks)) == sorted(
+        (f"p:profile:{{m{i}}}".encode(), f"{i}".encode()) for i in range(members)
     )
 
 

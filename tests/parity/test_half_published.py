@@ -172,12 +172,13 @@ def test_a_publish_killed_halfway_and_run_again(
         command = [str(facts_folder), server.url, str(kept), rows.as_of.isoformat(), str(blocks)]
         with subprocess.Popen([sys.executable, "-c", CHILD, *command], stdout=subprocess.PIPE, text=True) as child:
             assert child.stdout is not None
-            assert child.stdout.readline() == "halfway\n"
+            assert any(line.strip() == "halfway" for line in child.stdout)  # DuckDB may print its progress before
             child.send_signal(signal.SIGKILL)
         assert 0 < assert_old_or_new(seen(server.url, "p", members, rows.as_of), earlier, rows) < len(members)
         stamp = mine.read_stamp()
         assert stamp is not None
         assert stamp.as_of_moment == earlier.as_of
+    assert stamp is not None
     assert len(stamp.pending) == 2
 
     last = publish(rows, mine, kept=kept)
