@@ -179,8 +179,8 @@ def orders_of(purchases: ir.Table) -> ir.Table:
 
 
 def _month_day(local_day: ir.IntegerColumn) -> ir.IntegerColumn:
-    """Day of the month, 1 to 31, of a local day."""
-    return (ibis.literal(date(1970, 1, 1)) + local_day.as_interval("D")).day().cast("int32")
+    """Day of the month, 1 to 31, of a local day. DuckDB counts it in 64 bits, of which Ibis knows nothing: hence two casts."""
+    return (ibis.literal(date(1970, 1, 1)) + local_day.as_interval("D")).day().cast("int64").cast("int32")
 
 
 def _int64(total: ir.IntegerValue) -> ir.IntegerValue:
