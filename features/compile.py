@@ -8,7 +8,6 @@ window function (the previous purchase day), joins and plain arithmetic.
 """
 
 import re
-from collections import defaultdict
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
@@ -18,7 +17,7 @@ import ibis
 from ibis import ir
 
 from features.contract import Contract
-from features.declarations import SWITCHES, Aggregate, Feature
+from features.declarations import SWITCHES, Aggregate
 from features.expressions import evaluate
 from features.ibis_operations import IBIS
 from features.sources.schema import EVENTS, EXPOSURES, ITEMS, LINES, ORDERS, PURCHASES, REDEMPTIONS, FactTable
@@ -154,7 +153,7 @@ def feature_columns(contract: Contract, aggregates: ir.Table) -> ir.Table:
     known = {a.name: aggregates[a.name].cast("float64") for a in contract.aggregates}
     scalars = {name: parameter(name, "float64") for name in ("day", *(scalar.name for scalar in contract.scalars))}
     table = aggregates
-    for level in _levels(contract):
+    for level in contract.levels():
         columns = {**known, **scalars, **_features_in(table)}
         new = {f"feature.{f.name}": evaluate(f.formula, columns, IBIS).cast("float64") for f in level}
         table = table.mutate(**new)
@@ -164,13 +163,3 @@ def feature_columns(contract: Contract, aggregates: ir.Table) -> ir.Table:
 
 def _features_in(table: ir.Table) -> dict[str, ir.Value]:
     return {name.removeprefix("feature."): table[name] for name in table.columns if name.startswith("feature.")}
-
-
-def _levels(contract: Contract) -> list[list[Feature]]:
-    """Features grouped so that each rests only on features of earlier groups."""
-    depth: dict[str, int] = {}
-    levels: dict[int, list[Feature]] = defaultdict(list)
-    for feature in contract.features:
-        depth[feature.name] = 1 + max((depth[f.name] for f in feature.operands()), default=-1)
-        levels[depth[feature.name]].append(feature)
-    return [levels[level] for level in sorted(levels)]

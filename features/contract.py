@@ -5,6 +5,7 @@ A declaration made in one of the modules listed in `CONTRACT` below is in the co
 
 import hashlib
 import json
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -101,6 +102,15 @@ class Contract:
                 f"no threshold is named {', '.join(unknown)}", remedy=f"choose from {', '.join(sorted(defaults))}"
             )
         return {**defaults, **{name: float(value) for name, value in chosen.items()}}
+
+    def levels(self) -> list[list[Feature]]:
+        """Features grouped so that each rests only on features of earlier groups."""
+        depth: dict[str, int] = {}
+        levels: dict[int, list[Feature]] = defaultdict(list)
+        for feature in self.features:
+            depth[feature.name] = 1 + max((depth[f.name] for f in feature.operands()), default=-1)
+            levels[depth[feature.name]].append(feature)
+        return [levels[level] for level in sorted(levels)]
 
     def feature(self, name: str) -> Feature:
         """The feature of that name; KeyError if there is none."""

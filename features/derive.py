@@ -1,17 +1,26 @@
-"""Features from aggregates with numpy alone: what serving does at each request, and what batch results must equal."""
+"""Features from aggregates with numpy alone: what serving does at each request, and what batch results must equal.
 
-from collections.abc import Mapping
+Most formulas have one of a few shapes. Those alike are evaluated together, as arrays with a row for each feature: a request
+for one member costs some forty operations on small arrays instead of four hundred.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
+from itertools import count, groupby
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.codec import columns_of
+from features.codec import missing_value
 from features.contract import Contract
-from features.expressions import NUMPY, evaluate
+from features.declarations import Edge, Feature, Threshold
+from features.expressions import NUMPY, Call, Column, Expression, Literal, evaluate
 
 Columns: TypeAlias = dict[str, NDArray[np.float64]]
+Floats: TypeAlias = NDArray[np.float64]
 
 
 def derive(contract: Contract, records: NDArray[np.void], *, day: int, edges: Mapping[str, float]) -> NDArray[np.float32]:
@@ -26,21 +35,135 @@ def derive(contract: Contract, records: NDArray[np.void], *, day: int, edges: Ma
     edges
         Population edges and thresholds by name, as published with the features.
     """
-    columns = derive_columns(contract, records, day=day, edges=edges)
-    matrix = np.empty((len(records), len(contract.features)), dtype=np.float32)
-    for position, name in enumerate(contract.feature_names):
-        matrix[:, position] = columns[name]
-    return matrix
+    values = _values(contract, records, day=day, scalars=edges)
+    return np.ascontiguousarray(values[len(contract.aggregates) + 1 :].T, dtype=np.float32)
 
 
 def derive_columns(contract: Contract, records: NDArray[np.void], *, day: int, edges: Mapping[str, float]) -> Columns:
-    """Every aggregate and feature as a float64 array over the records, by name, before rounding to float32."""
-    columns: Columns = columns_of(records)
-    columns["day"] = np.full(len(records), day, dtype=np.float64)
+    """Every aggregate, feature and scalar as float64 by name, before rounding to float32; a scalar has no dimension."""
+    values = _values(contract, records, day=day, scalars=edges)
+    columns: Columns = {name: values[row] for name, row in _rows(contract).items()}
     columns.update({name: np.asarray(value, dtype=np.float64) for name, value in edges.items()})
-    for feature in contract.features:
-        columns[feature.name] = evaluate(feature.formula, columns, NUMPY)
     return columns
+
+
+@dataclass(frozen=True, slots=True)
+class _Alike:
+    """Features whose formulas differ in nothing but what they are applied to: evaluated as one, a row of arrays each.
+
+    Attributes
+    ----------
+    rows
+        Where the values of these features belong.
+    formula
+        Their common formula, over columns named by place.
+    operands
+        For each place the rows of values, the names of scalars or the constants, one for each feature.
+    """
+
+    rows: NDArray[np.intp]
+    formula: Expression
+    operands: tuple[NDArray[np.intp] | tuple[str, ...] | Floats, ...]
+
+
+def _values(contract: Contract, records: NDArray[np.void], *, day: int, scalars: Mapping[str, float]) -> Floats:
+    """One row each for every aggregate, the day and every feature, in that order; one column for each record."""
+    aggregates = len(contract.aggregates)
+    values = np.empty((aggregates + 1 + len(contract.features), len(records)))
+    _read(records, values)
+    values[aggregates] = day
+    for alike in _plan(contract):
+        operands = {str(place): _operand(operand, values, scalars) for place, operand in enumerate(alike.operands)}
+        values[alike.rows] = evaluate(alike.formula, operands, NUMPY)
+    return values
+
+
+def _read(records: NDArray[np.void], values: Floats) -> None:
+    """Aggregates as floats with NaN for missing, neighbours of one dtype at a time; exact for integers up to 2^53."""
+    size = records.dtype.itemsize
+    raw = np.frombuffer(records.tobytes(), dtype=np.uint8).reshape(len(records), size)
+    row = start = 0
+    for dtype, members in groupby(records.dtype[name] for name in records.dtype.names or ()):
+        width = len(list(members))
+        stop = start + width * dtype.itemsize
+        block = np.ascontiguousarray(raw[:, start:stop]).view(dtype).T
+        values[row : row + width] = block
+        if dtype.kind == "i":
+            values[row : row + width][block == missing_value(dtype)] = np.nan
+        row, start = row + width, stop
+
+
+def _operand(
+    operand: NDArray[np.intp] | tuple[str, ...] | Floats, values: Floats, scalars: Mapping[str, float]
+) -> NDArray[np.float64]:
+    if isinstance(operand, tuple):
+        return np.array([[scalars[name]] for name in operand], dtype=np.float64)
+    return values[operand] if operand.dtype.kind == "i" else np.asarray(operand, dtype=np.float64)
+
+
+@cache
+def _rows(contract: Contract) -> dict[str, int]:
+    """Which row of values holds what. A feature that has its aggregate's name has its value as well."""
+    names = (*(a.name for a in contract.aggregates), "day", *contract.feature_names)
+    return {name: row for row, name in enumerate(names)}
+
+
+@cache
+def _plan(contract: Contract) -> tuple[_Alike, ...]:
+    """Groups of features in an order in which each stands after those it is made of."""
+    first = len(contract.aggregates) + 1
+    row_of: dict[Expression, int] = {declared: row for row, declared in enumerate(contract.aggregates)}
+    row_of.update({feature: first + place for place, feature in enumerate(contract.features)})
+    found: list[_Alike] = []
+    for level in contract.levels():
+        groups: dict[str, list[Feature]] = defaultdict(list)
+        for feature in level:
+            groups[_shape(feature.formula)].append(feature)
+        for features in groups.values():
+            leaves = zip(*(_leaves(feature.formula) for feature in features), strict=True)
+            found.append(
+                _Alike(
+                    rows=np.array([row_of[feature] for feature in features], dtype=np.intp),
+                    formula=_by_place(features[0].formula, count()),
+                    operands=tuple(_operands(same, row_of, first - 1) for same in leaves),
+                )
+            )
+    return tuple(found)
+
+
+def _operands(
+    leaves: Sequence[Expression], row_of: Mapping[Expression, int], day: int
+) -> NDArray[np.intp] | tuple[str, ...] | Floats:
+    if isinstance(leaves[0], Literal):
+        return np.array([[float(leaf.value)] for leaf in leaves if isinstance(leaf, Literal)])
+    if isinstance(leaves[0], Edge | Threshold):
+        return tuple(str(leaf) for leaf in leaves)
+    return np.array([day if isinstance(leaf, Column) else row_of[leaf] for leaf in leaves], dtype=np.intp)
+
+
+def _leaves(expression: Expression) -> Iterator[Expression]:
+    """What a formula is applied to, from left to right."""
+    if isinstance(expression, Call):
+        for argument in expression.arguments:
+            yield from _leaves(argument)
+    else:
+        yield expression
+
+
+def _shape(expression: Expression) -> str:
+    """A formula without what it is applied to."""
+    if isinstance(expression, Call):
+        return f"{expression.operation}({','.join(_shape(argument) for argument in expression.arguments)})"
+    if isinstance(expression, Literal):
+        return "constant"
+    return "scalar" if isinstance(expression, Edge | Threshold) else "row"
+
+
+def _by_place(expression: Expression, places: Iterator[int]) -> Expression:
+    """The formula with its leaves numbered."""
+    if isinstance(expression, Call):
+        return Call(expression.operation, tuple(_by_place(argument, places) for argument in expression.arguments))
+    return Column(str(next(places)))
 
 
 @cache

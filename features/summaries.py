@@ -76,13 +76,13 @@ def keyed_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> li
 
 
 def switch_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
-    """Changes of a key from one fact to the next, in order of time and then of the table's key."""
+    """Changes of a key from one fact to the next, in order of time, then of the table's key, then of this one."""
     parts = []
     for group in _grouped(contract, (SWITCHES,), lambda a: (a.table.name, str(a.where), a.days, str(a.key))):
         schema = group[0].table
         facts = _with_key(group[0], tables[schema.name])
         facts = facts.filter(_counted(group[0], facts, day))
-        order = [facts[name] for name in dict.fromkeys(("occurred_at", *schema.key))]
+        order = [facts[name] for name in dict.fromkeys(("occurred_at", *schema.key, "key"))]
         before = facts.key.lag().over(ibis.window(group_by=facts.member_id, order_by=order))
         pairs = facts.mutate(changed=(before != facts.key).fill_null(False))
         parts.append(pairs.group_by("member_id").agg(**{a.name: pairs.changed.sum() for a in group}))
