@@ -233,7 +233,7 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
 
 
 def _decimal(columns: Iterable[ColumnSample]) -> str:
-    values = [value for column in columns if column.numeric for value in column.values]
+    values = [value for column in columns if column.numeric and not column.dates for value in column.values]
     commas = sum(bool(re.search(r",\d{1,2}$|,\d{4,}$", value)) for value in values)
     points = sum(bool(re.search(r"\.\d{1,2}$|\.\d{4,}$", value)) for value in values)
     return "," if commas > points else "."

