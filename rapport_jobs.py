@@ -105,11 +105,13 @@ class Jobs:
         with only_run(self.settings, "publish"), store_url(self.settings) as url:
             facts, rows = self.build(as_of)
             self.publish_features(url, rows)
+            tags = self.publish_tags(url, facts, rows)
             used = self.publish_answers(url, facts, rows)
         return {
             "members": len(rows.member_ids),
             "as_of": rows.as_of.isoformat(),
             "contract_hash": rows.contract.hash,
+            "tags": tags,
             "models": used,
         }
 
@@ -118,6 +120,15 @@ class Jobs:
         store = self._store(url)
         with self.screen.progress("aggregates and profiles to Redis", len(rows.member_ids)) as advance:
             publish(rows, store, progress=advance)
+
+    def publish_tags(self, url: str, facts: Facts, rows: FeatureRows) -> int:
+        """Tags for audiences; returns how many somebody has."""
+        from rapport_audience import publish_tags
+
+        with self.screen.progress("tags to Redis", 1) as advance:
+            stamp = publish_tags(self.settings, url, facts, rows)
+            advance()
+        return sum(members > 0 for members in stamp.counts.values())
 
     def publish_answers(self, url: str, facts: Facts, rows: FeatureRows) -> dict[str, str]:
         """Scores and lists of the champions there are."""

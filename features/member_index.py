@@ -65,7 +65,7 @@ def pack_ids(ids: Sequence[str]) -> bytes:
     """Ids as bytes: their number, the end of each in the text, all as little-endian uint32; then the text in UTF-8."""
     texts = [member.encode() for member in ids]
     ends = np.cumsum([len(text) for text in texts], dtype="<u4")
-    return np.uint32(len(texts)).astype("<u4").tobytes() + ends.tobytes() + b"".join(texts)
+    return b"".join([len(texts).to_bytes(4, "little"), ends.tobytes(), *texts])
 
 
 def unpack_ids(packed: bytes, chosen: Iterable[int] | None = None) -> list[str]:

@@ -85,7 +85,7 @@ _SILENCE_USES = {
     365: "clean-up: stop paying for messages",
 }
 SILENT = [
-    _tag(f"silent_{days}d", SINCE_LAST >= days, f"no purchase for {days} days or more", f"{days}天以上未购买", use)
+    _tag(f"silent_{days}d", days <= SINCE_LAST, f"no purchase for {days} days or more", f"{days}天以上未购买", use)
     for days, use in _SILENCE_USES.items()
 ]
 
@@ -278,8 +278,24 @@ REPEAT = [
 # Trend
 
 _TRENDS = (
-    ("orders_{}_30d", "purchase_trend_30d_of_90d", "purchases_90d", "orders of 30 days among those of 90", "30天订单", 0.5, 0.15),
-    ("orders_{}_90d", "purchase_trend_90d_of_180d", "purchases_180d", "orders of 90 days among those of 180", "90天订单", 0.65, 0.3),
+    (
+        "orders_{}_30d",
+        "purchase_trend_30d_of_90d",
+        "purchases_90d",
+        "orders of 30 days among those of 90",
+        "30天订单",
+        0.5,
+        0.15,
+    ),
+    (
+        "orders_{}_90d",
+        "purchase_trend_90d_of_180d",
+        "purchases_180d",
+        "orders of 90 days among those of 180",
+        "90天订单",
+        0.65,
+        0.3,
+    ),
     (
         "orders_{}_180d",
         "purchase_trend_180d_of_365d",
@@ -400,7 +416,13 @@ RETURNS = by_level(
     [
         Level("none", 0.001, "no return, 180 days", "无退货", "nothing to do"),
         Level("some", 0.1, "up to a tenth of the orders are returns", "少量退货", "nothing to do"),
-        Level("often", 0.3, "a tenth to 30 % of the orders are returns", "经常退货", "ask for the reason; better size and product texts"),
+        Level(
+            "often",
+            0.3,
+            "a tenth to 30 % of the orders are returns",
+            "经常退货",
+            "ask for the reason; better size and product texts",
+        ),
         Level("very_often", REST, "30 % of the orders or more are returns", "频繁退货", "no free returns; look by hand"),
     ],
 )

@@ -40,7 +40,9 @@ COUPONS = by_level(
         Level("seldom", 0.10, "up to a tenth of the orders with a coupon", "很少用券", "coupons for new categories only"),
         Level("sometimes", 0.34, "a tenth to a third of the orders with a coupon", "有时用券", "coupons for larger baskets"),
         Level("often", 0.67, "a third to two thirds of the orders with a coupon", "经常用券", "full-reduction coupons"),
-        Level("almost_always", REST, "two thirds of the orders or more with a coupon", "几乎总用券", "coupons as the main channel"),
+        Level(
+            "almost_always", REST, "two thirds of the orders or more with a coupon", "几乎总用券", "coupons as the main channel"
+        ),
     ],
 )
 PRICE = [
@@ -168,7 +170,12 @@ LEVELS = [
         "basket_value", "preference", BASKET.name, "mean order value in 180 days", "180天客单价", "thresholds of coupons"
     ),
     *by_fifth(
-        "price_level", "preference", "cents_per_line_180d", "mean value of a line in 180 days", "180天件均价", "premium or entry"
+        "price_level",
+        "preference",
+        "cents_per_line_180d",
+        "mean value of a line in 180 days",
+        "180天件均价",
+        "premium or entry",
     ),
     *by_fifth(
         "largest_order", "preference", LARGEST.name, "largest order in 180 days", "180天最大单", "credit and delivery offers"
@@ -231,7 +238,9 @@ OWN_BRANDS = by_level(
     [
         Level("never", 0.001, "nothing of the shop's own brands, 180 days", "从不购买自有品牌", "let them try one"),
         Level("seldom", 0.10, "up to a tenth of the spend on own brands", "很少购买自有品牌", "samples"),
-        Level("sometimes", 0.30, "a tenth to 30 % of the spend on own brands", "有时购买自有品牌", "own brand beside the maker's"),
+        Level(
+            "sometimes", 0.30, "a tenth to 30 % of the spend on own brands", "有时购买自有品牌", "own brand beside the maker's"
+        ),
         Level("often", 0.60, "30 to 60 % of the spend on own brands", "经常购买自有品牌", "own-brand news"),
         Level("mostly", REST, "60 % of the spend or more on own brands", "主要购买自有品牌", "own-brand loyalty points"),
     ],

@@ -63,6 +63,11 @@ WEEKEND = by_level(
     ],
     among=ENOUGH,
 )
+ALL_DAY = (
+    (feature("morning_share_180d") >= 0.15)
+    & (feature("afternoon_share_180d") >= 0.15)
+    & (feature("evening_share_180d") >= 0.15)
+)
 TIMES = [
     Tag(
         "night_owl",
@@ -83,13 +88,12 @@ TIMES = [
     Tag(
         "any_time",
         "scene",
-        (feature("morning_share_180d") >= 0.15) & (feature("afternoon_share_180d") >= 0.15) & (feature("evening_share_180d") >= 0.15)
-        & ENOUGH,
+        ALL_DAY & ENOUGH,
         "15 % of the orders or more in the morning, in the afternoon and in the evening, 180 days",
         "全天购物",
         "no preference: send when the list is ready",
     ),
-]  # fmt: skip
+]
 
 SCENES = (
     Topic(
