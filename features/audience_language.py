@@ -64,7 +64,7 @@ class Either:
     operands: tuple[Selection, ...]
 
 
-Selection: TypeAlias = "Tagged | Compared | Not | All | Either"
+Selection: TypeAlias = Tagged | Compared | Not | All | Either
 
 
 @dataclass(frozen=True, slots=True)

@@ -171,7 +171,7 @@ TOPICS = (
         "meat for roasting",
         "肉类",
         ("beef", "pork", "lamb", "turkey", "chicken", "牛肉", "猪肉", "羊肉"),
-        ("soup", "cat", "dog"),
+        ("soup", "cat", "dog food", "dogfood"),
     ),
     Topic(
         "ready_meals",

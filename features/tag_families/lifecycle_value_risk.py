@@ -48,7 +48,7 @@ _SCORES = (
 )
 SCORES = [
     _tag(
-        f"{name}={number}",
+        f"{name.replace('score', 'fifth')}={number}",
         feature(name).equals(number),
         f"fifth of the buyers by {what}: {number} of 5, 5 is best",
         f"{chinese}得分：{number}（5为最高）",
