@@ -1,5 +1,6 @@
 """Generations of tags in Redis: never half, never left behind; and an index of members that only grows."""
 
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -31,7 +32,7 @@ def table_of(size: int, tags: dict[str, list[int]], *, identity: str = "index", 
 
 @pytest.fixture
 def prefix(request: pytest.FixtureRequest) -> str:
-    return f"test-{request.node.name}"
+    return "test-" + re.sub(r"\W", "-", request.node.name)  # brackets would be a pattern to SCAN
 
 
 @pytest.fixture
