@@ -19,7 +19,7 @@ from features.days import calendar_day
 from features.document import facts_page, features_page, settings_page
 from features.errors import ConfigurationError, FactsMissing, StoreUnavailable
 from features.facts import Facts, read_manifest
-from features.jobs import as_of_moment, facts_folder, only_run, store_url
+from features.jobs import as_of_moment, facts_folder, only_run, open_facts, store_url
 from features.online_store import RedisStore
 from features.publish import publish
 from features.screen import Screen
@@ -74,7 +74,7 @@ class Jobs:
 
     def build(self, as_of: str) -> tuple[Facts, FeatureRows]:
         """Facts, and features of all members as of a moment."""
-        facts = Facts.open(facts_folder(self.settings))
+        facts = open_facts(self.settings)
         moment = as_of_moment(as_of, facts)
         with self.screen.progress(f"features as of {moment:%Y-%m-%d %H:%M}", 1) as advance:
             rows = build(facts, as_of=moment)
@@ -153,7 +153,7 @@ class Jobs:
                 f"no model is named {', '.join(sorted(unknown))}", remedy=f"choose from {', '.join(MODELS)}"
             )
         wanted = models or MODELS
-        facts = Facts.open(facts_folder(self.settings))
+        facts = open_facts(self.settings)
         snapshots = Snapshots(facts)
         with only_run(self.settings, "train"):
             open_registry(self.settings.mlruns_dir)

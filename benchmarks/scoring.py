@@ -13,8 +13,7 @@ from collections.abc import Callable, Sequence
 from features.codec import decode
 from features.contract import CONTRACT
 from features.derive import model_columns
-from features.facts import Facts
-from features.jobs import facts_folder, store_url
+from features.jobs import open_facts, store_url
 from features.online_store import RedisStore
 from features.settings import Settings
 from serving.bundle import ModelSet
@@ -61,7 +60,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=50)
     repeats = parser.parse_args().repeats
     settings = Settings.from_env(os.environ)
-    facts = Facts.open(facts_folder(settings))
+    facts = open_facts(settings)
     members = facts.tables["members"].member_id.to_pyarrow().to_pylist()
     models = ModelSet.load(settings.mlruns_dir)
     with store_url(settings) as url:

@@ -1,27 +1,10 @@
-"""Declarations: what, when, where and how a member buys: baskets, discounts, time of day, channels, categories, rhythm."""
+"""Declarations: when and where a member buys, and in what rhythm: time of day, week, month and year, channels, stores, gaps."""
 
-from features.declarations import (
-    COUNT,
-    DISTINCT,
-    LONGEST_GAP,
-    SQUARED_GAPS,
-    SQUARED_KEYS,
-    TOP_KEY,
-    TOTAL,
-    Aggregate,
-    Feature,
-)
+from features.baskets import SALES_LAST_NIGHT
+from features.declarations import COUNT, DISTINCT, LONGEST_GAP, SECOND_DAY, SQUARED_GAPS, SWITCHES, TOP_KEY, Aggregate, Feature
 from features.expressions import Expression, nothing, ratio, root, where
-from features.rfm import (
-    DAYS_SINCE_LAST,
-    FIRST_PURCHASE_DAY,
-    IS_SALE,
-    LAST_PURCHASE_DAY,
-    PURCHASE_DAYS,
-    PURCHASES,
-    SALES,
-)
-from features.sources.schema import LINES, ORDERS, SALE
+from features.rfm import DAYS_SINCE_LAST, FIRST_PURCHASE_DAY, IS_SALE, LAST_PURCHASE_DAY, PURCHASE_DAYS, PURCHASES
+from features.sources.schema import ORDERS
 
 PARTS_OF_DAY = {
     "night": (0, 5),
@@ -34,87 +17,34 @@ PARTS_OF_DAY = {
 WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 WEEKDAY = (ORDERS.local_day + 3) % 7
 """0 is Monday: day 0, 1 January 1970, was a Thursday."""
-IS_SALE_LINE = LINES.kind.equals(SALE)
+IN_YEAR = (ORDERS.local_day * 4) % 1461
+"""Quarter days since New Year, to within a day: four years have 1,461 days."""
+SEASONS = {
+    "march_to_may": IN_YEAR.between(59 * 4, 151 * 4 - 1),
+    "june_to_august": IN_YEAR.between(151 * 4, 243 * 4 - 1),
+    "september_to_november": IN_YEAR.between(243 * 4, 334 * 4 - 1),
+    "december_to_february": (IN_YEAR < 59 * 4) | (IN_YEAR >= 334 * 4),
+}
+SCENES = {
+    "weekday_lunch": (WEEKDAY.between(0, 4) & ORDERS.local_hour.between(11, 13), "from 11 to 13 o'clock, Monday to Friday"),
+    "weekend_evening": (
+        (WEEKDAY.equals(4) & ORDERS.local_hour.between(18, 23))
+        | (WEEKDAY.equals(5) & ORDERS.local_hour.between(17, 23))
+        | (WEEKDAY.equals(6) & ORDERS.local_hour.between(17, 20)),
+        "on Friday and Saturday evening or early on Sunday evening",
+    ),
+    "month_start": (ORDERS.month_day.between(1, 5), "on the 1st to 5th"),
+    "mid_month": (ORDERS.month_day.between(10, 16), "on the 10th to 16th"),
+    "month_end": (ORDERS.month_day.between(25, 31), "on the 25th to 31st"),
+}
+"""Evenings before days off, and the days around which wages are paid, at the start, in the middle or at the end of a month."""
+SHOWN_CHANNELS = ("store", "web", "app", "mini_program", "marketplace")
+HOLIDAY_KNOWN = ORDERS.holiday.equals(True) | ORDERS.holiday.equals(False)
 
 
 def _behaviour(name: str, formula: Expression, unit: str, meaning: str) -> Feature:
     return Feature(name, formula, unit, meaning, "behaviour")
 
-
-# Baskets and discounts
-
-BASKET_LINES = {
-    days: Aggregate(f"lines_{days}d", TOTAL, ORDERS, "lines", f"order lines in {days} days", ORDERS.lines, IS_SALE, days)
-    for days in (30, 90, 180)
-}
-DISCOUNTS = {
-    days: Aggregate(
-        f"discount_cents_{days}d",
-        TOTAL,
-        ORDERS,
-        "cents",
-        f"taken off by the shop in {days} days",
-        ORDERS.discount_cents,
-        IS_SALE,
-        days,
-        dtype="int64",
-    )
-    for days in (30, 90, 180)
-}
-COUPONS = {
-    days: Aggregate(
-        f"coupon_cents_{days}d",
-        TOTAL,
-        ORDERS,
-        "cents",
-        f"taken off by coupons in {days} days",
-        ORDERS.coupon_cents,
-        IS_SALE,
-        days,
-        dtype="int64",
-    )
-    for days in (90, 180)
-}
-COUPON_PURCHASES = Aggregate(
-    "coupon_purchases_180d",
-    COUNT,
-    ORDERS,
-    "orders",
-    "orders with a coupon in 180 days",
-    where=IS_SALE & (ORDERS.coupon_cents > 0),
-    days=180,
-)
-LINES_PER_PURCHASE = {
-    days: _behaviour(f"lines_per_purchase_{days}d", ratio(lines, PURCHASES[days]), "lines", f"mean order lines in {days} days")
-    for days, lines in BASKET_LINES.items()
-}
-CENTS_PER_LINE = _behaviour(
-    "cents_per_line_180d", ratio(SALES[180], BASKET_LINES[180]), "cents", "mean value of an order line in 180 days"
-)
-DISCOUNT_SHARE = {
-    days: _behaviour(
-        f"discount_share_{days}d",
-        ratio(discount, discount + SALES[days]),
-        "share",
-        f"part of the shelf price taken off by the shop in {days} days",
-    )
-    for days, discount in DISCOUNTS.items()
-}
-COUPON_SHARE = {
-    days: _behaviour(
-        f"coupon_share_{days}d",
-        ratio(coupon, coupon + SALES[days]),
-        "share",
-        f"part of the price taken off by coupons in {days} days",
-    )
-    for days, coupon in COUPONS.items()
-}
-COUPON_PURCHASE_SHARE = _behaviour(
-    "coupon_purchase_share_180d",
-    ratio(COUPON_PURCHASES, PURCHASES[180]),
-    "share",
-    "orders with a coupon among all orders in 180 days",
-)
 
 # When
 
@@ -155,6 +85,60 @@ WEEKDAY_SHARE = {
     )
     for name, count in PURCHASES_BY_WEEKDAY.items()
 }
+SCENE_PURCHASES = {
+    name: Aggregate(
+        f"{name}_purchases_180d", COUNT, ORDERS, "orders", f"orders {text}, 180 days", where=IS_SALE & when, days=180
+    )
+    for name, (when, text) in SCENES.items()
+}
+SCENE_SHARE = {
+    name: _behaviour(
+        f"{name}_share_180d", ratio(count, PURCHASES[180]), "share", f"share of orders {SCENES[name][1]}, 180 days"
+    )
+    for name, count in SCENE_PURCHASES.items()
+}
+SEASON_PURCHASES = {
+    name: Aggregate(
+        f"{name}_purchases_365d",
+        COUNT,
+        ORDERS,
+        "orders",
+        f"orders from {name.replace('_', ' ')}, 365 days",
+        where=IS_SALE & when,
+        days=365,
+    )
+    for name, when in SEASONS.items()
+}
+SEASON_SHARE = {
+    name: _behaviour(
+        f"{name}_share_365d",
+        ratio(count, PURCHASES[365]),
+        "share",
+        f"share of orders from {name.replace('_', ' ')}, by the day of the year to within one, 365 days",
+    )
+    for name, count in SEASON_PURCHASES.items()
+}
+HOLIDAY_PURCHASES = Aggregate(
+    "holiday_purchases_365d",
+    COUNT,
+    ORDERS,
+    "orders",
+    "orders on public holidays in 365 days",
+    where=IS_SALE & ORDERS.holiday.equals(True),
+    days=365,
+)
+DATED_PURCHASES = Aggregate(
+    "calendar_purchases_365d",
+    COUNT,
+    ORDERS,
+    "orders",
+    "orders on days of which it is known whether they are public holidays, 365 days",
+    where=IS_SALE & HOLIDAY_KNOWN,
+    days=365,
+)
+HOLIDAY_SHARE = _behaviour(
+    "holiday_share_365d", ratio(HOLIDAY_PURCHASES, DATED_PURCHASES), "share", "share of orders on public holidays, 365 days"
+)
 
 # Where
 
@@ -191,18 +175,53 @@ TOP_STORE = Aggregate(
     dtype="int64",
     freshness="nightly",
 )
-SALES_LAST_NIGHT = Aggregate(
-    "sales_cents_180d_nightly",
-    TOTAL,
+CHANNEL_PURCHASES = {
+    channel: Aggregate(
+        f"{channel}_purchases_180d",
+        COUNT,
+        ORDERS,
+        "orders",
+        f"orders in the channel {channel}, 180 days",
+        where=IS_SALE & ORDERS.channel.equals(channel),
+        days=180,
+    )
+    for channel in SHOWN_CHANNELS
+}
+CHANNELS_USED = Aggregate(
+    "channels_180d",
+    DISTINCT,
     ORDERS,
-    "cents",
-    "order values in 180 days as of last midnight, the whole that nightly parts are compared with",
-    ORDERS.net_cents,
-    IS_SALE,
-    180,
-    dtype="int64",
+    "channels",
+    "different channels in 180 days",
+    where=IS_SALE,
+    days=180,
+    key=ORDERS.channel,
     freshness="nightly",
 )
+PURCHASES_LAST_NIGHT = Aggregate(
+    "purchases_180d_nightly",
+    COUNT,
+    ORDERS,
+    "orders",
+    "orders in 180 days as of last midnight",
+    where=IS_SALE,
+    days=180,
+    freshness="nightly",
+)
+SWITCHES_OF = {
+    name: Aggregate(
+        f"{name}_switches_180d",
+        SWITCHES,
+        ORDERS,
+        "switches",
+        f"orders in another {name} than the one before, 180 days",
+        where=IS_SALE,
+        days=180,
+        key=key,
+        freshness="nightly",
+    )
+    for name, key in (("channel", ORDERS.channel), ("store", ORDERS.store_id))
+}
 ONLINE_SHARE = _behaviour(
     "online_share_180d", ratio(ONLINE_PURCHASES, PURCHASES[180]), "share", "orders outside the shop, 180 days"
 )
@@ -213,92 +232,25 @@ TOP_STORE_SHARE = _behaviour(
     "share",
     "part of the spend that went to the most used store, 180 days",
 )
-
-# What
-
-ITEMS = {
-    days: Aggregate(
-        f"items_{days}d",
-        DISTINCT,
-        LINES,
-        "items",
-        f"different items in {days} days",
-        where=IS_SALE_LINE,
-        days=days,
-        key=LINES.item_id,
-        freshness="nightly",
+CHANNEL_SHARE = {
+    channel: _behaviour(
+        f"{channel}_channel_share_180d",
+        ratio(count, PURCHASES[180]),
+        "share",
+        f"share of orders in the channel {channel}, 180 days",
     )
-    for days in (30, 90, 180)
+    for channel, count in CHANNEL_PURCHASES.items()
 }
-CATEGORIES = {
-    days: Aggregate(
-        f"categories_{days}d",
-        DISTINCT,
-        LINES,
-        "categories",
-        f"different categories in {days} days",
-        where=IS_SALE_LINE,
-        days=days,
-        key=LINES.category,
-        freshness="nightly",
+CHANNEL_COUNT = _behaviour("channels_180d", CHANNELS_USED, "channels", CHANNELS_USED.meaning)
+SWITCH_SHARE = {
+    name: _behaviour(
+        f"{name}_switch_share_180d",
+        ratio(switches, PURCHASES_LAST_NIGHT - 1),
+        "share",
+        f"share of orders in another {name} than the one before, 180 days",
     )
-    for days in (30, 90, 180)
+    for name, switches in SWITCHES_OF.items()
 }
-TOP_DEPARTMENT = Aggregate(
-    "top_department_cents_180d",
-    TOP_KEY,
-    LINES,
-    "cents",
-    "spend in the largest department, 180 days",
-    LINES.net_cents,
-    IS_SALE_LINE,
-    180,
-    key=LINES.department,
-    dtype="int64",
-    freshness="nightly",
-)
-SQUARED_CATEGORIES = Aggregate(
-    "squared_category_cents_180d",
-    SQUARED_KEYS,
-    LINES,
-    "cents²",
-    "sum over categories of squared spend, 180 days",
-    LINES.net_cents,
-    IS_SALE_LINE,
-    180,
-    key=LINES.category,
-    dtype="float64",
-    freshness="nightly",
-)
-OWN_BRAND = Aggregate(
-    "own_brand_cents_180d",
-    TOTAL,
-    LINES,
-    "cents",
-    "spend on the shop's own brands, 180 days",
-    LINES.net_cents,
-    IS_SALE_LINE & LINES.own_brand.equals(True),
-    180,
-    dtype="int64",
-    freshness="nightly",
-)
-ITEM_COUNT = {days: _behaviour(a.name, a, a.unit, a.meaning) for days, a in ITEMS.items()}
-CATEGORY_COUNT = {days: _behaviour(a.name, a, a.unit, a.meaning) for days, a in CATEGORIES.items()}
-TOP_DEPARTMENT_SHARE = _behaviour(
-    "top_department_share_180d",
-    ratio(TOP_DEPARTMENT, SALES_LAST_NIGHT),
-    "share",
-    "part of the spend that went to the largest department, 180 days",
-)
-CATEGORY_CONCENTRATION = _behaviour(
-    "category_concentration_180d",
-    ratio(root(SQUARED_CATEGORIES), SALES_LAST_NIGHT),
-    "0 to 1",
-    "root of the Herfindahl index of spend over categories, 180 days; 1 is a single category",
-)
-OWN_BRAND_SHARE = _behaviour(
-    "own_brand_share_180d", ratio(OWN_BRAND, SALES_LAST_NIGHT), "share", "spend on the shop's own brands, 180 days"
-)
 
 # Rhythm
 
@@ -321,6 +273,15 @@ GAP_SQUARES = Aggregate(
     last_day=LAST_PURCHASE_DAY,
     dtype="int64",
 )
+PREVIOUS_PURCHASE_DAY = Aggregate(
+    "previous_purchase_day",
+    SECOND_DAY,
+    ORDERS,
+    "day",
+    "last day but one with a purchase",
+    where=IS_SALE,
+    last_day=LAST_PURCHASE_DAY,
+)
 GAPS = PURCHASE_DAYS - 1
 MEAN_GAP = _behaviour(
     "mean_gap_days", ratio(LAST_PURCHASE_DAY - FIRST_PURCHASE_DAY, GAPS), "days", "mean gap between purchase days"
@@ -330,6 +291,18 @@ GAP_DEVIATION = _behaviour(
     root(ratio(GAP_SQUARES, GAPS) - MEAN_GAP * MEAN_GAP),
     "days",
     "standard deviation of the gaps between purchase days",
+)
+GAP_VARIATION = _behaviour(
+    "gap_variation",
+    ratio(GAP_DEVIATION, MEAN_GAP),
+    "share",
+    "standard deviation of the gaps between purchase days in mean gaps; 0 is clockwork",
+)
+LAST_GAP = _behaviour(
+    "last_gap_days", LAST_PURCHASE_DAY - PREVIOUS_PURCHASE_DAY, "days", "gap between the last two purchase days"
+)
+GAP_TREND = _behaviour(
+    "last_gap_of_mean_gap", ratio(LAST_GAP, MEAN_GAP), "times", "last gap in mean gaps; above 1 the member comes less often"
 )
 LONGEST_GAP_DAYS = _behaviour("longest_gap_days", LONGEST, "days", LONGEST.meaning)
 SILENCE_OF_MEAN_GAP = _behaviour(

@@ -29,7 +29,7 @@ class FeatureRows:
     matrix
         float32, one column for each of `contract.feature_names`; NaN is missing.
     edges
-        Population edges as of last midnight, by name; NaN where nobody bought.
+        Every scalar of the contract by name: population edges as of last midnight, NaN where nobody bought; and thresholds.
     """
 
     contract: Contract
@@ -59,13 +59,16 @@ def build(facts: Facts, *, as_of: datetime, contract: Contract = CONTRACT) -> Fe
     ------
     ValueError
         `as_of` has no time zone.
+    ConfigurationError
+        The facts carry a threshold that the contract does not know.
     """
     if as_of.tzinfo is None:
         raise ValueError("as_of needs a time zone, for example datetime(2017, 12, 3, tzinfo=ZoneInfo('America/New_York'))")
     day = facts.local_day(as_of)
+    thresholds = contract.threshold_values(facts.thresholds)
     aggregates = _aggregates(facts, contract, as_of=as_of, day=day)
     member_ids, records = _records(aggregates, contract)
-    edges = _edges_at_midnight(facts, contract, as_of=as_of, day=day, records=records)
+    edges = thresholds | _edges_at_midnight(facts, contract, as_of=as_of, day=day, records=records)
     return FeatureRows(
         contract=contract,
         as_of=as_of.astimezone(UTC),
@@ -98,13 +101,15 @@ def _edges_at_midnight(
     if as_of != facts.midnight(day):
         aggregates = _aggregates(facts, contract, as_of=facts.midnight(day), day=day)
         records = _records(aggregates, contract)[1]
-    return population_edges(contract, records, day=day)
+    return population_edges(contract, records, day=day, thresholds=contract.threshold_values(facts.thresholds))
 
 
-def population_edges(contract: Contract, records: NDArray[np.void], *, day: int) -> dict[str, float]:
+def population_edges(
+    contract: Contract, records: NDArray[np.void], *, day: int, thresholds: Mapping[str, float]
+) -> dict[str, float]:
     """Edges that cut the population into fifths: the lowest values with at least 20, 40, 60 and 80 % at or below them."""
     blank = {edge.name: float("nan") for edge in contract.edges}
-    columns = derive_columns(contract, records, day=day, edges=blank)
+    columns = derive_columns(contract, records, day=day, edges={**thresholds, **blank})
     edges: dict[str, float] = {}
     for quintiles in contract.quintiles:
         values = columns[quintiles.over.name][evaluate(quintiles.among, columns, NUMPY)]

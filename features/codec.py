@@ -10,7 +10,7 @@
 A missing integer is the lowest value of its dtype; a missing float is NaN. Floats keep every bit, -0.0 and NaN included.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -54,11 +54,14 @@ def missing_value(dtype: np.dtype[Any]) -> int | float:
     return int(np.iinfo(dtype).min) if dtype.kind == "i" else float("nan")
 
 
-def empty_records(contract: Contract, rows: int) -> NDArray[np.void]:
-    """Records of members without any fact: 0 where there is nothing to add up, missing elsewhere."""
+def empty_records(contract: Contract, rows: int, *, unknown: Collection[str] = ()) -> NDArray[np.void]:
+    """Records of members without any fact: 0 where there is nothing to add up, missing elsewhere.
+
+    `unknown` names aggregates that are missing whatever their kind, as the shop has no such facts.
+    """
     records = np.zeros(rows, dtype=record_dtype(contract))
     for aggregate in contract.aggregates:
-        if aggregate.kind.empty is None:
+        if aggregate.kind.empty is None or aggregate.name in unknown:
             records[aggregate.name] = missing_value(records.dtype[aggregate.name])
     return records
 

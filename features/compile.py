@@ -9,78 +9,25 @@ window function (the previous purchase day), joins and plain arithmetic.
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import cache, reduce
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import ibis
 from ibis import ir
 
 from features.contract import Contract
-from features.declarations import (
-    COUNT,
-    DAYS,
-    DECAY_ONE,
-    DECAYED,
-    DISTINCT,
-    LARGEST,
-    LONGEST_GAP,
-    SMALLEST,
-    SQUARED_GAPS,
-    SQUARED_KEYS,
-    TOP_KEY,
-    TOTAL,
-    Aggregate,
-    Feature,
-)
-from features.expressions import Expression, Operations, evaluate
-from features.sources.schema import ITEMS, LINES, ORDERS, PURCHASES
+from features.declarations import Aggregate, Feature
+from features.expressions import evaluate
+from features.ibis_operations import IBIS
+from features.sources.schema import EVENTS, EXPOSURES, ITEMS, LINES, ORDERS, PURCHASES, REDEMPTIONS
+from features.summaries import day_parts, keyed_parts, plain_parts, switch_parts
 
 Tables: TypeAlias = Mapping[str, ir.Table]
 _IBIS_TYPES = {"string": "string", "int64": "int64", "int32": "int32", "timestamp": "timestamp(6)", "boolean": "boolean"}
 _DUCKDB_TYPES = {"int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE"}
 _PARAMETER = re.compile(r"'@(\w+)@'")
-GAP_KINDS = (LONGEST_GAP, SQUARED_GAPS)
-KEYED_KINDS = (DISTINCT, TOP_KEY, SQUARED_KEYS)
-
-
-def _known(condition: ir.BooleanValue) -> ir.BooleanValue:
-    """A comparison with a missing operand is false, as in numpy."""
-    return condition.fill_null(False)
-
-
-def _literal(value: float | str | bool) -> ir.Scalar:
-    return ibis.literal(value) if isinstance(value, str | bool) else ibis.literal(float(value))
-
-
-def _steps(value: ir.NumericValue, *edges: ir.NumericValue) -> ir.Value:
-    rank = reduce(lambda total, edge: total + _known(value > edge).cast("float64"), edges, ibis.literal(1.0))
-    return ibis.ifelse(value.isnull(), ibis.null("float64"), rank)
-
-
-IBIS: Operations = {
-    "literal": _literal,
-    "nothing": lambda: ibis.null("float64"),
-    "add": lambda left, right: left + right,
-    "subtract": lambda left, right: left - right,
-    "multiply": lambda left, right: left * right,
-    "modulo": lambda left, right: ((left % right) + right) % right,  # SQL's own remainder takes the sign of the left
-    "less": lambda left, right: _known(left < right),
-    "less_equal": lambda left, right: _known(left <= right),
-    "equal": lambda left, right: _known(left == right),
-    "both": lambda left, right: left & right,
-    "either": lambda left, right: left | right,
-    "negate": lambda value: ~value,
-    "ratio": lambda numerator, denominator: numerator / denominator.nullif(0.0),
-    "root": lambda value: ibis.cases((value < 0, ibis.literal(0.0)), else_=value).sqrt(),
-    "where": ibis.ifelse,
-    "larger": ibis.greatest,
-    "smaller": ibis.least,
-    "missing": lambda value: value.isnull(),
-    "fill": lambda value, default: value.fill_null(default),
-    "steps": _steps,
-}
-"""The operations on Ibis columns, with NULL as the missing value. Same meaning as `features.expressions.NUMPY`."""
+FACT_TABLES = (PURCHASES, ORDERS, EVENTS, EXPOSURES, REDEMPTIONS)
 
 
 @cache
@@ -97,7 +44,7 @@ def aggregate_sql(contract: Contract) -> str:
 
 @cache
 def feature_sql(contract: Contract) -> str:
-    """DuckDB's text of `feature_columns` on a table `aggregates`; parameters $day and one for each population edge."""
+    """DuckDB's text of `feature_columns` on a table `aggregates`; parameters $day and one for each edge and threshold."""
     columns = {"member_id": "string", **{a.name: a.dtype for a in contract.aggregates}}
     table = feature_columns(contract, ibis.table(columns, name="aggregates")).order_by("member_id")
     return _with_parameters(table.select(*(f"feature.{name}" for name in contract.feature_names)))
@@ -113,18 +60,26 @@ def _with_parameters(query: ir.Table) -> str:
 
 
 def tables_before_as_of() -> dict[str, ir.Table]:
-    """The stored tables by name, facts cut to those before $as_of; and `lines`, order lines of members with their items."""
+    """The stored tables by name, cut to facts of members known and past as of $as_of; `lines` are purchases with items."""
+    items = ibis.table({c.name: _IBIS_TYPES[c.type] for c in ITEMS.columns}, name=ITEMS.name)
     tables = {
-        table.name: ibis.table({c.name: _IBIS_TYPES[c.type] for c in table.columns}, name=table.name)
-        for table in (PURCHASES, ORDERS, ITEMS)
+        table.name: _known_before(
+            ibis.table({c.name: _IBIS_TYPES[c.type] for c in table.columns}, name=table.name), parameter("as_of", "timestamp")
+        )
+        for table in FACT_TABLES
     }
-    cut = {
-        name: tables[name].filter(tables[name].occurred_at < parameter("as_of", "timestamp"))
-        for name in ("purchases", "orders")
-    }
-    known = cut[PURCHASES.name].filter(cut[PURCHASES.name].member_id.notnull())
-    lines = known.left_join(tables[ITEMS.name], "item_id").select(*(column.name for column in LINES.columns))
-    return {**cut, LINES.name: lines}
+    lines = tables[PURCHASES.name].left_join(items, "item_id").select(*(column.name for column in LINES.columns))
+    return {**tables, LINES.name: lines}
+
+
+def _known_before(table: ir.Table, moment: ir.TimestampScalar) -> ir.Table:
+    """Facts of members that had happened before a moment, were known by then and stood uncorrected."""
+    kept = table.member_id.notnull() & (table.occurred_at < moment)
+    if "recorded_at" in table.columns:
+        kept &= table.recorded_at.isnull() | (table.recorded_at < moment)
+    if "superseded_at" in table.columns:
+        kept &= table.superseded_at.isnull() | (table.superseded_at >= moment)
+    return table.filter(kept)
 
 
 def aggregate_query(contract: Contract, tables: Tables) -> ir.Table:
@@ -133,24 +88,34 @@ def aggregate_query(contract: Contract, tables: Tables) -> ir.Table:
     Parameters
     ----------
     tables
-        Fact tables by name, already cut to the facts known and past as of T.
+        Fact tables by name, already cut to the facts of members known and past as of T.
     """
     day = parameter("day", "int32")
-    parts = [
-        *_plain_parts(contract, tables, day),
-        *_gap_parts(contract, tables, day),
-        *_keyed_parts(contract, tables, day),
-    ]
-    members = reduce(lambda left, right: left.union(right), (p.select("member_id") for p in parts)).distinct()
-    for part in parts:
-        members = members.left_join(part, "member_id").drop("member_id_right")
+    parts = [part for made in (plain_parts, day_parts, keyed_parts, switch_parts) for part in made(contract, tables, day)]
+    members = _members(contract, tables)
+    for place, part in enumerate(parts):  # names of their own keep it one chain of joins, not a query around each
+        members = members.left_join(part.rename({f"member_{place}": "member_id"}), [("member_id", f"member_{place}")])
     return members.select("member_id", **{a.name: _filled(members[a.name], a) for a in contract.aggregates})
+
+
+def _members(contract: Contract, tables: Tables) -> ir.Table:
+    """Every member with a fact in a table that the contract uses. Orders are sums of lines: whoever has one has the other."""
+    used = dict.fromkeys(aggregate.table.name for aggregate in contract.aggregates)
+    if ORDERS.name in used:
+        used.pop(LINES.name, None)
+    return reduce(lambda left, right: left.union(right), (tables[name].select("member_id") for name in used)).distinct()
+
+
+def _filled(column: ir.Column, aggregate: Aggregate) -> ir.Column:
+    """Nothing to add up is 0; a first day that never was stays missing."""
+    typed = column.cast(aggregate.dtype)
+    return typed if aggregate.kind.empty is None else typed.fill_null(ibis.literal(aggregate.kind.empty).cast(aggregate.dtype))
 
 
 def feature_columns(contract: Contract, aggregates: ir.Table) -> ir.Table:
     """The table of aggregates with one more float64 column `feature.<name>` for every feature, NULL where missing."""
     known = {a.name: aggregates[a.name].cast("float64") for a in contract.aggregates}
-    scalars = {name: parameter(name, "float64") for name in ("day", *(edge.name for edge in contract.edges))}
+    scalars = {name: parameter(name, "float64") for name in ("day", *(scalar.name for scalar in contract.scalars))}
     table = aggregates
     for level in _levels(contract):
         columns = {**known, **scalars, **_features_in(table)}
@@ -172,107 +137,3 @@ def _levels(contract: Contract) -> list[list[Feature]]:
         depth[feature.name] = 1 + max((depth[f.name] for f in feature.operands()), default=-1)
         levels[depth[feature.name]].append(feature)
     return [levels[level] for level in sorted(levels)]
-
-
-def _filled(column: ir.Column, aggregate: Aggregate) -> ir.Column:
-    """Nothing to add up is 0; a first day that never was stays missing."""
-    typed = column.cast(aggregate.dtype)
-    return typed if aggregate.kind.empty is None else typed.fill_null(ibis.literal(aggregate.kind.empty).cast(aggregate.dtype))
-
-
-def _counted(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) -> ir.BooleanValue:
-    """Which facts the aggregate counts: those inside its window that meet its condition."""
-    condition = ibis.literal(True) if aggregate.where is None else evaluate(aggregate.where, table, IBIS)
-    return condition if aggregate.days is None else condition & (table.local_day >= day - aggregate.days)
-
-
-def _value(aggregate: Aggregate, table: ir.Table) -> Any:
-    """The aggregate's value for each fact: 1 if it has none; in floats if it adds up floats."""
-    if aggregate.value is None:
-        return ibis.literal(1)
-    if aggregate.dtype != "float64":
-        return evaluate(aggregate.value, table, IBIS)
-    return evaluate(aggregate.value, {name: table[name].cast("float64") for name in _numeric(table)}, IBIS)
-
-
-def _numeric(table: ir.Table) -> list[str]:
-    return [name for name, dtype in table.schema().items() if dtype.is_numeric()]
-
-
-def decay_weight(age: ir.IntegerValue, half_life_days: int) -> ir.IntegerValue:
-    """Integer weight of a fact `age` days before T's day; see `DECAY_ONE`."""
-    share = ibis.literal(2.0) ** (age.cast("float64") * (-1.0 / half_life_days))
-    return (share * DECAY_ONE).round().cast("int64")
-
-
-def _plain(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) -> ir.Value:
-    counted, value = _counted(aggregate, table, day), _value(aggregate, table)
-    match aggregate.kind:
-        case kind if kind is COUNT:
-            return table.count(where=counted)
-        case kind if kind is DAYS:
-            return table.local_day.nunique(where=counted)
-        case kind if kind is SMALLEST:
-            return value.min(where=counted)
-        case kind if kind is LARGEST:
-            return value.max(where=counted)
-        case kind if kind is DECAYED and aggregate.half_life_days is not None:
-            return (value * decay_weight(day - table.local_day, aggregate.half_life_days)).sum(where=counted)
-        case kind if kind is TOTAL:
-            return value.sum(where=counted)
-    raise ValueError(f"aggregate {aggregate.name}: no query for kind {aggregate.kind.name}")
-
-
-def _grouped(aggregates: tuple[Aggregate, ...], by: Callable[[Aggregate], Any]) -> list[list[Aggregate]]:
-    groups: dict[Any, list[Aggregate]] = defaultdict(list)
-    for aggregate in aggregates:
-        groups[by(aggregate)].append(aggregate)
-    return list(groups.values())
-
-
-def _plain_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
-    """One grouped query per fact table for all kinds that need a single pass."""
-    plain = tuple(a for a in contract.aggregates if a.kind not in (*GAP_KINDS, *KEYED_KINDS))
-    parts = []
-    for group in _grouped(plain, lambda a: a.table.name):
-        table = tables[group[0].table.name]
-        parts.append(table.group_by("member_id").agg(**{a.name: _plain(a, table, day) for a in group}))
-    return parts
-
-
-def _gap_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
-    """Gaps between a member's consecutive days with facts; one query per set of facts."""
-    gaps = tuple(a for a in contract.aggregates if a.kind in GAP_KINDS)
-    parts = []
-    for group in _grouped(gaps, lambda a: (a.table.name, str(a.where), a.days)):
-        facts = tables[group[0].table.name]
-        days = facts.filter(_counted(group[0], facts, day)).select("member_id", "local_day").distinct()
-        previous = days.local_day.lag().over(ibis.window(group_by=days.member_id, order_by=days.local_day))
-        between = days.mutate(gap=(days.local_day - previous).cast("int64"))
-        made = {a.name: between.gap.max() if a.kind is LONGEST_GAP else (between.gap * between.gap).sum() for a in group}
-        parts.append(between.group_by("member_id").agg(**made))
-    return parts
-
-
-def _keyed_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
-    """Sums by member and key, then over keys; one query per fact table and key."""
-    keyed = tuple(a for a in contract.aggregates if a.kind in KEYED_KINDS)
-    parts = []
-    for group in _grouped(keyed, lambda a: (a.table.name, str(a.key))):
-        facts = tables[group[0].table.name]
-        key = evaluate(group[0].key or Expression(), facts, IBIS)
-        known = facts.mutate(key=key).filter(key.notnull())
-        by_key = known.group_by("member_id", "key").agg(**{a.name: _plain_total(a, known, day) for a in group})
-        parts.append(by_key.group_by("member_id").agg(**{a.name: _over_keys(a, by_key[a.name]) for a in group}))
-    return parts
-
-
-def _plain_total(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) -> ir.Value:
-    counted = _counted(aggregate, table, day)
-    return table.count(where=counted) if aggregate.value is None else _value(aggregate, table).sum(where=counted)
-
-
-def _over_keys(aggregate: Aggregate, totals: ir.Column) -> ir.Value:
-    if aggregate.kind is DISTINCT:
-        return (totals > 0).sum()
-    return totals.max() if aggregate.kind is TOP_KEY else (totals * totals).sum()

@@ -11,12 +11,12 @@ from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
 from features.expressions import Call, Column, Expression, steps
-from features.sources.schema import FactTable
+from features.sources.schema import ITEMS, LINES, PURCHASES, FactTable
 
 Dtype = Literal["int32", "int64", "float64"]
 Freshness = Literal["event", "nightly"]
-DECAY_ONE = 65_536
-"""Weight of a fact of today in a decayed total. Weights are integers, so that the total does not depend on the order."""
+WithinDay = Literal["add", "smaller", "larger", "decay", "keep"]
+AcrossDays = Literal["add", "smaller", "larger", "decay", "keep", "longest_gap", "add_squared_gap", "second_day"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,8 +28,8 @@ class Kind:
     """
 
     name: str
-    within_day: Literal["add", "smaller", "larger", "keep"]
-    across_days: Literal["add", "smaller", "larger", "keep", "longest_gap", "add_squared_gap"]
+    within_day: WithinDay
+    across_days: AcrossDays
     empty: int | None
     meaning: str
 
@@ -39,12 +39,21 @@ COUNT = Kind("count", "add", "add", 0, "number of facts")
 DAYS = Kind("distinct_days", "larger", "add", 0, "number of days with at least one fact")
 SMALLEST = Kind("smallest", "smaller", "smaller", None, "smallest value")
 LARGEST = Kind("largest", "larger", "larger", None, "largest value")
-DECAYED = Kind("decayed_total", "add", "add", 0, f"sum weighted by {DECAY_ONE} x 2^(-age / half-life), weights rounded")
+DECAYED = Kind("decayed_total", "decay", "decay", 0, "sum weighted by 2^(-days before the last day with a fact / half-life)")
+SECOND_DAY = Kind("second_last_day", "keep", "second_day", None, "last day but one with at least one fact")
 LONGEST_GAP = Kind("longest_gap", "keep", "longest_gap", None, "longest run of days between two days with facts")
 SQUARED_GAPS = Kind("squared_gaps", "keep", "add_squared_gap", 0, "sum of squared gaps between days with facts")
 DISTINCT = Kind("distinct_keys", "keep", "keep", 0, "number of different keys")
 TOP_KEY = Kind("top_key_total", "keep", "keep", 0, "largest sum over the facts of one key")
 SQUARED_KEYS = Kind("squared_key_totals", "keep", "keep", 0, "sum over keys of the squared sum of a key's facts")
+LOG_KEYS = Kind("logged_key_totals", "keep", "keep", 0, "sum over keys of c ln c, where c is the sum of a key's facts")
+NEW_KEYS = Kind("new_keys", "keep", "keep", 0, "number of keys whose first fact of all lies in the window")
+REPEATED_KEYS = Kind("repeated_keys", "keep", "keep", 0, "number of keys with facts on more than one day")
+SWITCHES = Kind(
+    "switches", "keep", "keep", 0, "number of facts with another key than the one before; those without key left out"
+)
+GAP_KINDS = (LONGEST_GAP, SQUARED_GAPS, SECOND_DAY)
+KEYED_KINDS = (DISTINCT, TOP_KEY, SQUARED_KEYS, LOG_KEYS, NEW_KEYS, REPEATED_KEYS)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -60,7 +69,8 @@ class Aggregate(Expression):
     days
         Window: from local midnight of T's day minus `days`, up to T. None is all history.
     half_life_days, key, last_day
-        Only for decayed totals, keyed kinds, and gaps (the aggregate that holds the last day with a fact).
+        Half-life only for decayed totals; key only for keyed kinds and switches; for decayed totals and gaps the aggregate
+        that holds the last day of the same facts.
     freshness
         "event" moves with each event of today; "nightly" keeps the value of last midnight.
     """
@@ -81,6 +91,12 @@ class Aggregate(Expression):
 
     def __str__(self) -> str:
         return self.name
+
+    def columns(self) -> frozenset[tuple[str, str]]:
+        """The stored columns, as (table, column), without which nothing can be said; those of `lines` under their own table."""
+        parts = (self.value, self.where, self.key, self.table.local_day)
+        names = {column for part in parts if part is not None for column in _columns(part)}
+        return frozenset((_table_of(self.table, name), name) for name in names)
 
     def definition(self) -> str:
         """The declaration in one line of text: hashed into the contract and printed in the documentation."""
@@ -107,6 +123,22 @@ class Edge(Expression):
         return self.name
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Threshold(Expression):
+    """A number that a shop may set for itself, such as the days of silence that make a member dormant.
+
+    Scalars are given when features are built and travel with them, as population edges do.
+    """
+
+    name: str
+    default: float
+    unit: str
+    meaning: str
+
+    def __str__(self) -> str:
+        return self.name
+
+
 @dataclass(frozen=True, slots=True)
 class Quintiles:
     """Four edges that cut a population into fifths by one feature, among members where `among` is true."""
@@ -125,7 +157,7 @@ class Quintiles:
         return steps(self.over, self.edges)
 
 
-Family = Literal["rfm", "behaviour", "lifecycle"]
+Family = Literal["rfm", "behaviour", "browsing", "campaigns", "lifecycle"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -135,7 +167,7 @@ class Feature(Expression):
     Attributes
     ----------
     formula
-        Arithmetic over aggregates, features, edges and `DAY`.
+        Arithmetic over aggregates, features, edges, thresholds and `DAY`.
     categories
         For a coded label: the names of codes 0, 1, 2 and so on.
     in_models
@@ -155,13 +187,17 @@ class Feature(Expression):
     def __str__(self) -> str:
         return self.name
 
-    def sources(self) -> Iterator[Aggregate | Edge | Column]:
-        """Every aggregate, edge and column the formula rests on, through other features as well."""
+    def sources(self) -> Iterator[Source]:
+        """Every aggregate, edge, threshold and column the formula rests on, through other features as well."""
         yield from _sources(self.formula)
 
     def operands(self) -> Iterator[Feature]:
         """Every feature that the formula names, not those below it."""
         yield from _features(self.formula)
+
+    def columns(self) -> frozenset[tuple[str, str]]:
+        """The stored columns, as (table, column), that the feature is made of."""
+        return frozenset().union(*(s.columns() for s in self.sources() if isinstance(s, Aggregate)))
 
     @property
     def freshness(self) -> Freshness:
@@ -170,19 +206,20 @@ class Feature(Expression):
         return "nightly" if nightly else "event"
 
 
-Declaration: TypeAlias = Aggregate | Feature | Quintiles
+Declaration: TypeAlias = Aggregate | Feature | Quintiles | Threshold
+Source: TypeAlias = Aggregate | Edge | Threshold | Column
 
 DAY = Column("day")
 """The local day of T, as days since 1970-01-01."""
 
 
-def _sources(expression: Expression) -> Iterator[Aggregate | Edge | Column]:
+def _sources(expression: Expression) -> Iterator[Source]:
     if isinstance(expression, Feature):
         yield from _sources(expression.formula)
     elif isinstance(expression, Call):
         for argument in expression.arguments:
             yield from _sources(argument)
-    elif isinstance(expression, Aggregate | Edge | Column):
+    elif isinstance(expression, Aggregate | Edge | Threshold | Column):
         yield expression
 
 
@@ -192,3 +229,18 @@ def _features(expression: Expression) -> Iterator[Feature]:
     elif isinstance(expression, Call):
         for argument in expression.arguments:
             yield from _features(argument)
+
+
+def _columns(expression: Expression) -> Iterator[str]:
+    if isinstance(expression, Column):
+        yield expression.name
+    elif isinstance(expression, Call):
+        for argument in expression.arguments:
+            yield from _columns(argument)
+
+
+def _table_of(table: FactTable, column: str) -> str:
+    """The stored table of a column: order lines are purchases with what `items` says of the item."""
+    if table is not LINES:
+        return table.name
+    return PURCHASES.name if column in {c.name for c in PURCHASES.columns} else ITEMS.name

@@ -24,7 +24,7 @@ def derive(contract: Contract, records: NDArray[np.void], *, day: int, edges: Ma
     day
         Local day of the moment asked about, as days since 1970-01-01.
     edges
-        Population edges by name, as published with the features.
+        Population edges and thresholds by name, as published with the features.
     """
     columns = derive_columns(contract, records, day=day, edges=edges)
     matrix = np.empty((len(records), len(contract.features)), dtype=np.float32)
@@ -37,7 +37,7 @@ def derive_columns(contract: Contract, records: NDArray[np.void], *, day: int, e
     """Every aggregate and feature as a float64 array over the records, by name, before rounding to float32."""
     columns: Columns = columns_of(records)
     columns["day"] = np.full(len(records), day, dtype=np.float64)
-    columns.update({name: np.full(len(records), value) for name, value in edges.items()})
+    columns.update({name: np.asarray(value, dtype=np.float64) for name, value in edges.items()})
     for feature in contract.features:
         columns[feature.name] = evaluate(feature.formula, columns, NUMPY)
     return columns

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import fields
+from typing import get_args
 
 from features.contract import Contract
-from features.declarations import Aggregate, Feature
+from features.declarations import Aggregate, Family, Feature
 from features.settings import Settings, variable_of
 from features.sources.schema import LINES, STORED
 
@@ -15,18 +16,21 @@ FEATURES_TEXT = """\
 {features} features over {aggregates} aggregates. Grain: one row a member, as of T. A window of n days reaches from local
 midnight of T's day minus n days up to T. Values are float32; NaN means that the facts cannot say. Freshness `event`: moves
 with each event of the day; `nightly`: as of last midnight. The formulas are in terms of the aggregates below, of other
-features, of `day` (the local day of T) and of the population's edges, which are published with each nightly run."""
+features, of `day` (the local day of T), of the population's edges and of the shop's thresholds, which are published with
+each nightly run."""
+
+THRESHOLDS_TEXT = """\
+A shop sets its own with `RAPPORT_THRESHOLDS="dormant_days=120,gold_score=10"`. Models see no feature that rests on one."""
 
 
 def features_page(contract: Contract) -> str:
     """Every feature and aggregate of a contract as Markdown."""
-    families = ("rfm", "behaviour", "lifecycle")
     parts = [
         "# Features",
         HEAD,
         FEATURES_TEXT.format(features=len(contract.features), aggregates=len(contract.aggregates)),
     ]
-    for family in families:
+    for family in get_args(Family):
         chosen = [feature for feature in contract.features if feature.family == family]
         parts += [f"## {family.upper() if family == 'rfm' else family.capitalize()} ({len(chosen)})", _features(chosen)]
     parts += [
@@ -38,6 +42,7 @@ def features_page(contract: Contract) -> str:
         f"`{q.name}`: four edges that cut the members with `{q.among}` into fifths by `{q.over}`" for q in contract.quintiles
     ]
     parts += ["## Edges", "\n".join(f"- {line}" for line in edges)]
+    parts += ["## Thresholds", THRESHOLDS_TEXT, _thresholds(contract)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -81,6 +86,11 @@ def _features(features: Iterable[Feature]) -> str:
 def _aggregates(aggregates: Iterable[Aggregate]) -> str:
     rows = [(f"`{a.name}`", a.dtype, a.unit, a.freshness, a.meaning, f"`{a.definition()}`") for a in aggregates]
     return _table(("aggregate", "dtype", "unit", "freshness", "meaning", "definition"), rows)
+
+
+def _thresholds(contract: Contract) -> str:
+    rows = [(f"`{t.name}`", f"{t.default:g}", t.unit, t.meaning) for t in contract.thresholds]
+    return _table(("threshold", "default", "unit", "meaning"), rows)
 
 
 def _table(head: tuple[str, ...], rows: Sequence[Sequence[str]]) -> str:

@@ -136,6 +136,16 @@ def root(value: Operand) -> Expression:
     return call("root", value)
 
 
+def log(value: Operand) -> Expression:
+    """Natural logarithm, missing where the value is not above zero."""
+    return call("log", value)
+
+
+def halved(value: Operand, age: Operand, half_life: Operand) -> Expression:
+    """The value, halved once every half-life of its age; as it stands where the age is missing, since nothing happened yet."""
+    return call("halved", value, age, half_life)
+
+
 def where(condition: Expression, then: Operand, otherwise: Operand) -> Expression:
     """`then` on rows where the condition is true, `otherwise` on all others."""
     return call("where", condition, then, otherwise)
@@ -205,6 +215,22 @@ def _root(value: Any) -> Any:
     return np.sqrt(np.maximum(value, 0.0))
 
 
+def _log(value: Any) -> Any:
+    """Natural logarithm of a float array without a warning; NaN at zero and below."""
+    return np.log(np.where(value > 0, value, np.nan))
+
+
+def _halved(value: Any, age: Any, half_life: Any) -> Any:
+    """A float array times 2^(-age / half-life); age 0 where it is NaN."""
+    return value * np.exp2(-np.where(np.isnan(age), 0.0, age) / half_life)
+
+
+def _missing(value: Any) -> Any:
+    """Which entries are NaN; of texts and other objects, which are None."""
+    array = np.asarray(value)
+    return np.isnan(array) if array.dtype.kind in "fiu" else np.asarray([entry is None for entry in array.ravel()])
+
+
 def _steps(value: Any, *edges: Any) -> Any:
     """Rank of a float array among ascending edges, from 1; NaN stays NaN."""
     rank = np.float64(1) + sum(np.asarray(value > edge, dtype=np.float64) for edge in edges)
@@ -226,10 +252,12 @@ NUMPY: Operations = {
     "negate": np.logical_not,
     "ratio": _ratio,
     "root": _root,
+    "log": _log,
+    "halved": _halved,
     "where": np.where,
     "larger": np.fmax,
     "smaller": np.fmin,
-    "missing": np.isnan,
+    "missing": _missing,
     "fill": lambda value, default: np.where(np.isnan(value), default, value),
     "steps": _steps,
 }

@@ -5,8 +5,8 @@ import json
 import shutil
 import uuid
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from datetime import datetime
+from dataclasses import asdict, dataclass, field
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -21,7 +21,7 @@ from features.errors import FactsMissing
 from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
 
 MANIFEST = "manifest.json"
-FORMAT = 2
+FORMAT = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,14 +41,18 @@ class Manifest:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Facts of one shop, ready to be queried. `connection` is a private in-memory DuckDB that reads the tables."""
+    """Facts of one shop, ready to be queried. `connection` is a private in-memory DuckDB that reads the tables.
+
+    `thresholds` are the shop's own choices; what is not chosen keeps the default of its declaration.
+    """
 
     manifest: Manifest
     connection: Any
     tables: Mapping[str, ir.Table]
+    thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path) -> "Facts":
+    def open(cls, folder: Path, *, thresholds: Mapping[str, float] | None = None) -> "Facts":
         """The facts kept in a folder.
 
         Raises
@@ -59,10 +63,12 @@ class Facts:
         manifest = read_manifest(folder)
         connection = ibis.duckdb.connect()
         tables = {name: connection.read_parquet(folder / f"{name}.parquet", table_name=name) for name in manifest.rows}
-        return cls(manifest, connection, tables)
+        return cls(manifest, connection, tables, thresholds or {})
 
     @classmethod
-    def in_memory(cls, tables: Mapping[str, pa.Table], *, time_zone: str) -> "Facts":
+    def in_memory(
+        cls, tables: Mapping[str, pa.Table], *, time_zone: str, thresholds: Mapping[str, float] | None = None
+    ) -> "Facts":
         """Facts of canonical tables held in memory, for a notebook or a test; tables not given are empty.
 
         Parameters
@@ -79,7 +85,7 @@ class Facts:
         first, until = _span(known[PURCHASES.name])
         rows = {name: table.count().to_pyarrow().as_py() for name, table in known.items()}
         manifest = Manifest("in memory", time_zone, "", first, until, rows, sha256={}, hash=uuid.uuid4().hex)
-        return cls(manifest, connection, known)
+        return cls(manifest, connection, known, thresholds or {})
 
     @property
     def zone(self) -> ZoneInfo:
@@ -164,11 +170,17 @@ def write(
 def orders_of(purchases: ir.Table) -> ir.Table:
     """One row per order, kind and moment of a known member, summed over its lines."""
     by = [c.name for c in ORDERS.columns if c.name not in {"lines", "net_cents", "discount_cents", "coupon_cents"}]
-    known = purchases.filter(purchases.member_id.notnull())
+    dated = purchases.mutate(month_day=_month_day(purchases.local_day), holiday=ibis.null("boolean"))
+    known = dated.filter(dated.member_id.notnull())
     return known.group_by(by).agg(
         lines=known.count(),
         **{name: _int64(known[name].sum()) for name in ("net_cents", "discount_cents", "coupon_cents")},
     )
+
+
+def _month_day(local_day: ir.IntegerColumn) -> ir.IntegerColumn:
+    """Day of the month, 1 to 31, of a local day."""
+    return (ibis.literal(date(1970, 1, 1)) + local_day.as_interval("D")).day().cast("int32")
 
 
 def _int64(total: ir.IntegerValue) -> ir.IntegerValue:

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
 
+from features.contract import CONTRACT
 from features.days import day_number, midnight
 from features.embedded import embedded_store
 from features.errors import Busy, ConfigurationError
@@ -18,6 +19,21 @@ END_OF_FACTS = "end-of-facts"
 def facts_folder(settings: Settings) -> Path:
     """Where the facts are kept."""
     return settings.data_dir / "facts"
+
+
+def open_facts(settings: Settings) -> Facts:
+    """The facts, with the thresholds that the settings choose.
+
+    Raises
+    ------
+    FactsMissing
+        Nothing was imported.
+    ConfigurationError
+        A threshold is not one of the contract's.
+    """
+    chosen = dict(settings.thresholds)
+    CONTRACT.threshold_values(chosen)
+    return Facts.open(facts_folder(settings), thresholds=chosen)
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from features.codec import columns_of, empty_records, missing_value
 from features.contract import Contract
-from features.declarations import DECAY_ONE, DECAYED, Aggregate
+from features.declarations import Aggregate
 from features.expressions import NUMPY, evaluate
 
 Facts = Mapping[str, NDArray[np.generic]]
@@ -53,14 +53,29 @@ def _fold_one(aggregate: Aggregate, records: NDArray[np.void], rows: NDArray[np.
         counted = counted & evaluate(aggregate.where, columns, NUMPY)
     if aggregate.kind.within_day == "keep" or not counted.any():
         return
-    ones = np.ones(len(rows), dtype=np.int64)
-    value = ones if aggregate.value is None else np.asarray(evaluate(aggregate.value, columns, NUMPY))
-    if aggregate.kind is DECAYED:
-        value = value * DECAY_ONE
+    value = np.ones(len(rows)) if aggregate.value is None else _floats(evaluate(aggregate.value, columns, NUMPY))
+    counted &= ~np.isnan(value)  # what a fact does not say is left out of a sum, as in the query
+    if aggregate.kind.within_day == "decay":
+        value = value * _weights(aggregate, rows, _floats(columns["local_day"]), counted, len(records))
     folded = columns_of(records)[aggregate.name]
-    fold_in = {"add": np.add, "smaller": np.fmin, "larger": np.fmax}[aggregate.kind.within_day]
-    fold_in.at(folded, rows[counted], value[counted].astype(np.float64))
+    fold_in = {"add": np.add, "decay": np.add, "smaller": np.fmin, "larger": np.fmax}[aggregate.kind.within_day]
+    fold_in.at(folded, rows[counted], value[counted])
     _store(records, aggregate, folded)
+
+
+def _floats(column: NDArray[np.generic]) -> NDArray[np.float64]:
+    """A column as floats, with NaN for None."""
+    return np.asarray(column).astype(np.float64)
+
+
+def _weights(
+    aggregate: Aggregate, rows: NDArray[np.intp], days: NDArray[np.float64], counted: NDArray[np.bool_], members: int
+) -> NDArray[np.float64]:
+    """Weight of each fact: 1 on the member's last day among these facts, half as much each half-life before it."""
+    last = np.full(members, -np.inf)
+    np.maximum.at(last, rows[counted], days[counted])
+    ages = np.where(counted, last[rows] - days, 0.0)
+    return np.asarray(np.exp2(-ages / (aggregate.half_life_days or 1)))
 
 
 def _across_days(
@@ -74,6 +89,10 @@ def _across_days(
             return np.fmin(base, today)
         case "larger":
             return np.fmax(base, today)
+        case "decay":
+            return _decayed(aggregate, before, now)
+        case "second_day":
+            return _second_day(aggregate, before, now)
         case "longest_gap":
             return np.fmax(base, _new_gap(aggregate, before, now))
         case "add_squared_gap":
@@ -84,10 +103,39 @@ def _across_days(
 def _new_gap(
     aggregate: Aggregate, before: Mapping[str, NDArray[np.float64]], now: Mapping[str, NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Days from the last day with facts before today to today; NaN where there is no such pair."""
+    """Days from the last day with facts before today to today; NaN where there is no such pair, or today's came late."""
+    last = _last_day_of(aggregate)
+    gap = now[last] - before[last]
+    return np.where(gap > 0, gap, np.nan)
+
+
+def _last_day_of(aggregate: Aggregate) -> str:
     if aggregate.last_day is None:
         raise ValueError(f"aggregate {aggregate.name} needs last_day, the aggregate of the last day with a fact")
-    return now[aggregate.last_day.name] - before[aggregate.last_day.name]
+    return aggregate.last_day.name
+
+
+def _decayed(
+    aggregate: Aggregate, before: Mapping[str, NDArray[np.float64]], now: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """Both totals as of the later of their last days; one without a last day is 0 or missing, and stays that."""
+    last = _last_day_of(aggregate)
+    latest = np.fmax(before[last], now[last])
+    half_life = aggregate.half_life_days or 1
+    moved = (side[aggregate.name] * np.exp2(-np.nan_to_num(latest - side[last]) / half_life) for side in (before, now))
+    return np.add(*moved)
+
+
+def _second_day(
+    aggregate: Aggregate, before: Mapping[str, NDArray[np.float64]], now: Mapping[str, NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """The second largest of all the days both sides know of."""
+    last = _last_day_of(aggregate)
+    latest = np.fmax(before[last], now[last])
+    earlier = np.fmax(before[aggregate.name], now[aggregate.name])
+    for side in (before[last], now[last]):
+        earlier = np.fmax(earlier, np.where(side < latest, side, np.nan))
+    return earlier
 
 
 def _store(records: NDArray[np.void], aggregate: Aggregate, values: NDArray[np.float64]) -> None:

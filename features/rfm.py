@@ -4,7 +4,6 @@ from features.declarations import (
     COUNT,
     DAY,
     DAYS,
-    DECAY_ONE,
     DECAYED,
     LARGEST,
     SMALLEST,
@@ -13,7 +12,7 @@ from features.declarations import (
     Feature,
     Quintiles,
 )
-from features.expressions import Expression, missing, ratio, root
+from features.expressions import Expression, halved, missing, ratio, root
 from features.sources.schema import ORDERS, RETURN, SALE
 
 WINDOWS = (7, 30, 90, 180, 365)
@@ -27,11 +26,14 @@ FIRST_PURCHASE_DAY = Aggregate(
 LAST_PURCHASE_DAY = Aggregate(
     "last_purchase_day", LARGEST, ORDERS, "day", "day of the last purchase", ORDERS.local_day, IS_SALE
 )
+LAST_ORDER_DAY = Aggregate("last_order_day", LARGEST, ORDERS, "day", "day of the last purchase or return", ORDERS.local_day)
+LAST_RETURN_DAY = Aggregate("last_return_day", LARGEST, ORDERS, "day", "day of the last return", ORDERS.local_day, IS_RETURN)
 PURCHASE_DAYS = Aggregate("purchase_days", DAYS, ORDERS, "days", "days with a purchase, all history", where=IS_SALE)
 PURCHASES = {
     days: Aggregate(f"purchases_{days}d", COUNT, ORDERS, "orders", f"orders in {days} days", where=IS_SALE, days=days)
     for days in WINDOWS
 }
+PURCHASES_EVER = Aggregate("purchases_ever", COUNT, ORDERS, "orders", "orders, all history", where=IS_SALE)
 PURCHASE_DAYS_IN = {
     days: Aggregate(
         f"purchase_days_{days}d", DAYS, ORDERS, "days", f"days with a purchase in {days} days", where=IS_SALE, days=days
@@ -56,11 +58,12 @@ DECAYED_PURCHASES = {
         f"decayed_purchases_h{days}d",
         DECAYED,
         ORDERS,
-        "orders / 65536",
-        f"orders, each counting half as much after {days} days",
+        "orders",
+        f"orders, each counting half as much every {days} days before the last",
         where=IS_SALE,
         half_life_days=days,
-        dtype="int64",
+        last_day=LAST_PURCHASE_DAY,
+        dtype="float64",
     )
     for days in HALF_LIVES
 }
@@ -68,11 +71,15 @@ DECAYED_SPEND = Aggregate(
     "decayed_spend_cents_h30d",
     DECAYED,
     ORDERS,
-    "cents / 65536",
-    "net spend, each order counting half as much after 30 days",
+    "cents",
+    "net spend, each order counting half as much every 30 days before the last",
     ORDERS.net_cents,
     half_life_days=30,
-    dtype="int64",
+    last_day=LAST_ORDER_DAY,
+    dtype="float64",
+)
+SPEND_EVER = Aggregate(
+    "spend_cents_ever", TOTAL, ORDERS, "cents", "net spend, all history, returns taken off", ORDERS.net_cents, dtype="int64"
 )
 BASKET_SQUARES = Aggregate(
     "basket_cents_squared_180d",
@@ -125,11 +132,33 @@ DAYS_SINCE_LAST = _rfm("days_since_last_purchase", DAY - LAST_PURCHASE_DAY, "day
 PURCHASE_COUNTS = {days: _passed_on(PURCHASES[days]) for days in WINDOWS}
 PURCHASE_DAY_COUNTS = {days: _passed_on(PURCHASE_DAYS_IN[days]) for days in WINDOWS}
 NET_SPEND = {days: _passed_on(SPEND[days]) for days in WINDOWS}
+TOTAL_PURCHASES = _passed_on(PURCHASES_EVER)
+TOTAL_SPEND = _passed_on(SPEND_EVER)
 DECAYED_COUNTS = {
-    days: _rfm(f"purchases_h{days}d", ratio(DECAYED_PURCHASES[days], DECAY_ONE), "orders", DECAYED_PURCHASES[days].meaning)
+    days: _rfm(
+        f"purchases_h{days}d",
+        halved(DECAYED_PURCHASES[days], DAYS_SINCE_LAST, days),
+        "orders",
+        f"orders, each counting half as much every {days} days",
+    )
     for days in HALF_LIVES
 }
-DECAYED_NET_SPEND = _rfm("spend_cents_h30d", ratio(DECAYED_SPEND, DECAY_ONE), "cents", DECAYED_SPEND.meaning)
+DECAYED_NET_SPEND = _rfm(
+    "spend_cents_h30d",
+    halved(DECAYED_SPEND, DAY - LAST_ORDER_DAY, 30),
+    "cents",
+    "net spend, each order counting half as much every 30 days",
+)
+ACCELERATION = {
+    days: _rfm(
+        f"purchase_acceleration_h{days}d_of_h90d",
+        ratio(DECAYED_COUNTS[days] * (90 / days), DECAYED_COUNTS[90]),
+        "times",
+        f"rate of orders with a half-life of {days} days to that with one of 90; above 1 the member comes more often",
+    )
+    for days in (7, 30)
+}
+DAYS_SINCE_RETURN = _rfm("days_since_last_return", DAY - LAST_RETURN_DAY, "days", "days since the last return")
 CENTS_PER_PURCHASE = {
     days: _rfm(f"cents_per_purchase_{days}d", ratio(SALES[days], PURCHASES[days]), "cents", f"mean order value in {days} days")
     for days in SALES

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
+from math import isfinite
 from pathlib import Path
 
 from features.errors import ConfigurationError
@@ -32,6 +33,12 @@ class Settings:
         metadata={"meaning": "moment that requests are answered at, for replaying the past; empty is the real clock"},
     )
     max_staleness_h: int = field(default=26, metadata={"meaning": "age of published features above which rows are STALE"})
+    thresholds: tuple[tuple[str, float], ...] = field(
+        default=(),
+        metadata={
+            "meaning": "thresholds of stages, tiers and bands that differ from docs/features.md: dormant_days=120,gold_score=10"
+        },
+    )
 
     @classmethod
     def from_env(cls, environment: Mapping[str, str]) -> "Settings":
@@ -84,7 +91,7 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, tuple):
-        return ",".join(value)
+        return ",".join(entry if isinstance(entry, str) else f"{entry[0]}={entry[1]!r}" for entry in value)
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
@@ -96,6 +103,19 @@ def _parse(name: str, text: str) -> object:
             return int(text)
         if name == "api_keys":
             return tuple(key.strip() for key in text.split(",") if key.strip())
+        if name == "thresholds":
+            return _thresholds(text)
         return parse_moment(text) if name == "now" else text
     except ValueError as error:
         raise ConfigurationError(f"{variable_of(name)} cannot be used: {error}", remedy="see docs/settings.md") from error
+
+
+def _thresholds(text: str) -> tuple[tuple[str, float], ...]:
+    """Pairs of name and number from "dormant_days=120,gold_score=10"; which names there are is for the contract to say."""
+    pairs = [entry.partition("=") for entry in text.split(",") if entry.strip()]
+    values = {name.strip(): float(number) for name, _, number in pairs}
+    if len(values) < len(pairs):
+        raise ValueError("a threshold is given twice")
+    if not all(isfinite(value) for value in values.values()):
+        raise ValueError("a threshold is a finite number")
+    return tuple(values.items())

@@ -11,13 +11,12 @@ import pandas as pd
 
 from features.build import build
 from features.derive import label_of, model_columns
-from features.facts import Facts
-from features.jobs import facts_folder
+from features.jobs import open_facts
 from features.settings import Settings
 from training.registry import load, resolve
 
 settings = Settings.from_env(os.environ)
-facts = Facts.open(facts_folder(settings))
+facts = open_facts(settings)
 facts.manifest.rows
 
 # %% [markdown]

@@ -99,6 +99,8 @@ ORDERS = FactTable(
         *_MONEY,
         *_WHERE,
         *_WHEN,
+        FactColumn("month_day", "int32", "day of the month in the shop's time zone", "1 to 31"),
+        FactColumn("holiday", "boolean", "on a public holiday of the shop's country; missing: not known", required=False),
         _KNOWN,
         _REPLACED,
     ),

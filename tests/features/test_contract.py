@@ -24,12 +24,13 @@ from features.sources.schema import ORDERS
 
 SPEND = Aggregate("spend_cents_30d", TOTAL, ORDERS, "cents", "spend", ORDERS.net_cents, days=30, dtype="int64")
 VISITS = Aggregate("visits_30d", COUNT, ORDERS, "orders", "orders", days=30)
-FADING = Aggregate("fading_orders", DECAYED, ORDERS, "orders", "orders", half_life_days=30, dtype="int64")
+LAST_DAY = Aggregate("last_order_day", LARGEST, ORDERS, "day", "last day", ORDERS.local_day)
+FADING = Aggregate("fading_orders", DECAYED, ORDERS, "orders", "orders", half_life_days=30, last_day=LAST_DAY, dtype="float64")
 PER_VISIT = Feature("spend_per_visit_30d", ratio(SPEND, VISITS), "cents", "mean order", "rfm")
 SPEND_AS_FEATURE = Feature("spend_cents_30d", SPEND, "cents", "spend", "rfm")
 FIFTHS = Quintiles("spend_per_visit_30d", PER_VISIT, VISITS > 0)
 RANK = Feature("spend_score", FIFTHS.rank(), "1 to 5", "fifth by spend", "rfm")
-SMALL: tuple[Declaration, ...] = (SPEND, VISITS, FADING, PER_VISIT, SPEND_AS_FEATURE, FIFTHS, RANK)
+SMALL: tuple[Declaration, ...] = (SPEND, VISITS, LAST_DAY, FADING, PER_VISIT, SPEND_AS_FEATURE, FIFTHS, RANK)
 
 
 def swapped(old: Declaration, new: Declaration, declarations: Sequence[Declaration] = SMALL) -> list[Declaration]:

@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from features.errors import ConfigurationError
+from features.jobs import open_facts
 from features.settings import Settings, parse_moment, variable_of
 
 words = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=","), min_size=1, max_size=20)
@@ -25,6 +26,9 @@ any_settings = st.builds(
     api_keys=st.lists(words, max_size=3).map(tuple),
     now=st.one_of(st.none(), st.datetimes(min_value=datetime(1990, 1, 1), timezones=st.just(UTC))),  # noqa: DTZ001 # zone beside
     max_staleness_h=st.integers(1, 1000),
+    thresholds=st.dictionaries(
+        st.from_regex("[a-z_]+", fullmatch=True), st.floats(allow_nan=False, allow_infinity=False), max_size=3
+    ).map(lambda chosen: tuple(chosen.items())),
 )
 
 
@@ -51,6 +55,20 @@ def test_keys_are_separated_by_commas_and_blanks_are_dropped() -> None:
     assert Settings.from_env({"RAPPORT_API_KEYS": " one, two,, three ,"}).api_keys == ("one", "two", "three")
 
 
+def test_thresholds_are_pairs_separated_by_commas() -> None:
+    chosen = Settings.from_env({"RAPPORT_THRESHOLDS": " dormant_days = 120, gold_score=9.5, "}).thresholds
+
+    assert dict(chosen) == {"dormant_days": 120.0, "gold_score": 9.5}
+
+
+def test_a_threshold_that_no_feature_has_is_refused_when_facts_are_opened(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, thresholds=(("dormant_day", 120.0),))
+
+    with pytest.raises(ConfigurationError, match="dormant_day") as refused:
+        open_facts(settings)
+    assert "dormant_days" in refused.value.remedy
+
+
 def test_secrets_are_not_shown() -> None:
     settings = Settings(redis_url="redis://:hunter2@store:6379/0", api_keys=("sesame",))
 
@@ -67,6 +85,11 @@ def test_secrets_are_not_shown() -> None:
         ("RAPPORT_REDIS_TIMEOUT_MS", "50ms"),
         ("RAPPORT_MAX_STALENESS_H", "26h"),
         ("RAPPORT_NOW", "yesterday"),
+        ("RAPPORT_THRESHOLDS", "dormant_days"),
+        ("RAPPORT_THRESHOLDS", "dormant_days=ninety"),
+        ("RAPPORT_THRESHOLDS", "dormant_days=nan"),
+        ("RAPPORT_THRESHOLDS", "dormant_days=inf"),
+        ("RAPPORT_THRESHOLDS", "dormant_days=90,dormant_days=120"),
         ("RAPPORT_NOW", "2018-01-01T05:00:00"),
     ],
 )
