@@ -83,24 +83,26 @@ class AudienceJob:
         store = TagStore(url, prefix=self.settings.key_prefix)
         read: list[Selection] = []
 
-        def wanted(stamp: TagStamp) -> Sequence[str]:
+        def reading(stamp: TagStamp) -> Selection:
             read.append(parse(text, vocabulary_of({**TAGS, **stamp.counts})))
-            return tags_needed(read[-1])
+            return read[-1]
 
-        stored = store.read_tags(wanted)
-        selection, stamp = read[-1], stored.stamp
-        columns = self._features(features_needed(selection), stamp)
-        if columns is None:
-            self.screen.say("The features of this publish are not kept on this machine: building them from the facts.")
-            return self._offline(text, stamp.as_of, include_opted_out)
-        population = Population(stored.population, stored.tags, columns)
-        chosen = choose(selection, population, include_opted_out=include_opted_out)
+        stamp = store.read_tag_stamp()
+        if stamp is None or not features_needed(reading(stamp)):
+            stamp, chosen = store.choose(reading, include_opted_out=include_opted_out)
+        else:
+            stored = store.read_tags(lambda newer: tags_needed(reading(newer)))
+            stamp, selection = stored.stamp, read[-1]
+            columns = self._features(features_needed(selection), stamp)
+            if columns is None:
+                self.screen.say("The features of this publish are not kept on this machine: building them from the facts.")
+                return self._offline(text, stamp.as_of, include_opted_out)
+            population = Population(stored.population, stored.tags, columns)
+            chosen = choose(selection, population, include_opted_out=include_opted_out)
         source = f"tags published {stamp.published_at[:16]}"
         return Audience(chosen, stamp.as_of_moment, source, lambda: store.read_ids(stamp, chosen.members))
 
     def _features(self, names: Sequence[str], stamp: TagStamp) -> dict[str, NDArray[np.float32]] | None:
-        if not names:
-            return {}
         from features.contract import CONTRACT_HASH
         from features.published_tags import load_features, published_folder
 

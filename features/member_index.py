@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -68,7 +68,7 @@ def pack_ids(ids: Sequence[str]) -> bytes:
     return b"".join([len(texts).to_bytes(4, "little"), ends.tobytes(), *texts])
 
 
-def unpack_ids(packed: bytes, chosen: Iterable[int] | None = None) -> list[str]:
+def unpack_ids(packed: bytes, chosen: NDArray[np.int64] | Sequence[int] | None = None) -> list[str]:
     """All ids of a chunk, or those at some places within it, in their order.
 
     Raises
@@ -82,7 +82,7 @@ def unpack_ids(packed: bytes, chosen: Iterable[int] | None = None) -> list[str]:
     if len(text) != (int(ends[-1]) if count else 0):
         raise ValueError("packed ids are cut short")
     begins = np.concatenate([np.zeros(1, dtype=ends.dtype), ends[:-1]]) if count else ends
-    places = slice(None) if chosen is None else np.fromiter(chosen, dtype=np.int64)
+    places = slice(None) if chosen is None else np.asarray(chosen, dtype=np.int64)
     if not isinstance(places, slice) and len(places) and (places.min() < 0 or places.max() >= count):
         raise ValueError("a chosen place lies outside the chunk")
     pairs = zip(begins[places].tolist(), ends[places].tolist(), strict=True)

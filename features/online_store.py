@@ -13,6 +13,7 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:tags:<generation>     String   publish      never     as_of, size, tags and their counts of a generation, JSON
     rapport:tags:<generation>:*   String   publish      never     one bitmap a tag over the member index; none if empty
     rapport:tag_members:<gen.>    String   publish      never     bitmap of the positions that have a member
+    rapport:tags:asked:<id>:<n>   String   audience     at once   a step of a question; made and deleted in one transaction
     rapport:tag_index:<id>:<n>    String   publish      never     packed member ids of 65,536 positions
 """
 
@@ -80,6 +81,10 @@ class Keys:
     def tag(self, generation: str, name: str) -> str:
         """The bitmap of a tag."""
         return f"{self.prefix}:tags:{generation}:{name}"
+
+    def tag_scratch(self, question: str) -> str:
+        """First part of the temporary keys of one question."""
+        return f"{self.prefix}:tags:asked:{question}"
 
     def tag_members(self, generation: str) -> str:
         """The bitmap of all members of a generation."""

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import json
+import uuid
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 import numpy as np
 
+from features.audience import CONSENT_UNKNOWN, OPTED_OUT, Chosen
+from features.audience_language import All, Compared, Not, Selection, Tagged
 from features.bitmaps import Bitmap, TagTable, count, positions_in
 from features.errors import CorruptRecord, NothingPublished, StoreUnavailable
 from features.member_index import CHUNK, chunks_of, unpack_ids
@@ -75,6 +79,37 @@ class StoredTags:
     tags: Mapping[str, Bitmap]
 
 
+@dataclass
+class _Algebra:
+    """A selection as BITOP commands over the bitmaps of one generation, with temporary keys of its own.
+
+    A tag nobody has is no key, and BITOP reads that as zeros. `not x` is `members XOR x`, as x lies within the members;
+    BITOP NOT would set bits beyond them, and would make nothing of a key that is not there.
+    """
+
+    pipeline: Any
+    members: str
+    tag: Callable[[str], str]
+    scratch: str
+    made: list[str] = field(default_factory=list)
+
+    def key_of(self, selection: Selection) -> str:
+        """The key that holds the selection, once the commands queued so far have run."""
+        if isinstance(selection, Tagged):
+            return self.tag(selection.tag)
+        if isinstance(selection, Compared):
+            raise TypeError(f"{selection.feature} is no bitmap: features are compared outside the store")
+        if isinstance(selection, Not):
+            return self.combined("XOR", self.members, self.key_of(selection.operand))
+        return self.combined("AND" if isinstance(selection, All) else "OR", *map(self.key_of, selection.operands))
+
+    def combined(self, operation: str, *keys: str) -> str:
+        """A temporary key with the result of an operation."""
+        self.made.append(f"{self.scratch}:{len(self.made)}")
+        self.pipeline.bitop(operation, self.made[-1], *keys)
+        return self.made[-1]
+
+
 class TagStore(RedisStore):
     """The store as publishing and choosing audiences see it."""
 
@@ -137,9 +172,7 @@ class TagStore(RedisStore):
             No tags were published.
         """
         for _ in range(ATTEMPTS):
-            stamp = self.read_tag_stamp()
-            if stamp is None:
-                raise NothingPublished("no tags were published", remedy='publish first: "rapport publish --as-of …"')
+            stamp = self._stamp_in_use()
             names = [name for name in dict.fromkeys(choose(stamp)) if stamp.counts.get(name)]
             with _translated(), self._client.pipeline(transaction=True) as pipeline:
                 pipeline.exists(self._keys.tag_generation(stamp.generation))
@@ -152,21 +185,64 @@ class TagStore(RedisStore):
                 return StoredTags(stamp, self._bitmap(population, stamp), values)
         raise StoreUnavailable("tags were published again and again while they were read", remedy="ask again")
 
+    def choose(self, read: Callable[[TagStamp], Selection], *, include_opted_out: bool = False) -> tuple[TagStamp, Chosen]:
+        """Members in a selection of tags alone, combined by the server in one transaction; see `features.audience.choose`.
+
+        Parameters
+        ----------
+        read
+            Gives the selection, told what tags there are.
+        """
+        for _ in range(ATTEMPTS):
+            stamp = self._stamp_in_use()
+            selection = read(stamp)
+            with _translated(), self._client.pipeline(transaction=True) as pipeline:
+                pipeline.exists(self._keys.tag_generation(stamp.generation))
+                algebra = self._algebra(pipeline, stamp)
+                fitting = algebra.key_of(selection)
+                refused = algebra.combined("AND", fitting, algebra.tag(OPTED_OUT))
+                chosen = fitting if include_opted_out else algebra.combined("XOR", fitting, refused)
+                unknown = algebra.combined("AND", chosen, algebra.tag(CONSENT_UNKNOWN))
+                pipeline.get(chosen)
+                pipeline.bitcount(refused)
+                pipeline.bitcount(unknown)
+                pipeline.delete(*algebra.made)
+                there, *_, value, opted_out, consent_unknown, _ = pipeline.execute()
+            if there:
+                nobody = bytes(-(-stamp.size // 8))
+                return stamp, Chosen(self._bitmap(value or nobody, stamp), opted_out, consent_unknown)
+        raise StoreUnavailable("tags were published again and again while they were read", remedy="ask again")
+
+    def _algebra(self, pipeline: Any, stamp: TagStamp) -> _Algebra:
+        return _Algebra(
+            pipeline,
+            members=self._keys.tag_members(stamp.generation),
+            tag=lambda name: self._keys.tag(stamp.generation, name),
+            scratch=self._keys.tag_scratch(uuid.uuid4().hex),
+        )
+
+    def _stamp_in_use(self) -> TagStamp:
+        stamp = self.read_tag_stamp()
+        if stamp is None:
+            raise NothingPublished("no tags were published", remedy='publish first: "rapport publish --as-of …"')
+        return stamp
+
     def read_ids(self, stamp: TagStamp, chosen: Bitmap) -> list[str]:
         """Ids of the members at the positions chosen, in the order of the index."""
         positions = positions_in(chosen)
-        numbers, starts = np.unique(positions // CHUNK, return_index=True)
-        parts = np.split(positions % CHUNK, starts[1:])
+        borders = np.searchsorted(positions, np.arange(chunks_of(stamp.size) + 1) * CHUNK)
+        wanted = np.flatnonzero(np.diff(borders)).tolist()
         with _translated(), self._client.pipeline(transaction=False) as pipeline:
-            for number in numbers.tolist():
+            for number in wanted:
                 pipeline.get(self._keys.tag_index(stamp.index, number))
             chunks = pipeline.execute()
         ids: list[str] = []
-        for packed, part in zip(chunks, parts, strict=False):
+        for number, packed in zip(wanted, chunks, strict=True):
             if packed is None:
                 raise CorruptRecord("a part of the member index is not in the store", remedy=_REMEDY)
             try:
-                ids += unpack_ids(packed, part)
+                places = positions[borders[number] : borders[number + 1]] - number * CHUNK
+                ids += unpack_ids(packed, places)
             except ValueError as error:
                 raise CorruptRecord("a part of the member index cannot be read", remedy=_REMEDY) from error
         return ids

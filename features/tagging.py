@@ -91,6 +91,7 @@ class _Inputs:
             found[str(fifth)] = _fifth(found[fifth.feature.name], edges)
         found.update({name: _taken(values, self._member[part]) for name, values in self._attributes.numbers.items()})
         size = part.stop - part.start
+        found.update({name: np.full(size, value) for name, value in self._rows.edges.items()})
         found["day"] = np.full(size, float(self._rows.day))
         found["month"] = np.full(size, float(calendar_day(self._rows.day).month))
         return found

@@ -3,7 +3,7 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from features.tag_families import basic, channel, latent_need, lifecycle_value_risk, preference, scene
+from features.tag_families import basic, browsing, channel, latent_need, lifecycle_value_risk, preference, scene
 from features.tag_families.declaring import Tag, TagFamily, Topic
 
 _DECLARED = (
@@ -11,6 +11,7 @@ _DECLARED = (
     *preference.TAGS,
     *scene.TAGS,
     *channel.TAGS,
+    *browsing.TAGS,
     *lifecycle_value_risk.TAGS,
     *latent_need.TAGS,
 )

@@ -1,6 +1,6 @@
 """Tags of channel habit (渠道习惯): online or in the shop, one store or many."""
 
-from features.tag_families.declaring import REST, Level, by_level, feature
+from features.tag_families.declaring import REST, Level, Tag, by_level, feature
 
 ONLINE = by_level(
     "online",
@@ -37,4 +37,52 @@ STORE_LOYALTY = by_level(
         Level("very_high", REST, "95 % of the spend or more in one store", "门店高度忠诚", "greeting by the store's manager"),
     ],
 )
-TAGS = (*ONLINE, *STORES, *STORE_LOYALTY)
+_CHANNELS = (
+    ("store", "门店", "receipts, cashiers and the store's screens"),
+    ("web", "网站", "banners on the site, e-mail"),
+    ("app", "APP", "push in the app"),
+    ("mini_program", "小程序", "messages of the mini program"),
+    ("marketplace", "电商平台", "leaflet in the parcel: come to our own channels"),
+)
+ENOUGH = feature("purchases_180d") >= 3
+BY_CHANNEL = [
+    Tag(
+        f"{channel}_{word}",
+        "channel",
+        (feature(f"{channel}_channel_share_180d") >= least) & (feature(f"{channel}_channel_share_180d") < below) & ENOUGH,
+        f"{least:.0%} of the orders or more in the channel {channel}{'' if word == 'mostly' else ', but not half'}, 180 days",
+        f"{chinese}{word_zh}",
+        use if word == "mostly" else "address there as well",
+    )
+    for channel, chinese, use in _CHANNELS
+    for word, word_zh, least, below in (("sometimes", "有时购买", 0.1, 0.5), ("mostly", "主要购买", 0.5, REST))
+]
+CHANNELS = by_level(
+    "channels",
+    "channel",
+    feature("channels_180d"),
+    [
+        Level("one", 2, "one channel, 180 days", "单一渠道", "a first order in a second channel"),
+        Level("two", 3, "two channels", "两个渠道", "one basket over both"),
+        Level("several", REST, "three channels or more", "多渠道", "omni-channel rights"),
+    ],
+)
+SWITCHING = [
+    Tag(
+        "switches_channels",
+        "channel",
+        (feature("channel_switch_share_180d") >= 0.4) & ENOUGH,
+        "40 % of the orders or more in another channel than the one before, 180 days",
+        "经常切换渠道",
+        "the same list everywhere",
+    ),
+    Tag(
+        "switches_stores",
+        "channel",
+        (feature("store_switch_share_180d") >= 0.5) & ENOUGH,
+        "half of the orders or more in another store than the one before, 180 days",
+        "经常切换门店",
+        "chain-wide offers; store finder",
+    ),
+]
+TAGS = (*ONLINE, *STORES, *STORE_LOYALTY, *BY_CHANNEL, *CHANNELS, *SWITCHING)

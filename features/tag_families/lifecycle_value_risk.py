@@ -1,7 +1,7 @@
 """Tags of lifecycle, value and risk (生命周期/价值/风险): stage, tier, scores, silence, rhythm, trend, repeat, returns."""
 
 from features.expressions import Expression
-from features.lifecycle import DIAMOND_SCORE, GOLD_SCORE, RFM_TIERS, STAGES
+from features.lifecycle import DIAMOND_SCORE, GOLD_SCORE, RFM_TIERS, STAGES, VALUE_BANDS
 from features.tag_families.declaring import REST, Level, Tag, by_fifth, by_level, category_of, feature
 
 SINCE_LAST = feature("days_since_last_purchase")
@@ -68,6 +68,56 @@ SPEND = [
         f"{days}天净消费",
         "size of the offer by what is at stake",
     )
+]
+
+LIFETIME = by_fifth(
+    "spend_ever", "lifecycle_value_risk", "spend_cents_ever", "net spend, all history", "累计净消费", "rights for lasting value"
+)
+_BAND_WORDS = {
+    "low": ("低", "cheap channels only"),
+    "middle": ("中", "offers that pay for themselves"),
+    "high": ("高", "personal offers"),
+    "top": ("最高", "own contact person"),
+}
+VALUE_BAND = [
+    _tag(
+        f"value={name}",
+        category_of("value_band", name),
+        f"value band {name}: net spend in 365 days against all who bought",
+        f"价值分层：{chinese}",
+        use,
+    )
+    for name, (chinese, use) in ((name, _BAND_WORDS[name]) for name in VALUE_BANDS)
+]
+PACE = [
+    _tag(
+        "coming_more_often",
+        (feature("purchase_acceleration_h30d_of_h90d") >= 1.3) & HAS_RHYTHM,
+        "orders come 30 % faster lately than over the last months",
+        "购买加快",
+        "reward while it grows",
+    ),
+    _tag(
+        "coming_less_often",
+        (feature("purchase_acceleration_h30d_of_h90d") <= 0.7) & HAS_RHYTHM,
+        "orders come 30 % slower lately than over the last months",
+        "购买放缓",
+        "act before they are silent",
+    ),
+    _tag(
+        "last_gap_was_long",
+        (feature("last_gap_of_mean_gap") >= 2) & HAS_RHYTHM,
+        "the gap before the last purchase was twice the mean gap or more",
+        "上次间隔偏长",
+        "a message before the usual day",
+    ),
+    _tag(
+        "returned_goods_14d",
+        feature("days_since_last_return") <= 14,
+        "brought goods back in 14 days",
+        "14天内退货",
+        "service call before the next offer",
+    ),
 ]
 
 # Silence
@@ -447,6 +497,9 @@ TAGS = (
     *TIER,
     *SCORES,
     *SPEND,
+    *LIFETIME,
+    *VALUE_BAND,
+    *PACE,
     *SILENT,
     *ORDERS_30D,
     *ORDERS_90D,

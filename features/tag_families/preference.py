@@ -245,4 +245,125 @@ OWN_BRANDS = by_level(
         Level("mostly", REST, "60 % of the spend or more on own brands", "主要购买自有品牌", "own-brand loyalty points"),
     ],
 )
-TAGS = (*DISCOUNTS, *COUPONS, *PRICE, *BASKET_LINES, *BASKETS, *LEVELS, *FOCUS, *OWN_BRANDS)
+BRANDS = by_level(
+    "brand_loyalty",
+    "preference",
+    feature("top_brand_share_180d"),
+    [
+        Level("scattered", 0.2, "no brand has a fifth of the spend, 180 days", "品牌分散", "category offers, any brand"),
+        Level("leaning", 0.5, "one brand has 20 to 50 % of the spend", "偏好某品牌", "news of that brand"),
+        Level("loyal", 0.8, "one brand has 50 to 80 % of the spend", "品牌忠诚", "brand campaigns paid by the maker"),
+        Level("single", REST, "one brand has 80 % of the spend or more", "只买一个品牌", "do not offer rivals"),
+    ],
+    among=ENOUGH,
+)
+NOVELTY = by_level(
+    "novelty",
+    "preference",
+    feature("new_item_share_90d"),
+    [
+        Level("habit", 0.1, "under a tenth of the items of 90 days never bought before", "习惯购买", "goods due again"),
+        Level("cautious", 0.3, "10 to 30 % of the items never bought before", "较少尝新", "new sizes of known goods"),
+        Level("curious", 0.6, "30 to 60 % of the items never bought before", "乐于尝新", "new arrivals"),
+        Level("explorer", REST, "60 % of the items or more never bought before", "热衷尝新", "discovery lists; tastings"),
+    ],
+    among=feature("days_since_first_purchase") >= 180,
+)
+ASSORTMENT = [
+    Tag(
+        "new_category_30d",
+        "preference",
+        (feature("new_categories_30d") >= 1) & (feature("days_since_first_purchase") >= 90),
+        "bought from a category for the first time in 30 days",
+        "30天内首次购买新品类",
+        "the second purchase in the new category",
+    ),
+    Tag(
+        "buys_the_same",
+        "preference",
+        (feature("repeated_item_share_180d") >= 0.5) & ENOUGH,
+        "half of the items of 180 days were bought on several days",
+        "重复购买同样商品",
+        "subscription; one-click repeat",
+    ),
+    Tag(
+        "same_brands",
+        "preference",
+        (feature("repeated_brand_share_180d") >= 0.6) & ENOUGH,
+        "60 % of the brands of 180 days were bought on several days",
+        "重复购买同样品牌",
+        "brand clubs",
+    ),
+    Tag(
+        "buys_when_cheap",
+        "preference",
+        (feature("price_of_usual_price_180d") <= 0.85) & ENOUGH,
+        "paid 85 % of the usual prices or less, 180 days",
+        "低价时购买",
+        "price alerts",
+    ),
+    Tag(
+        "pays_the_usual_price",
+        "preference",
+        (feature("price_of_usual_price_180d") >= 0.98) & ENOUGH,
+        "paid 98 % of the usual prices or more, 180 days",
+        "按常价购买",
+        "no discount needed",
+    ),
+    Tag(
+        "mostly_discounted_lines",
+        "preference",
+        (feature("discounted_line_share_180d") >= 0.5) & ENOUGH,
+        "half of the lines or more were discounted, 180 days",
+        "多数商品打折购买",
+        "specials first",
+    ),
+    Tag(
+        "several_pieces",
+        "preference",
+        (feature("pieces_per_line_180d") >= 2) & ENOUGH,
+        "two pieces a line or more, 180 days",
+        "每次多件购买",
+        "multi-buy offers, large packs",
+    ),
+    Tag(
+        "coupons_given_up",
+        "preference",
+        feature("days_since_last_coupon_purchase") > 90,
+        "used coupons, but none for over 90 days",
+        "超过90天未用券",
+        "a coupon of the kind once used",
+    ),
+]
+MORE_LEVELS = [
+    *by_fifth(
+        "piece_price",
+        "preference",
+        "cents_per_piece_180d",
+        "mean price of a piece in 180 days",
+        "180天单件价格",
+        "premium or entry",
+    ),
+    *by_fifth(
+        "brand_variety",
+        "preference",
+        "brands_180d",
+        "different brands in 180 days",
+        "180天购买品牌数",
+        "new brands where it is high",
+    ),
+]
+TAGS = (
+    *BRANDS,
+    *NOVELTY,
+    *ASSORTMENT,
+    *MORE_LEVELS,
+    *DISCOUNTS,
+    *COUPONS,
+    *PRICE,
+    *BASKET_LINES,
+    *BASKETS,
+    *LEVELS,
+    *FOCUS,
+    *OWN_BRANDS,
+)

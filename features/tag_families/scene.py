@@ -94,6 +94,78 @@ TIMES = [
         "no preference: send when the list is ready",
     ),
 ]
+_CALENDAR = (
+    (
+        "weekday_lunch",
+        "weekday_lunch_share_180d",
+        0.3,
+        "from 11 to 13 o'clock on working days, 180 days",
+        "工作日午餐时段",
+        "lunch offers at 10",
+    ),
+    (
+        "weekend_evening",
+        "weekend_evening_share_180d",
+        0.2,
+        "on weekend evenings, 180 days",
+        "周末晚间",
+        "offers for two on Friday noon",
+    ),
+    (
+        "month_start",
+        "month_start_share_180d",
+        0.35,
+        "on the 1st to 5th of a month, 180 days",
+        "月初",
+        "pay-day offers: stock-up, full-reduction coupons",
+    ),
+    (
+        "mid_month",
+        "mid_month_share_180d",
+        0.4,
+        "on the 10th to 16th of a month, 180 days",
+        "月中",
+        "pay-day offers in the middle of the month",
+    ),
+    (
+        "month_end",
+        "month_end_share_180d",
+        0.4,
+        "on the 25th to 31st of a month, 180 days",
+        "月末",
+        "pay-day offers; credit before it",
+    ),
+    ("spring", "march_to_may_share_365d", 0.4, "from March to May, 365 days", "春季", "spring list in February"),
+    ("summer", "june_to_august_share_365d", 0.4, "from June to August, 365 days", "夏季", "summer list in May"),
+    (
+        "autumn",
+        "september_to_november_share_365d",
+        0.4,
+        "from September to November, 365 days",
+        "秋季",
+        "autumn list in August",
+    ),
+    (
+        "winter",
+        "december_to_february_share_365d",
+        0.4,
+        "from December to February, 365 days",
+        "冬季",
+        "winter list in November",
+    ),
+    ("holiday", "holiday_share_365d", 0.1, "on public holidays, 365 days", "节假日", "opening hours and holiday offers"),
+)
+CALENDAR = [
+    Tag(
+        f"{name}_shopper",
+        "scene",
+        (feature(share) >= least) & ENOUGH,
+        f"{least:.0%} of the orders or more {meaning}",
+        f"{chinese}购物",
+        use,
+    )
+    for name, share, least, meaning, chinese, use in _CALENDAR
+]
 
 SCENES = (
     Topic(
@@ -188,4 +260,4 @@ OCCASIONS = [
         ),
     )
 ]
-TAGS = (*PARTS_OF_DAY, *WEEKDAYS, *WEEKEND, *TIMES, *OCCASIONS)
+TAGS = (*PARTS_OF_DAY, *WEEKDAYS, *WEEKEND, *TIMES, *CALENDAR, *OCCASIONS)

@@ -137,6 +137,7 @@ def random_table() -> tuple[TagTable, Mapping[str, np.ndarray]]:
     bits = {name: (random.random(SIZE) < 0.4) & there for name in TAGS}
     bits["everybody"], bits["nobody"] = there, there & False
     bits["consent=no"] = (random.random(SIZE) < 0.2) & there
+    bits["consent=unknown"] = (random.random(SIZE) < 0.3) & there & ~bits["consent=no"]
     features = {
         "spend_cents_90d": random.choice([np.nan, 0, 100, 5000], SIZE).astype(np.float32),
         "discount_share_180d": random.choice(SHARES, SIZE).astype(np.float32),
@@ -229,6 +230,13 @@ def test_redis_the_table_and_single_members_agree(published: TagStore, selection
     offline = matching(parse(text, words), Population(TABLE.population, TABLE.tags, COLUMNS))
 
     expected = by_hand(selection)
+    if not features_needed(read[-1]):
+        by_server = published.choose(lambda stamp: read[-1], include_opted_out=True)[1]
+        default = published.choose(lambda stamp: read[-1])[1]
+        assert set(positions_in(by_server.members).tolist()) == expected
+        assert set(positions_in(default.members).tolist()) == expected - by_hand(Tagged("consent=no"))
+        assert default.opted_out == by_server.opted_out == len(expected & by_hand(Tagged("consent=no")))
+        assert default.consent_unknown == len((expected - by_hand(Tagged("consent=no"))) & by_hand(Tagged("consent=unknown")))
     assert set(positions_in(online).tolist()) == set(positions_in(offline).tolist()) == expected
     assert published.read_ids(stored.stamp, online) == [f"m{position:02}" for position in sorted(expected)]
     assert set(features_needed(read[-1])) <= set(FEATURES)
@@ -261,3 +269,12 @@ def test_a_tag_nobody_has_takes_no_key(published: TagStore, store_url: str) -> N
     with redis.Redis.from_url(store_url) as client:
         assert client.exists("test-audience:tags:one:tier=gold") == 1
         assert client.exists("test-audience:tags:one:nobody") == 0
+
+
+def test_a_question_leaves_no_key(published: TagStore, store_url: str) -> None:
+    import redis
+
+    published.choose(lambda stamp: Not(Either((Tagged("nobody"), Tagged("tier=gold")))))
+
+    with redis.Redis.from_url(store_url) as client:
+        assert list(client.scan_iter(match="test-audience:tags:asked:*")) == []

@@ -68,6 +68,7 @@ def test_no_tag_has_the_name_of_a_feature_or_two_meanings() -> None:
 
 def test_the_unknown_has_no_tag_but_those_that_ask_for_it() -> None:
     unknown = {str(leaf): np.array([np.nan]) for tag in TAGS.values() for leaf in leaves(tag.rule)}
+    unknown |= {name: np.array([value]) for name, value in CONTRACT.threshold_values({}).items()}
     unknown |= {"day": np.array([19_000.0]), "month": np.array([6.0])}
 
     held = {tag.name for tag in TAGS.values() if evaluate(tag.rule, unknown, NUMPY)[0]}
