@@ -16,7 +16,7 @@ import pyarrow.parquet
 from features.build import FeatureRows, build
 from features.contract import CONTRACT
 from features.days import calendar_day
-from features.document import facts_page, features_page, settings_page
+from features.document import facts_page, features_page, settings_page, tags_page
 from features.errors import ConfigurationError, FactsMissing, StoreUnavailable
 from features.facts import Facts, read_manifest
 from features.jobs import as_of_moment, facts_folder, only_run, open_facts, store_url
@@ -96,7 +96,7 @@ class Jobs:
     def document(self, folder: Path) -> None:
         """Write the pages that come from the code."""
         pages = {"features.md": features_page(CONTRACT), "facts.md": facts_page(), "settings.md": settings_page()}
-        for name, text in {**pages, "openapi.json": openapi_page()}.items():
+        for name, text in {**pages, "tags.md": tags_page(), "openapi.json": openapi_page()}.items():
             (folder / name).write_text(text)
             self.screen.say(f"wrote {folder / name}")
 
