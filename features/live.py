@@ -13,6 +13,7 @@ from features.codec import columns_of, empty_records, missing_value
 from features.contract import Contract
 from features.declarations import Aggregate
 from features.expressions import NUMPY, evaluate
+from features.sources.schema import FactTable
 
 Facts = Mapping[str, NDArray[np.generic]]
 
@@ -25,15 +26,18 @@ def fold(contract: Contract, member_ids: Sequence[str], facts: Mapping[str, Fact
     member_ids
         Distinct members; facts of others are left out.
     facts
-        Today's rows by fact table and column. The order of rows does not matter.
+        Today's rows by fact table and column, None or NaN where a row says nothing. The order of rows does not matter.
     """
     records = empty_records(contract, len(member_ids))
     row_of = {member: row for row, member in enumerate(member_ids)}
-    for table, columns in facts.items():
-        rows = np.array([row_of.get(member, -1) for member in columns["member_id"]], dtype=np.intp)
-        for aggregate in contract.aggregates:
-            if aggregate.table.name == table and aggregate.freshness == "event":
-                _fold_one(aggregate, records, rows, columns)
+    moving = [aggregate for aggregate in contract.aggregates if aggregate.freshness == "event"]
+    for table in {aggregate.table.name: aggregate.table for aggregate in moving}.values():
+        if table.name in facts:
+            columns = _numbers_as_floats(table, facts[table.name])
+            rows = np.array([row_of.get(member, -1) for member in columns["member_id"]], dtype=np.intp)
+            for aggregate in moving:
+                if aggregate.table is table:
+                    _fold_one(aggregate, records, rows, columns)
     return records
 
 
@@ -56,15 +60,21 @@ def _fold_one(aggregate: Aggregate, records: NDArray[np.void], rows: NDArray[np.
     value = np.ones(len(rows)) if aggregate.value is None else _floats(evaluate(aggregate.value, columns, NUMPY))
     counted &= ~np.isnan(value)  # what a fact does not say is left out of a sum, as in the query
     if aggregate.kind.within_day == "decay":
-        value = value * _weights(aggregate, rows, _floats(columns["local_day"]), counted, len(records))
+        value = value * _weights(aggregate, rows, np.asarray(columns["local_day"], dtype=np.float64), counted, len(records))
     folded = columns_of(records)[aggregate.name]
     fold_in = {"add": np.add, "decay": np.add, "smaller": np.fmin, "larger": np.fmax}[aggregate.kind.within_day]
     fold_in.at(folded, rows[counted], value[counted])
     _store(records, aggregate, folded)
 
 
+def _numbers_as_floats(table: FactTable, columns: Facts) -> Facts:
+    """The columns given, numbers among them as floats with NaN for None, so that they can be compared."""
+    numbers = {column.name for column in table.columns if column.type in ("int32", "int64")}
+    return {name: _floats(column) if name in numbers else column for name, column in columns.items()}
+
+
 def _floats(column: NDArray[np.generic]) -> NDArray[np.float64]:
-    """A column as floats, with NaN for None."""
+    """An array as floats, with NaN for None."""
     return np.asarray(column).astype(np.float64)
 
 

@@ -1,6 +1,6 @@
 """Last midnight's records merged with the orders of today are the records of a batch at that moment, to the last bit."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from itertools import permutations
 from typing import Any
@@ -11,57 +11,83 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from parity.random_shops import SHOPS, placed, purchases, returns, sales
-from shops import START, Line, moment_of, shop
+from parity.agreement import assert_same_floats
+from parity.random_shops import SHOPS, Shop, placed, returns, sales, whole_shops
+from parity.random_shops import events as any_events
+from shops import START, Event, Exposure, Line, Redemption, moment_of, shop
 
 from features.build import FeatureRows, build
-from features.codec import empty_records
+from features.codec import columns_of, empty_records
 from features.contract import CONTRACT
+from features.declarations import DECAYED
 from features.derive import derive
 from features.facts import Facts
 from features.live import fold, merge
 
-EVENT_AGGREGATES = [a.name for a in CONTRACT.aggregates if a.freshness == "event"]
+EVENT_AGGREGATES = [a for a in CONTRACT.aggregates if a.freshness == "event"]
 NIGHTLY_AGGREGATES = [a.name for a in CONTRACT.aggregates if a.freshness == "nightly"]
 EVENT_FEATURES = [i for i, feature in enumerate(CONTRACT.features) if feature.freshness == "event"]
 EMPTY = empty_records(CONTRACT, 1)
+TABLES = ("orders", "events", "exposures", "redemptions")
+
+
+def facts_of_today(facts: Facts, moment: datetime) -> dict[str, pa.Table]:
+    """Facts of members since local midnight and before the moment, as a stream of events would have brought them."""
+    start, end = (m.timestamp() * 1e6 for m in (facts.midnight(facts.local_day(moment)), moment))
+    found = {}
+    for name in TABLES:
+        content = facts.tables[name].to_pyarrow()
+        micros = content["occurred_at"].cast(pa.int64()).to_numpy()
+        known = content["member_id"].is_valid().to_numpy(zero_copy_only=False)
+        found[name] = content.filter(pa.array((micros >= start) & (micros < end) & known))
+    return found
 
 
 def orders_of_today(facts: Facts, moment: datetime) -> pa.Table:
-    """Orders since local midnight and before the moment, as a stream of events would have brought them."""
-    start, end = (m.timestamp() * 1e6 for m in (facts.midnight(facts.local_day(moment)), moment))
-    orders = facts.tables["orders"].to_pyarrow()
-    micros = orders["occurred_at"].cast(pa.int64()).to_numpy()
-    return orders.filter(pa.array((micros >= start) & (micros < end)))
+    return facts_of_today(facts, moment)["orders"]
 
 
 def columns_of_orders(orders: pa.Table) -> dict[str, dict[str, NDArray[Any]]]:
-    return {"orders": {name: np.array(orders[name].to_pylist()) for name in orders.column_names if name != "occurred_at"}}
+    return arrays({"orders": orders})
 
 
-def live_records(base: FeatureRows, orders: pa.Table, members: Sequence[str]) -> NDArray[np.void]:
-    """Records of these members from last midnight's and today's orders; members without a base start empty."""
+def arrays(today: Mapping[str, pa.Table]) -> dict[str, dict[str, NDArray[Any]]]:
+    """Columns as arrays, None for what is missing, as a service that reads events has them."""
+    moments = ("occurred_at", "recorded_at", "superseded_at")
+    return {
+        table: {name: np.array(content[name].to_pylist()) for name in content.column_names if name not in moments}
+        for table, content in today.items()
+    }
+
+
+def live_records(base: FeatureRows, today: Mapping[str, pa.Table], members: Sequence[str]) -> NDArray[np.void]:
+    """Records of these members from last midnight's and today's facts; members without a base start empty."""
     row_of = {member: row for row, member in enumerate(base.member_ids.tolist())}
     before = empty_records(CONTRACT, len(members))
     for row, member in enumerate(members):
         if member in row_of:
             before[row] = base.records[row_of[member]]
-    return merge(CONTRACT, before, fold(CONTRACT, members, columns_of_orders(orders)))
+    return merge(CONTRACT, before, fold(CONTRACT, members, arrays(today)))
 
 
 def assert_live_is_batch(facts: Facts, moment: datetime) -> tuple[FeatureRows, FeatureRows, NDArray[np.void]]:
     base = build(facts, as_of=facts.midnight(facts.local_day(moment)))
     batch = build(facts, as_of=moment)
-    orders = orders_of_today(facts, moment)
-    members = sorted({*base.member_ids.tolist(), *orders["member_id"].to_pylist()})
-    live = live_records(base, orders, members)
+    today = facts_of_today(facts, moment)
+    members = sorted({*base.member_ids.tolist(), *(m for rows in today.values() for m in rows["member_id"].to_pylist())})
+    live = live_records(base, today, members)
 
     assert members == batch.member_ids.tolist()
-    for name in EVENT_AGGREGATES:
-        assert live[name].tobytes() == batch.records[name].tobytes(), name
+    for aggregate in EVENT_AGGREGATES:
+        if aggregate.kind is DECAYED:
+            np.testing.assert_allclose(live[aggregate.name], batch.records[aggregate.name], rtol=1e-12, atol=1e-9)
+        else:
+            assert live[aggregate.name].tobytes() == batch.records[aggregate.name].tobytes(), aggregate.name
     assert base.edges == pytest.approx(batch.edges, abs=0, nan_ok=True)
     derived = derive(CONTRACT, live, day=base.day, edges=base.edges)
-    assert np.array_equal(derived[:, EVENT_FEATURES], batch.matrix[:, EVENT_FEATURES], equal_nan=True)
+    assert_same_floats(
+        derived[:, EVENT_FEATURES], batch.matrix[:, EVENT_FEATURES], [CONTRACT.features[i] for i in EVENT_FEATURES]
+    )
     return base, batch, live
 
 
@@ -142,14 +168,77 @@ TODAY = st.lists(st.tuples(st.one_of(sales, sales, returns), st.integers(-11, 11
 """Lines of the last day with the hour at which they come, counted from its noon; hours repeat."""
 
 
-@SHOPS
-@given(before=purchases, day=st.one_of(st.integers(0, 430), st.integers(415, 440)), today=TODAY, asked=st.integers(-11, 12))
-@example(before=[Line("ann", 400.0)], day=3, today=[(Line("bob", 0.0, -5, kind="return"), 1)], asked=9)  # nobody before
-def test_random_shops(before: Sequence[Line], day: int, today: Sequence[tuple[Line, int]], asked: int) -> None:
-    noon = START + timedelta(days=day)  # in local time, so that clocks may change in between
-    now = [placed(line, _days_after_start(noon + timedelta(hours=hour))) for line, hour in today]
+EVENTS_TODAY = st.lists(st.tuples(any_events, st.integers(-11, 11)), max_size=15)
 
-    assert_live_is_batch(shop([*before, *now]), noon + timedelta(hours=asked) - timedelta(minutes=1))
+
+@SHOPS
+@given(
+    before=whole_shops,
+    day=st.one_of(st.integers(0, 430), st.integers(415, 440)),
+    today=TODAY,
+    seen=EVENTS_TODAY,
+    asked=st.integers(-11, 12),
+)
+@example(  # nobody before
+    before=Shop([Line("ann", 400.0)], [], [], []), day=3, today=[(Line("bob", 0.0, -5, kind="return"), 1)], seen=[], asked=9
+)
+def test_random_shops(
+    before: Shop, day: int, today: Sequence[tuple[Line, int]], seen: Sequence[tuple[Event, int]], asked: int
+) -> None:
+    noon = START + timedelta(days=day)  # in local time, so that clocks may change in between
+    at = lambda hour: _days_after_start(noon + timedelta(hours=hour))  # noqa: E731
+    lines = [*before.lines, *(placed(line, at(hour)) for line, hour in today)]
+    events = [*before.events, *(event._replace(at=at(hour)) for event, hour in seen)]
+    campaigns = [Exposure("ann", at(1)), Exposure("bob", at(2), "summer", "control")]
+
+    what = before._replace(
+        lines=lines,
+        events=events,
+        exposures=[*before.exposures, *campaigns],
+        redemptions=[*before.redemptions, Redemption("ann", at(3), "today")],
+    )
+    assert_live_is_batch(what.facts(), noon + timedelta(hours=asked) - timedelta(minutes=1))
+
+
+DECAYS = [a for a in CONTRACT.aggregates if a.kind is DECAYED]
+
+
+def test_orders_that_come_days_late_decay_as_if_they_had_come_in_time() -> None:
+    lines = [Line("ann", 0.0, 700), Line("ann", 20.0, 900, discount=10), Line("bob", 3.0, 500)]
+    late = [Line("ann", 12.0, 300, discount=5), Line("bob", 1.0, -200, kind="return"), Line("bob", 5.0, 80)]
+    day = moment_of(21.0)
+    known, whole = (build(shop(those), as_of=day) for those in (lines, [*lines, *late]))
+    came = shop(late).tables["orders"].to_pyarrow()
+
+    live = merge(CONTRACT, known.records, fold(CONTRACT, ["ann", "bob"], columns_of_orders(came)))
+
+    assert len(DECAYS) == 5
+    for aggregate in DECAYS:
+        assert live[aggregate.name] == pytest.approx(whole.records[aggregate.name], rel=1e-12), aggregate.name
+    for name in ("last_purchase_day", "last_order_day", "purchases_ever", "spend_cents_ever"):
+        assert live[name].tolist() == whole.records[name].tolist(), name
+
+
+def test_what_the_shop_does_not_know_stays_missing_when_today_is_merged() -> None:
+    unknown = [a.name for a in CONTRACT.aggregates if a.kind.empty is not None and a.freshness == "event"]
+    base = empty_records(CONTRACT, 1, unknown=unknown)
+    today = fold(
+        CONTRACT, ["ann"], columns_of_orders(orders_of_today(shop([Line("ann", 5.1, 900, discount=3)]), moment_of(5.4)))
+    )
+
+    merged = merge(CONTRACT, base, today)
+
+    assert all(np.isnan(columns_of(merged)[name][0]) for name in unknown)
+    assert merged["last_purchase_day"] == today["last_purchase_day"]
+
+
+def test_the_last_day_but_one_moves_on_with_the_first_purchase_of_a_day_only() -> None:
+    facts = shop([Line("ann", 1.0), Line("ann", 4.0), Line("ann", 9.1), Line("ann", 9.2)])
+    first = facts.manifest.first_day
+
+    found = [build(facts, as_of=moment_of(days)).records["previous_purchase_day"][0] - first for days in (4.2, 9.15, 9.3)]
+
+    assert found == [0, 3, 3]
 
 
 def _days_after_start(moment: datetime) -> float:

@@ -2,14 +2,17 @@
 
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from parity.random_shops import HOUR, SHOPS, moments, on_the_hour, placed, purchases, returns, sales
-from shops import Line, moment_of, shop
+from parity.random_shops import HOUR, SHOPS, Shop, events, moments, on_the_hour, placed, returns, sales, shops_with_news
+from shops import Event, Exposure, Line, Redemption, moment_of, shop
 
 from features.build import FeatureRows, build
 from features.facts import Facts
 
 LATER = st.lists(st.tuples(st.one_of(sales, returns), st.one_of(st.just(0), st.integers(0, 24 * 400))), min_size=1, max_size=20)
 """Lines and how many hours after T they come; 0 is T itself."""
+
+
+SEEN_LATER = st.lists(st.tuples(events, st.integers(0, 24 * 400)), max_size=10)
 
 
 def assert_same_rows(left: FeatureRows, right: FeatureRows) -> None:
@@ -20,15 +23,42 @@ def assert_same_rows(left: FeatureRows, right: FeatureRows) -> None:
 
 
 @settings(SHOPS, max_examples=15)
-@given(known=purchases, hours=moments, later=LATER)
-@example(known=[Line("ann", 0.0)], hours=0, later=[(Line("ann", 0.0), 0), (Line("bob", 0.0), 1)])  # nothing before T at all
+@given(known=shops_with_news, hours=moments, later=LATER, seen=SEEN_LATER)
+@example(  # nothing before T at all
+    known=Shop([Line("ann", 0.0)], [], [], []), hours=0, later=[(Line("ann", 0.0), 0), (Line("bob", 0.0), 1)], seen=[]
+)
 def test_whatever_comes_at_or_after_the_moment_changes_nothing(
-    known: list[Line], hours: int, later: list[tuple[Line, int]]
+    known: Shop, hours: int, later: list[tuple[Line, int]], seen: list[tuple[Event, int]]
 ) -> None:
     moment = on_the_hour(hours)
-    future = [placed(line, (hours + after) * HOUR) for line, after in later]
+    after = known._replace(
+        lines=[*known.lines, *(placed(line, (hours + later) * HOUR) for line, later in later)],
+        events=[*known.events, *(event._replace(at=(hours + later) * HOUR) for event, later in seen)],
+        exposures=[*known.exposures, Exposure("ann", hours * HOUR)],
+        redemptions=[*known.redemptions, Redemption("ann", hours * HOUR)],
+    )
 
-    assert_same_rows(build(shop(known), as_of=moment), build(shop(known + future), as_of=moment))
+    assert_same_rows(build(known.facts(), as_of=moment), build(after.facts(), as_of=moment))
+
+
+@settings(SHOPS, max_examples=10)
+@given(known=shops_with_news, hours=moments, later=st.lists(st.tuples(sales, st.integers(0, 24 * 90)), min_size=1, max_size=10))
+def test_whatever_is_recorded_or_corrected_at_the_moment_or_later_changes_nothing(
+    known: Shop, hours: int, later: list[tuple[Line, int]]
+) -> None:
+    moment = on_the_hour(hours)
+    recorded = [line._replace(recorded=(hours + delay) * HOUR) for line, delay in later]
+    corrected = [
+        line._replace(superseded=hours * HOUR) if line.superseded is None and line.recorded is None else line
+        for line in known.lines
+    ]
+    seen = [Event("ann", 0.0, recorded=hours * HOUR)]
+    after = known._replace(lines=[*known.lines, *recorded], events=[*known.events, *seen])
+    replaced = known._replace(lines=corrected)
+
+    before = build(known.facts(), as_of=moment)
+    assert_same_rows(before, build(after.facts(), as_of=moment))
+    assert_same_rows(before, build(replaced.facts(), as_of=moment))
 
 
 def test_a_line_added_later_to_an_order_of_the_past_changes_nothing() -> None:
@@ -48,9 +78,10 @@ def test_the_moment_itself_belongs_to_the_future() -> None:
 def test_truncating_real_facts_changes_nothing(facts: Facts) -> None:
     moment = facts.midnight(facts.manifest.until_day - 60)
     cut = facts.midnight(facts.manifest.until_day - 60).timestamp()
+    others = {name: facts.tables[name].to_pyarrow() for name in ("items", "exposures", "redemptions")}
     purchases_before = facts.tables["purchases"].filter(facts.tables["purchases"].occurred_at.epoch_seconds() < int(cut))
     truncated = Facts.in_memory(
-        {"purchases": purchases_before.to_pyarrow(), "items": facts.tables["items"].to_pyarrow()},
+        {"purchases": purchases_before.to_pyarrow(), **others},
         time_zone=facts.manifest.time_zone,
     )
     assert truncated.manifest.until_day < facts.manifest.until_day

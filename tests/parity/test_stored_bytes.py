@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from numpy.typing import NDArray
-from parity.random_shops import SHOPS, moments, on_the_hour, purchases
+from parity.agreement import assert_same_floats
+from parity.random_shops import SHOPS, Shop, moments, on_the_hour, shops_with_news
 from shops import Line, shop
 
 from features.build import FeatureRows, build
@@ -45,11 +46,16 @@ def assert_same_bits(left: NDArray[np.float32], right: NDArray[np.float32]) -> N
     assert np.array_equal(left.view(np.int32)[~missing], right.view(np.int32)[~missing])
 
 
+def assert_agree(derived: NDArray[np.float32], queried: NDArray[np.float32]) -> None:
+    """Features of every kind, by numpy and by the query."""
+    assert_same_floats(derived, queried, CONTRACT.features)
+
+
 def test_real_rows_from_their_bytes(rows: FeatureRows) -> None:
     decoded = decode(CONTRACT, stored(rows))
 
     assert decoded.records.tobytes() == rows.records.tobytes()
-    assert_same_bits(derive(CONTRACT, decoded.records, day=rows.day, edges=rows.edges), rows.matrix)
+    assert_agree(derive(CONTRACT, decoded.records, day=rows.day, edges=rows.edges), rows.matrix)
 
 
 def test_real_rows_through_the_store_to_the_model(facts: Facts, rows: FeatureRows, store: RedisStore) -> None:
@@ -63,8 +69,9 @@ def test_real_rows_through_the_store_to_the_model(facts: Facts, rows: FeatureRow
     online = feature_matrix(context, stamp, decoded.records)
 
     assert decoded.as_of.tolist() == [microseconds(rows.as_of)] * len(rows.member_ids)
-    assert_same_bits(online, rows.matrix)
-    assert_same_bits(online[:, model_columns(CONTRACT)], offline_model_rows(facts, rows))
+    assert_agree(online, rows.matrix)
+    seen = model_columns(CONTRACT)
+    assert_same_floats(online[:, seen], offline_model_rows(facts, rows), [CONTRACT.features[i] for i in seen])
 
 
 def test_a_later_day_moves_the_days_and_nothing_that_was_counted(rows: FeatureRows, store: RedisStore) -> None:
@@ -86,7 +93,7 @@ def test_one_row_alone_equals_the_same_row_among_all(rows: FeatureRows) -> None:
 
     for position in range(0, len(values), 29):
         alone = derive(CONTRACT, decode(CONTRACT, [values[position]]).records, day=rows.day, edges=rows.edges)
-        assert_same_bits(alone, rows.matrix[position : position + 1])
+        assert_agree(alone, rows.matrix[position : position + 1])
 
 
 def test_the_order_of_members_changes_no_row(rows: FeatureRows) -> None:
@@ -95,24 +102,24 @@ def test_the_order_of_members_changes_no_row(rows: FeatureRows) -> None:
 
     mixed = derive(CONTRACT, decode(CONTRACT, [values[i] for i in order]).records, day=rows.day, edges=rows.edges)
 
-    assert_same_bits(mixed, rows.matrix[order])
+    assert_agree(mixed, rows.matrix[order])
 
 
 def test_models_see_every_feature_but_labels(rows: FeatureRows) -> None:
     seen = [CONTRACT.feature_names[i] for i in model_columns(CONTRACT)]
 
     assert tuple(seen) == CONTRACT.model_features
-    assert {"lifecycle_stage", "rfm_tier"}.isdisjoint(seen)
+    assert {"lifecycle_stage", "rfm_tier", "value_band"}.isdisjoint(seen)
     assert "days_since_last_purchase" in seen
 
 
 @settings(SHOPS, max_examples=6)
-@given(lines=purchases, hours=moments)
-def test_random_shops(lines: list[Line], hours: int) -> None:
-    rows = build(shop(lines), as_of=on_the_hour(hours))
+@given(what=shops_with_news, hours=moments)
+def test_random_shops(what: Shop, hours: int) -> None:
+    rows = build(what.facts(), as_of=on_the_hour(hours))
     values = stored(rows)
 
-    assert_same_bits(derive(CONTRACT, decode(CONTRACT, values).records, day=rows.day, edges=rows.edges), rows.matrix)
+    assert_agree(derive(CONTRACT, decode(CONTRACT, values).records, day=rows.day, edges=rows.edges), rows.matrix)
 
 
 def test_a_moment_before_any_purchase_gives_no_row() -> None:
