@@ -28,6 +28,8 @@ import_app = typer.Typer(no_args_is_help=True, invoke_without_command=True)
 features_app = typer.Typer(no_args_is_help=True, help="Compute and document features.")
 app.add_typer(import_app, name="import")
 app.add_typer(features_app, name="features")
+identity_app = typer.Typer(no_args_is_help=True, help="Who is who: identifiers and the members they lead to.")
+app.add_typer(identity_app, name="identity")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 AsOf = Annotated[
@@ -74,10 +76,43 @@ def features_build(
 
     Example: `rapport features build --as-of 2017-12-03 --out features.parquet`
     """
-    from rapport_jobs import Jobs
+    from features.screen import Screen
+    from rapport_features import FeatureJobs
 
-    jobs = Jobs(_settings(), as_json=as_json)
-    jobs.screen.result(jobs.build_to_file(as_of, out))
+    screen = Screen(as_json=as_json)
+    screen.result(FeatureJobs(_settings(), screen).build_to_file(as_of, out))
+
+
+@features_app.command("refresh")
+def features_refresh(as_of: AsOf, as_json: AsJson = False) -> None:
+    """Bring the kept aggregates of everyone from the last midnight to this one, reading what the days between touched.
+
+    Example: `rapport features refresh --as-of 2017-12-03`
+    """
+    from features.screen import Screen
+    from rapport_features import FeatureJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(FeatureJobs(_settings(), screen).refresh(as_of))
+
+
+@features_app.command("snapshots")
+def features_snapshots(
+    first: Annotated[str, typer.Option("--from", help="First day: 2017-06-01.")],
+    last: Annotated[str, typer.Option("--to", help="Last day: 2017-12-01, or end-of-facts.")],
+    every: Annotated[int, typer.Option(min=1, help="Days from one snapshot to the next.")],
+    out: Annotated[Path, typer.Option(help="Folder to write one Parquet file a snapshot into.")],
+    as_json: AsJson = False,
+) -> None:
+    """Compute every feature of every member as of many midnights, reading the facts once, for training elsewhere.
+
+    Example: `rapport features snapshots --from 2017-06-01 --to 2017-12-01 --every 30 --out snapshots`
+    """
+    from features.screen import Screen
+    from rapport_features import FeatureJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(FeatureJobs(_settings(), screen).snapshots(first, last, every, out))
 
 
 @features_app.command("document")
@@ -93,16 +128,66 @@ def features_document(
     Jobs(_settings(), as_json=False).document(folder)
 
 
+@identity_app.command("why")
+def identity_why(
+    one: Annotated[str, typer.Argument(help="A member id, an anonymous id, or kind:identifier, such as phone:…")],
+    other: Annotated[str, typer.Argument(help="Another one.")],
+    as_json: AsJson = False,
+) -> None:
+    """Show by which observations two ids are one member, or why they are not. Identifiers are hashed, never shown.
+
+    Example: `rapport identity why 4711 anon-9d00549a47492e06`
+    """
+    from rapport_identity import explain
+
+    explain(_settings(), one, other, as_json=as_json)
+
+
+@identity_app.command("review")
+def identity_review(as_json: AsJson = False) -> None:
+    """List the identifiers that join nobody, because they lead to several members or are seen with too many others.
+
+    Example: `rapport identity review --json`
+    """
+    from rapport_identity import review
+
+    review(_settings(), as_json=as_json)
+
+
 @app.command()
-def publish(as_of: AsOf, as_json: AsJson = False) -> None:
-    """Compute features and write them, and the champions' scores and lists, for all members into the online store.
+def publish(
+    as_of: AsOf,
+    everything: Annotated[
+        bool, typer.Option("--everything", help="Write members that have not changed, too, and forget however many.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Compute features and write what has changed, and the champions' scores and lists, into the online store.
 
     Example: `rapport publish --as-of end-of-facts`
     """
     from rapport_jobs import Jobs
 
     jobs = Jobs(_settings(), as_json=as_json)
-    jobs.screen.result(jobs.publish(as_of))
+    jobs.screen.result(jobs.publish(as_of, all_rows=everything))
+
+
+@app.command()
+def check(as_json: AsJson = False) -> None:
+    """Say what the facts suffice for: per feature family and per model, with the evidence and what serves instead.
+
+    Example: `rapport check`
+
+    Exit code 20: no model can be trained on them.
+    """
+    import rapport_check
+    from features.screen import Screen
+
+    screen = Screen(as_json=as_json)
+    found = rapport_check.check(_settings(), screen)
+    screen.result(found)
+    if not found["ready"]:
+        raise typer.Exit(20)
 
 
 @app.command()
@@ -190,6 +275,37 @@ def status(as_json: AsJson = False) -> None:
 
     jobs = Jobs(_settings(), as_json=as_json)
     jobs.screen.result(jobs.status())
+
+
+@app.command()
+def simulate(
+    out: Annotated[Path, typer.Option(help="New or empty folder to write to.")],
+    members: Annotated[int | None, typer.Option(min=1, help="Registered members.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Instead of members: about how many order lines.")] = None,
+    days: Annotated[int, typer.Option(min=1, help="Days, from 2024-01-01 on.")] = 365,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed gives the same bytes.")] = 1,
+    lines_per_order: Annotated[float, typer.Option(min=1, help="Mean lines of an order.")] = 9.0,
+    events_per_line: Annotated[float, typer.Option(min=0, help="Browsing events for each order line; 0 for none.")] = 0.3,
+    force: Annotated[bool, typer.Option("--force", help="Replace an earlier simulation in the folder.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Make up a grocer of any size whose truth is known: docs/simulate.md.
+
+    Example: `rapport simulate --members 1000 --days 365 --seed 1 --out simulated`
+    """
+    from rapport_simulate import run
+
+    run(
+        out,
+        members=members,
+        rows=rows,
+        days=days,
+        seed=seed,
+        lines_per_order=lines_per_order,
+        events_per_line=events_per_line,
+        force=force,
+        as_json=as_json,
+    )
 
 
 @app.command()

@@ -32,7 +32,8 @@ def run(settings: Settings, households: int | None, *, serve_after: bool, as_jso
         screen.step("2 of 5  Features of every member into the online store")
         url = stack.enter_context(store_url(settings))
         facts, rows = jobs.build("end-of-facts")
-        jobs.publish_features(url, rows)
+        with only_run(settings, "publish"):
+            jobs.publish_features(url, rows)
         screen.step("3 of 5  Models, each beside its baselines")
         outcomes = jobs.train((), again=False)
         screen.step("4 of 5  Scores and lists of every member into the online store")
@@ -44,7 +45,7 @@ def run(settings: Settings, households: int | None, *, serve_after: bool, as_jso
         members = three_members(rows)
         latency_ms = ask(jobs, server, facts, members)
         figures = {
-            "rows": imported.cleaned.report.rows_in,
+            "rows": imported.report.rows_in,
             "members": len(rows.member_ids),
             "features": len(rows.contract.features),
             **model_figures(outcomes),

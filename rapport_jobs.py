@@ -10,9 +10,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import pyarrow as pa
-import pyarrow.parquet
-
 from features.build import FeatureRows, build
 from features.contract import CONTRACT
 from features.days import calendar_day
@@ -21,9 +18,10 @@ from features.errors import ConfigurationError, FactsMissing, StoreUnavailable
 from features.facts import Facts, read_manifest
 from features.jobs import as_of_moment, facts_folder, only_run, open_facts, store_url
 from features.online_store import RedisStore
-from features.publish import publish
+from features.publish import Published, publish
 from features.screen import Screen
 from features.settings import Settings
+from rapport_features import FeatureJobs
 from serving.launch import Server, running_server
 from serving.openapi import as_json as openapi_page
 from training.registry import registered_models
@@ -60,7 +58,7 @@ class Jobs:
         with only_run(self.settings, "import"), self.screen.progress("reading, checking, cleaning", 1) as advance:
             imported = run(folder)
             advance()
-        report = imported.cleaned.report
+        report = imported.report
         self.screen.table(
             "Cleaning",
             ("rule", "action", "rows", "meaning"),
@@ -73,25 +71,18 @@ class Jobs:
         return imported
 
     def build(self, as_of: str) -> tuple[Facts, FeatureRows]:
-        """Facts, and features of all members as of a moment."""
+        """Facts, and features of all members as of a moment; as of a midnight by going on from the last one."""
         facts = open_facts(self.settings)
         moment = as_of_moment(as_of, facts)
+        if facts.midnight(facts.local_day(moment)) == moment:
+            with only_run(self.settings, "features"):
+                outcome = FeatureJobs(self.settings, self.screen).refreshed(facts, moment)
+                return facts, outcome.state.rows(facts, CONTRACT)
         with self.screen.progress(f"features as of {moment:%Y-%m-%d %H:%M}", 1) as advance:
             rows = build(facts, as_of=moment)
             advance()
+        facts.require_unchanged()
         return facts, rows
-
-    def build_to_file(self, as_of: str, out: Path) -> dict[str, Any]:
-        """Features of all members as of a moment, into a Parquet file whose metadata name the contract."""
-        if not out.parent.is_dir():
-            raise ConfigurationError(f"there is no folder {out.parent}", remedy="make it, or name another --out")
-        _, rows = self.build(as_of)
-        columns = {name: rows.column(name) for name in rows.contract.feature_names}
-        facts = {"contract_hash": rows.contract.hash, "facts_hash": rows.facts_hash, "as_of": rows.as_of.isoformat()}
-        table = pa.table({"member_id": rows.member_ids.tolist(), **columns}).replace_schema_metadata(facts)
-        pyarrow.parquet.write_table(table, out, compression="zstd")
-        self.screen.say(f"{table.num_rows:,} members x {len(columns)} features as of {rows.as_of:%Y-%m-%d %H:%M} UTC: {out}")
-        return {"members": table.num_rows, "features": len(columns), "out": str(out), **facts}
 
     def document(self, folder: Path) -> None:
         """Write the pages that come from the code."""
@@ -100,26 +91,35 @@ class Jobs:
             (folder / name).write_text(text)
             self.screen.say(f"wrote {folder / name}")
 
-    def publish(self, as_of: str) -> dict[str, Any]:
+    def publish(self, as_of: str, *, all_rows: bool = False) -> dict[str, Any]:
         """Features, scores and lists of all members into the online store."""
         with only_run(self.settings, "publish"), store_url(self.settings) as url:
             facts, rows = self.build(as_of)
-            self.publish_features(url, rows)
+            published = self.publish_features(url, rows, all_rows=all_rows)
             tags = self.publish_tags(url, facts, rows)
             used = self.publish_answers(url, facts, rows)
         return {
             "members": len(rows.member_ids),
+            "written": published.written,
+            "deleted": published.deleted,
             "as_of": rows.as_of.isoformat(),
             "contract_hash": rows.contract.hash,
             "tags": tags,
             "models": used,
         }
 
-    def publish_features(self, url: str, rows: FeatureRows) -> None:
-        """Aggregates and readable profiles, then the stamp."""
-        store = self._store(url)
+    def publish_features(self, url: str, rows: FeatureRows, *, all_rows: bool = False) -> Published:
+        """Aggregates and readable profiles that have changed, then the stamp."""
+        store, kept = self._store(url), self.settings.data_dir / "published"
         with self.screen.progress("aggregates and profiles to Redis", len(rows.member_ids)) as advance:
-            publish(rows, store, progress=advance)
+            published = publish(rows, store, kept=kept, all_rows=all_rows, progress=advance)
+        why = f"all of them: {published.whole}" if published.whole else "the others had not changed"
+        self.screen.say(
+            f"{published.written:,} of {len(rows.member_ids):,} members written ({why}), {published.deleted:,} deleted."
+        )
+        if not published.kept:
+            self.screen.say(f"The disk did not take {kept}, so the next publish will write every member.")
+        return published
 
     def publish_tags(self, url: str, facts: Facts, rows: FeatureRows) -> int:
         """Tags for audiences; returns how many somebody has."""
@@ -177,7 +177,7 @@ class Jobs:
                     advance()
         outcomes = []
         with self.screen.progress("training", len(todo)) as advance:
-            for outcome in train(list(todo), self.settings.mlruns_dir):
+            for outcome in train(list(todo), self.settings.mlruns_dir, snapshots.facts):
                 outcomes.append(outcome)
                 advance()
         return outcomes
@@ -271,7 +271,7 @@ class Jobs:
 
 def import_figures(imported: Imported) -> dict[str, Any]:
     """One import for a program."""
-    return {**asdict(imported.cleaned.report), "rows": imported.manifest.rows, "facts_hash": imported.manifest.hash}
+    return {**asdict(imported.report), "rows": imported.manifest.rows, "facts_hash": imported.manifest.hash}
 
 
 def mlflow_command(settings: Settings) -> str:

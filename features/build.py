@@ -1,19 +1,22 @@
 """THE call: features of every member as of a moment. Training and publishing both use it, and nothing else computes them."""
 
-from collections.abc import Mapping
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from features.codec import empty_records, missing_value
-from features.compile import aggregate_sql, feature_sql
+from features.capabilities import silent
+from features.codec import missing_value
 from features.contract import CONTRACT, Contract
-from features.derive import derive_columns
+from features.declarations import Aggregate
+from features.derive import derive, derive_columns
 from features.expressions import NUMPY, evaluate
 from features.facts import Facts
+from features.narrow import Members, Narrow, Records
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +40,8 @@ class FeatureRows:
     day: int
     time_zone: str
     facts_hash: str
-    member_ids: NDArray[np.str_]
-    records: NDArray[np.void]
+    member_ids: Members
+    records: Records
     matrix: NDArray[np.float32]
     edges: Mapping[str, float]
 
@@ -62,13 +65,40 @@ def build(facts: Facts, *, as_of: datetime, contract: Contract = CONTRACT) -> Fe
     ConfigurationError
         The facts carry a threshold that the contract does not know.
     """
-    if as_of.tzinfo is None:
-        raise ValueError("as_of needs a time zone, for example datetime(2017, 12, 3, tzinfo=ZoneInfo('America/New_York'))")
+    require_zone(as_of)
+    member_ids, records = together(aggregates_by_bucket(facts, contract, as_of=as_of))
+    known = scalars_at_midnight(facts, contract, as_of=as_of, records=records)
+    return feature_rows(facts, contract, as_of=as_of, member_ids=member_ids, records=records, scalars=known)
+
+
+def build_by_bucket(facts: Facts, *, as_of: datetime, scratch: Path, contract: Contract = CONTRACT) -> Iterator[FeatureRows]:
+    """The same as `build`, one bucket of members after the other, so that memory does not grow with the shop.
+
+    Aggregates of all members are kept in a temporary folder below `scratch` until the edges of the population are known.
+    """
+    require_zone(as_of)
     day = facts.local_day(as_of)
-    thresholds = contract.threshold_values(facts.thresholds)
-    aggregates = _aggregates(facts, contract, as_of=as_of, day=day)
-    member_ids, records = _records(aggregates, contract)
-    edges = thresholds | _edges_at_midnight(facts, contract, as_of=as_of, day=day, records=records)
+    scratch.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=scratch, prefix="aggregates-") as folder:
+        kept: list[tuple[Path, Path]] = []
+        for members, records in aggregates_by_bucket(facts, contract, as_of=as_of):
+            kept.append((Path(folder) / f"{len(kept)}.members.npy", Path(folder) / f"{len(kept)}.records.npy"))
+            for path, array in zip(kept[-1], (members, records), strict=True):
+                np.save(path, array, allow_pickle=False)
+        at_midnight = (np.load(path, allow_pickle=False) for _, path in kept)
+        if as_of != facts.midnight(day):
+            at_midnight = (records for _, records in aggregates_by_bucket(facts, contract, as_of=facts.midnight(day)))
+        known = scalars(contract, at_midnight, day=day, thresholds=facts.thresholds)
+        for members_file, records_file in kept:
+            members, records = np.load(members_file, allow_pickle=False), np.load(records_file, allow_pickle=False)
+            yield feature_rows(facts, contract, as_of=as_of, member_ids=members, records=records, scalars=known)
+
+
+def feature_rows(
+    facts: Facts, contract: Contract, *, as_of: datetime, member_ids: Members, records: Records, scalars: Mapping[str, float]
+) -> FeatureRows:
+    """Feature rows of aggregates as of a moment, however these were come by."""
+    day = facts.local_day(as_of)
     return FeatureRows(
         contract=contract,
         as_of=as_of.astimezone(UTC),
@@ -77,59 +107,78 @@ def build(facts: Facts, *, as_of: datetime, contract: Contract = CONTRACT) -> Fe
         facts_hash=facts.manifest.hash,
         member_ids=member_ids,
         records=records,
-        matrix=_matrix(facts, contract, aggregates, day=day, edges=edges),
-        edges=edges,
+        matrix=derive(contract, records, day=day, edges=scalars),
+        edges=scalars,
     )
 
 
-def _aggregates(facts: Facts, contract: Contract, *, as_of: datetime, day: int) -> pa.Table:
-    return facts.query(aggregate_sql(contract), as_of=as_of.astimezone(UTC).replace(tzinfo=None), day=day)
+def require_zone(as_of: datetime) -> None:
+    """Raise ValueError for a moment without a time zone."""
+    if as_of.tzinfo is None:
+        raise ValueError("as_of needs a time zone, for example datetime(2017, 12, 3, tzinfo=ZoneInfo('America/New_York'))")
 
 
-def _records(aggregates: pa.Table, contract: Contract) -> tuple[NDArray[np.str_], NDArray[np.void]]:
-    records = empty_records(contract, aggregates.num_rows)
-    for aggregate in contract.aggregates:
-        column = aggregates[aggregate.name].combine_chunks()
-        records[aggregate.name] = column.fill_null(missing_value(records.dtype[aggregate.name])).to_numpy()
-    return np.asarray(aggregates["member_id"].to_pylist(), dtype=np.str_), records
+def aggregates_by_bucket(facts: Facts, contract: Contract, *, as_of: datetime) -> Iterator[tuple[Members, Records]]:
+    """Members with a fact before `as_of`, sorted by id, and their aggregates: one bucket of the facts after the other."""
+    day = facts.local_day(as_of)
+    silenced = silent(contract.aggregates, facts.absent(day))
+    for bucket in facts.buckets:
+        narrow = Narrow(facts, bucket, contract, before=as_of)
+        numbers, records, _ = narrow.aggregates(as_of=as_of, day=day)
+        narrow.close()
+        silence(records, silenced)
+        yield narrow.member_ids[numbers], records
 
 
-def _edges_at_midnight(
-    facts: Facts, contract: Contract, *, as_of: datetime, day: int, records: NDArray[np.void]
-) -> dict[str, float]:
-    """Quintile edges of the population as it stood when T's day began."""
+def silence(records: Records, aggregates: tuple[Aggregate, ...]) -> None:
+    """Make these aggregates missing: the shop's facts do not tell what they would sum up."""
+    for aggregate in aggregates:
+        records[aggregate.name] = missing_value(records.dtype[aggregate.name])
+
+
+def together(parts: Iterable[tuple[Members, Records]]) -> tuple[Members, Records]:
+    """All buckets as one, sorted by member id."""
+    members, records = zip(*parts, strict=True)
+    if len(members) == 1:
+        return members[0], records[0]
+    everyone = np.concatenate(members) if members else np.empty(0, dtype=np.str_)
+    order = np.argsort(everyone, kind="stable")
+    return everyone[order], np.concatenate(records)[order]
+
+
+def scalars_at_midnight(facts: Facts, contract: Contract, *, as_of: datetime, records: Records) -> dict[str, float]:
+    """Thresholds, and quintile edges of the population as it stood when T's day began. `records` are those as of T."""
+    day = facts.local_day(as_of)
     if as_of != facts.midnight(day):
-        aggregates = _aggregates(facts, contract, as_of=facts.midnight(day), day=day)
-        records = _records(aggregates, contract)[1]
-    return population_edges(contract, records, day=day, thresholds=contract.threshold_values(facts.thresholds))
+        records = np.concatenate([part for _, part in aggregates_by_bucket(facts, contract, as_of=facts.midnight(day))])
+    return scalars(contract, [records], day=day, thresholds=facts.thresholds)
 
 
-def population_edges(
-    contract: Contract, records: NDArray[np.void], *, day: int, thresholds: Mapping[str, float]
-) -> dict[str, float]:
-    """Edges that cut the population into fifths: the lowest values with at least 20, 40, 60 and 80 % at or below them."""
+def scalars(contract: Contract, parts: Iterable[Records], *, day: int, thresholds: Mapping[str, float]) -> dict[str, float]:
+    """Every number that features need beside a member's aggregates: thresholds, and the edges of the population.
+
+    Edges cut the population into fifths: the lowest values with at least 20, 40, 60 and 80 % at or below them.
+
+    Parameters
+    ----------
+    parts
+        Aggregates of all members as of the midnight at which `day` begins, in as many parts as one likes.
+    thresholds
+        Values in place of the contract's defaults.
+    """
+    found = contract.threshold_values(thresholds)
     blank = {edge.name: float("nan") for edge in contract.edges}
-    columns = derive_columns(contract, records, day=day, edges={**thresholds, **blank})
-    edges: dict[str, float] = {}
+    values: dict[str, list[NDArray[np.float64]]] = {quintiles.name: [] for quintiles in contract.quintiles}
+    for records in parts:
+        columns = derive_columns(contract, records, day=day, edges={**found, **blank})
+        for quintiles in contract.quintiles:
+            chosen = columns[quintiles.over.name][evaluate(quintiles.among, columns, NUMPY)]
+            values[quintiles.name].append(chosen[~np.isnan(chosen)])
     for quintiles in contract.quintiles:
-        values = columns[quintiles.over.name][evaluate(quintiles.among, columns, NUMPY)]
-        known = values[~np.isnan(values)]
+        known = np.concatenate(values[quintiles.name]) if values[quintiles.name] else np.empty(0)
         shares = np.quantile(known, _FIFTHS, method="inverted_cdf") if len(known) else [float("nan")] * len(_FIFTHS)
-        edges.update({edge.name: float(share) for edge, share in zip(quintiles.edges, shares, strict=True)})
-    return edges
+        found.update({edge.name: float(share) for edge, share in zip(quintiles.edges, shares, strict=True)})
+    return found
 
 
 _FIFTHS = (0.2, 0.4, 0.6, 0.8)
-
-
-def _matrix(
-    facts: Facts, contract: Contract, aggregates: pa.Table, *, day: int, edges: Mapping[str, float]
-) -> NDArray[np.float32]:
-    """Features by Ibis, rounded to float32 at the end; rows in the order of the member ids."""
-    facts.connection.con.register("aggregates", aggregates)
-    columns = facts.query(feature_sql(contract), day=float(day), **edges)
-    facts.connection.con.unregister("aggregates")
-    matrix = np.empty((columns.num_rows, columns.num_columns), dtype=np.float32)
-    for position in range(columns.num_columns):
-        matrix[:, position] = columns.column(position).to_numpy()
-    return matrix

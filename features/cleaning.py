@@ -6,7 +6,7 @@ Rules that only note something (an item without catalogue entry) keep the row an
 
 import json
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 import ibis
@@ -44,11 +44,35 @@ class RuleCount:
 class CleaningReport:
     """What became of every row."""
 
-    rows_in: int
-    accepted: int
-    quarantined: int
-    duplicates: int
-    rules: tuple[RuleCount, ...]
+    rows_in: int = 0
+    accepted: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    rules: tuple[RuleCount, ...] = ()
+
+    @classmethod
+    def of_unreadable(cls, counts: "tuple[RuleCount, ...]") -> "CleaningReport":
+        """The report on rows that a source could not even read."""
+        rows = sum(count.rows for count in counts)
+        return cls(rows_in=rows, quarantined=rows, rules=counts)
+
+    def __add__(self, other: "CleaningReport") -> "CleaningReport":
+        """The report on the rows of both."""
+        rules = {count.code: count for count in self.rules}
+        for count in other.rules:
+            known = rules.get(count.code)
+            rules[count.code] = replace(count, rows=count.rows + known.rows) if known else count
+        return CleaningReport(
+            self.rows_in + other.rows_in,
+            self.accepted + other.accepted,
+            self.quarantined + other.quarantined,
+            self.duplicates + other.duplicates,
+            tuple(rules.values()),
+        )
+
+    def without(self, before: int) -> "CleaningReport":
+        """The report without as many rows that had been accepted earlier and were only looked at again."""
+        return replace(self, rows_in=self.rows_in - before, accepted=self.accepted - before)
 
     def to_json(self) -> str:
         """The report as JSON text."""
@@ -129,7 +153,12 @@ RULES = (
 
 
 def clean(
-    purchases: ir.Table, items: ir.Table, rules: tuple[Rule, ...] = RULES, *, unreadable: tuple[RuleCount, ...] = ()
+    purchases: ir.Table,
+    items: ir.Table,
+    rules: tuple[Rule, ...] = RULES,
+    *,
+    unreadable: tuple[RuleCount, ...] = (),
+    line_key: str = "number",
 ) -> Cleaned:
     """Sort every purchase row into accepted, quarantined or duplicate, and count.
 

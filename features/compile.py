@@ -9,7 +9,8 @@ window function (the previous purchase day), joins and plain arithmetic.
 
 import re
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
 from functools import cache, reduce
 from typing import TypeAlias
 
@@ -17,10 +18,10 @@ import ibis
 from ibis import ir
 
 from features.contract import Contract
-from features.declarations import Aggregate, Feature
+from features.declarations import SWITCHES, Aggregate, Feature
 from features.expressions import evaluate
 from features.ibis_operations import IBIS
-from features.sources.schema import EVENTS, EXPOSURES, ITEMS, LINES, ORDERS, PURCHASES, REDEMPTIONS
+from features.sources.schema import EVENTS, EXPOSURES, ITEMS, LINES, ORDERS, PURCHASES, REDEMPTIONS, FactTable
 from features.summaries import day_parts, keyed_parts, plain_parts, switch_parts
 
 Tables: TypeAlias = Mapping[str, ir.Table]
@@ -28,18 +29,41 @@ _IBIS_TYPES = {"string": "string", "int64": "int64", "int32": "int32", "timestam
 _DUCKDB_TYPES = {"int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE"}
 _PARAMETER = re.compile(r"'@(\w+)@'")
 FACT_TABLES = (PURCHASES, ORDERS, EVENTS, EXPOSURES, REDEMPTIONS)
+_CUT_BY = ("member_id", "occurred_at", "recorded_at", "superseded_at", "local_day")
+SUMMARISED = (ORDERS, LINES, EVENTS, EXPOSURES, REDEMPTIONS)
+"""The tables that aggregates are declared over."""
+
+
+@dataclass(frozen=True, slots=True)
+class PartQuery:
+    """One grouped query of one fact table, as DuckDB's text with parameters $as_of (naive UTC) and $day.
+
+    Its rows are one a member: `member_id` and some of the table's aggregates, in their dtypes; missing where nothing counts.
+    """
+
+    table: str
+    aggregates: tuple[Aggregate, ...]
+    sql: str
 
 
 @cache
-def aggregate_sql(contract: Contract) -> str:
-    """DuckDB's text of `aggregate_query` on tables named as in the schema; parameters $as_of (naive UTC) and $day.
+def part_queries(contract: Contract) -> tuple[PartQuery, ...]:
+    """Every query that the aggregates of a contract need, on tables `orders`, `lines`, `events`, `exposures`, `redemptions`.
 
-    Sorted by member. DuckDB adds up integers in 128 bits, of which Ibis knows nothing: the outer casts bring every column
-    to its declared type, and refuse what does not fit.
+    Many small queries, because the database needs longer to plan one large one than to run it on a million lines. DuckDB adds
+    up integers in 128 bits, of which Ibis knows nothing: the outer casts bring every column to its declared type, and refuse
+    what does not fit.
     """
-    inner = _with_parameters(aggregate_query(contract, tables_before_as_of()))
-    columns = ", ".join(f'CAST("{a.name}" AS {_DUCKDB_TYPES[a.dtype]}) AS "{a.name}"' for a in contract.aggregates)
-    return f"SELECT member_id, {columns} FROM ({inner}) ORDER BY member_id"  # noqa: S608 # names from the contract
+    moment = parameter("as_of", "timestamp")
+    tables = {t.name: _known_before(_unbound(t, needed_columns(contract, t)), moment) for t in SUMMARISED}
+    declared = {aggregate.name: aggregate for aggregate in contract.aggregates}
+    queries = []
+    for part in _parts(contract, tables):
+        aggregates = tuple(declared[name] for name in part.columns if name in declared)
+        columns = ", ".join(f'CAST("{a.name}" AS {_DUCKDB_TYPES[a.dtype]}) AS "{a.name}"' for a in aggregates)
+        sql = f"SELECT member_id, {columns} FROM ({_with_parameters(part)})"  # noqa: S608 # names from the contract
+        queries.append(PartQuery(aggregates[0].table.name, aggregates, sql))
+    return tuple(queries)
 
 
 @cache
@@ -61,15 +85,22 @@ def _with_parameters(query: ir.Table) -> str:
 
 def tables_before_as_of() -> dict[str, ir.Table]:
     """The stored tables by name, cut to facts of members known and past as of $as_of; `lines` are purchases with items."""
-    items = ibis.table({c.name: _IBIS_TYPES[c.type] for c in ITEMS.columns}, name=ITEMS.name)
-    tables = {
-        table.name: _known_before(
-            ibis.table({c.name: _IBIS_TYPES[c.type] for c in table.columns}, name=table.name), parameter("as_of", "timestamp")
-        )
-        for table in FACT_TABLES
-    }
-    lines = tables[PURCHASES.name].left_join(items, "item_id").select(*(column.name for column in LINES.columns))
+    tables = {table.name: _known_before(_unbound(table), parameter("as_of", "timestamp")) for table in FACT_TABLES}
+    lines = tables[PURCHASES.name].left_join(_unbound(ITEMS), "item_id").select(*(column.name for column in LINES.columns))
     return {**tables, LINES.name: lines}
+
+
+def needed_columns(contract: Contract, table: FactTable) -> tuple[str, ...]:
+    """Columns of a fact table that aggregates rest on, and those by which facts are cut and put in order."""
+    aggregates = [a for a in contract.aggregates if a.table is table]
+    used = {column for a in aggregates for _, column in a.columns()}
+    order = set(table.key) if any(a.kind is SWITCHES for a in aggregates) else set()
+    return tuple(c.name for c in table.columns if c.name in used | order | set(_CUT_BY))
+
+
+def _unbound(table: FactTable, columns: Collection[str] | None = None) -> ir.Table:
+    kept = {c.name: _IBIS_TYPES[c.type] for c in table.columns if columns is None or c.name in columns}
+    return ibis.table(kept, name=table.name)
 
 
 def _known_before(table: ir.Table, moment: ir.TimestampScalar) -> ir.Table:
@@ -90,12 +121,18 @@ def aggregate_query(contract: Contract, tables: Tables) -> ir.Table:
     tables
         Fact tables by name, already cut to the facts of members known and past as of T.
     """
-    day = parameter("day", "int32")
-    parts = [part for made in (plain_parts, day_parts, keyed_parts, switch_parts) for part in made(contract, tables, day)]
     members = _members(contract, tables)
-    for place, part in enumerate(parts):  # names of their own keep it one chain of joins, not a query around each
+    for place, part in enumerate(
+        _parts(contract, tables)
+    ):  # names of their own keep it one chain of joins, not a query around each
         members = members.left_join(part.rename({f"member_{place}": "member_id"}), [("member_id", f"member_{place}")])
     return members.select("member_id", **{a.name: _filled(members[a.name], a) for a in contract.aggregates})
+
+
+def _parts(contract: Contract, tables: Tables) -> list[ir.Table]:
+    """One table a member for each group of aggregates that share a pass over the facts."""
+    day = parameter("day", "int32")
+    return [part for made in (plain_parts, day_parts, keyed_parts, switch_parts) for part in made(contract, tables, day)]
 
 
 def _members(contract: Contract, tables: Tables) -> ir.Table:

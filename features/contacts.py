@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -120,7 +121,7 @@ class Catalogue:
 
     def __init__(self, facts: Facts, groups: Sequence[Group], *, as_of: datetime, day: int) -> None:
         self._facts = facts
-        self._moment = {"as_of": as_of.replace(tzinfo=None), "day": day, "back": LOOK_BACK_DAYS}
+        self._moment: dict[str, Any] = {"as_of": as_of.replace(tzinfo=None), "day": day, "back": LOOK_BACK_DAYS}
         self.groups = groups
 
     def contacts(self, members: NDArray[np.str_]) -> SliceContacts:
@@ -148,7 +149,7 @@ def opened_catalogue(facts: Facts, *, as_of: datetime, day: int) -> Iterator[Cat
     connection = facts.connection.con
     connection.register("tagged_items", items.select(["item_id", "entry"]))
     try:
-        moment = {"as_of": as_of.replace(tzinfo=None), "day": day, "back": LOOK_BACK_DAYS}
+        moment: dict[str, Any] = {"as_of": as_of.replace(tzinfo=None), "day": day, "back": LOOK_BACK_DAYS}
         sold = facts.query(_SOLD, **moment)
         groups, pairs = _groups(entries, dict(zip(sold["entry"].to_pylist(), sold["lines"].to_pylist(), strict=True)))
         connection.register("tagged_groups", pairs)

@@ -1,9 +1,10 @@
-"""Local days: their numbers, their dates and their midnights in a shop's time zone."""
+"""Moments and local days: their numbers, their dates and their midnights in a shop's time zone."""
 
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from zoneinfo import ZoneInfo
 
 _FIRST = date(1970, 1, 1)
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def day_number(day: date) -> int:
@@ -24,3 +25,18 @@ def day_of(moment: datetime, zone: ZoneInfo) -> int:
 def midnight(number: int, zone: ZoneInfo) -> datetime:
     """The aware moment at which a local day begins."""
     return datetime.combine(calendar_day(number), datetime.min.time(), zone)
+
+
+def microseconds(moment: datetime) -> int:
+    """Whole microseconds from 1970 UTC to an aware moment."""
+    return (moment - EPOCH) // timedelta(microseconds=1)
+
+
+def moment_of(value: int) -> datetime:
+    """The aware UTC moment that many microseconds after 1970."""
+    return EPOCH + timedelta(microseconds=int(value))
+
+
+def naive_utc(moment: datetime) -> datetime:
+    """An aware moment as facts have it: UTC without a zone."""
+    return moment.astimezone(UTC).replace(tzinfo=None)

@@ -7,6 +7,7 @@ RapportError
 ├── SourceError             the raw tables cannot become facts
 │   └── SchemaMismatch      a table lacks, renames or retypes a column
 ├── FactsMissing            nothing was imported yet
+├── FactsReplaced           other facts were put in place while a job read them
 ├── NotEnoughData           a model's requirement is not met by the facts
 ├── ContractMismatch        two sides were made from different feature declarations
 ├── CorruptRecord           stored bytes are not a record of ours
@@ -72,6 +73,13 @@ class FactsMissing(RapportError):
 
     exit_code = 3
     code = "facts_missing"
+
+
+class FactsReplaced(RapportError):
+    """The facts folder holds other facts than those a job began with; its result was not kept."""
+
+    exit_code = 75
+    code = "facts_replaced"
 
 
 class NotEnoughData(RapportError):

@@ -1,32 +1,64 @@
-"""The facts folder: canonical tables as Parquet with a manifest, written whole or not at all, and opened for queries."""
+"""The facts of one shop, opened for queries: canonical tables as Parquet, those about members in buckets, and a manifest.
 
-import hashlib
+    FOLDER/manifest.json                       what is in it, and the hash of every file
+    FOLDER/purchases/03-000001.parquet         bucket 3 of the members, first import; so are orders, events,
+                                               exposures and redemptions
+    FOLDER/purchases/anonymous-000001.parquet  purchases of nobody known
+    FOLDER/items.parquet                       likewise members, identities
+    FOLDER/quarantine.parquet, cleaning.json   rows set aside, with reasons, and the counts
+
+A member's facts stand in one bucket, chosen by a hash of the member id, so that every computation over members can go
+bucket by bucket in bounded memory. `features.facts_folder` writes such a folder.
+"""
+
 import json
-import shutil
 import uuid
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
-from datetime import date, datetime
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import duckdb
 import ibis
 import pyarrow as pa
 from ibis import ir
 
-from features.days import day_of, midnight
-from features.errors import FactsMissing
-from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
+from features.capabilities import absent, since_sql, tables_that_show
+from features.days import day_of, microseconds, midnight
+from features.errors import FactsMissing, FactsReplaced
+from features.orders import orders_sql
+from features.sources.schema import EVENTS, EXPOSURES, ORDERS, PURCHASES, REDEMPTIONS, STORED, FactTable
 
 MANIFEST = "manifest.json"
 FORMAT = 3
+BUCKETED = (PURCHASES, ORDERS, EVENTS, EXPOSURES, REDEMPTIONS)
+"""Tables about members that grow with time; the others are small enough to be whole."""
+ANONYMOUS = -1
+HASH_PROBE = "rapport"
+MEMORY_MB = 1024
+"""What queries may hold in memory unless told otherwise; beyond it they use the disk."""
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What is in a facts folder. `sha256` has one hash a table file; `hash` stands for all of them."""
+    """What is in a facts folder.
+
+    Attributes
+    ----------
+    rows, sha256
+        Rows by table; hash of every Parquet file of a table, by its path in the folder. `hash` stands for all of them.
+    buckets, hash_probe
+        How many buckets members are spread over, and what the hash function made of a known text: another version of the
+        database that hashes otherwise must not add to these buckets.
+    since
+        First moment of each capability, microseconds since 1970; those that the facts never show are absent.
+    files, mapping_hash, line_key
+        Source files that were imported (content hash to name), under which mapping, and what tells order lines apart.
+    country
+        ISO code of the country whose holidays count; empty if unknown.
+    """
 
     source: str
     time_zone: str
@@ -36,7 +68,20 @@ class Manifest:
     rows: dict[str, int]
     sha256: dict[str, str]
     hash: str
+    buckets: int = 1
+    hash_probe: str = ""
+    since: dict[str, int] = field(default_factory=dict)
+    files: dict[str, str] = field(default_factory=dict)
+    mapping_hash: str = ""
+    line_key: str = "number"
+    country: str = ""
+    sequence: int = 1
     format: int = FORMAT
+
+    def files_of(self, table: str, bucket: int | None = None) -> list[str]:
+        """Paths in the folder of a bucketed table's files: of one bucket, or of all."""
+        start = f"{table}/" if bucket is None else f"{table}/{bucket_name(bucket)}-"
+        return sorted(path for path in self.sha256 if path.startswith(start))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +94,19 @@ class Facts:
     manifest: Manifest
     connection: Any
     tables: Mapping[str, ir.Table]
+    folder: Path | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path, *, thresholds: Mapping[str, float] | None = None) -> "Facts":
+    def open(cls, folder: Path, *, memory_mb: int = MEMORY_MB, thresholds: Mapping[str, float] | None = None) -> "Facts":
         """The facts kept in a folder.
+
+        Parameters
+        ----------
+        memory_mb
+            What queries may hold in memory; beyond it they use the disk.
+        thresholds
+            Values that stand in place of the contract's defaults, by name.
 
         Raises
         ------
@@ -61,36 +114,67 @@ class Facts:
             Nothing was imported into the folder, or by a version with another layout.
         """
         manifest = read_manifest(folder)
-        connection = ibis.duckdb.connect()
-        tables = {name: connection.read_parquet(folder / f"{name}.parquet", table_name=name) for name in manifest.rows}
-        return cls(manifest, connection, tables, thresholds or {})
+        connection = connect(memory_mb=memory_mb, scratch=folder.parent / "scratch")
+        for table in STORED:
+            connection.raw_sql(f"CREATE VIEW {table.name} AS {_reading(folder, manifest, table, None)}")
+        for bucket in range(manifest.buckets):
+            connection.raw_sql(f"CREATE SCHEMA {_schema(bucket)}")
+            for table in BUCKETED:
+                connection.raw_sql(f"CREATE VIEW {_schema(bucket)}.{table.name} AS {_reading(folder, manifest, table, bucket)}")
+        tables = {table.name: connection.table(table.name) for table in STORED}
+        return cls(manifest, connection, tables, folder, thresholds or {})
 
     @classmethod
     def in_memory(
-        cls, tables: Mapping[str, pa.Table], *, time_zone: str, thresholds: Mapping[str, float] | None = None
+        cls,
+        tables: Mapping[str, pa.Table],
+        *,
+        time_zone: str,
+        thresholds: Mapping[str, float] | None = None,
+        buckets: int = 1,
+        since: Mapping[str, int] | None = None,
     ) -> "Facts":
         """Facts of canonical tables held in memory, for a notebook or a test; tables not given are empty.
 
         Parameters
         ----------
         tables
-            By name, without `orders`, which is summed from `purchases`. Columns as in `features.sources.schema`.
+            By name, without `orders`, which is summed from `purchases`. Columns as in `features.sources.schema`; those
+            that may be missing may be left out.
+        since
+            First moment of each capability, if that is known better than these rows show it.
         """
-        connection = ibis.duckdb.connect()
+        connection = connect()
         for table in (t for t in STORED if t is not ORDERS):
             content = completed(tables[table.name], table) if table.name in tables else empty_table(table)
             connection.create_table(table.name, content)
-        connection.create_table(ORDERS.name, orders_of(connection.table(PURCHASES.name)))
+        connection.raw_sql(f"CREATE TABLE {ORDERS.name} AS {orders_sql(PURCHASES.name)}")
+        for bucket in range(buckets):
+            connection.raw_sql(f"CREATE SCHEMA {_schema(bucket)}")
+            for table in BUCKETED:
+                view = f"SELECT * FROM main.{table.name} WHERE {bucket_sql(buckets)} = {bucket}"  # noqa: S608 # own names
+                connection.raw_sql(f"CREATE VIEW {_schema(bucket)}.{table.name} AS {view}")
         known = {table.name: connection.table(table.name) for table in STORED}
-        first, until = _span(known[PURCHASES.name])
+        first, until = span(connection.con, PURCHASES.name)
         rows = {name: table.count().to_pyarrow().as_py() for name, table in known.items()}
-        manifest = Manifest("in memory", time_zone, "", first, until, rows, sha256={}, hash=uuid.uuid4().hex)
-        return cls(manifest, connection, known, thresholds or {})
+        manifest = Manifest(
+            *("in memory", time_zone, "", first, until, rows),
+            sha256={},
+            hash=uuid.uuid4().hex,
+            buckets=buckets,
+            since=dict(capabilities_since(connection.con) if since is None else since),
+        )
+        return cls(manifest, connection, known, thresholds=thresholds or {})
 
     @property
     def zone(self) -> ZoneInfo:
         """The shop's time zone."""
         return ZoneInfo(self.manifest.time_zone)
+
+    @property
+    def buckets(self) -> range:
+        """Numbers of the buckets that members are spread over."""
+        return range(self.manifest.buckets)
 
     def local_day(self, moment: datetime) -> int:
         """The shop's calendar day of an aware moment, as days since 1970-01-01."""
@@ -100,17 +184,57 @@ class Facts:
         """The aware moment at which a local day begins."""
         return midnight(day, self.zone)
 
-    def query(self, sql: str, **parameters: object) -> pa.Table:
-        """Rows of a query in DuckDB's own words, in which the tables have their schema's names."""
-        result: pa.Table = self.connection.con.sql(sql, params=parameters).to_arrow_table()
+    def absent(self, day: int) -> frozenset[str]:
+        """Names of what these facts had not told by the midnight at which a local day begins: `features.capabilities`."""
+        return absent(self.manifest.since, before=microseconds(self.midnight(day)))
+
+    def query(self, sql: str, *, bucket: int | None = None, **parameters: object) -> pa.Table:
+        """Rows of a query in DuckDB's own words, in which the tables have their schema's names.
+
+        Parameters
+        ----------
+        bucket
+            Members of this bucket only; None reads everything.
+        """
+        with self.within(bucket):
+            result: pa.Table = self.connection.con.sql(sql, params=parameters).to_arrow_table()
         return result
+
+    @contextmanager
+    def within(self, bucket: int | None) -> Iterator[None]:
+        """Let the names of tables about members mean those of one bucket, for the length of the block."""
+        if bucket is None:
+            yield
+            return
+        self.connection.con.execute(f"SET search_path = '{_schema(bucket)},main'")
+        try:
+            yield
+        finally:
+            self.connection.con.execute("SET search_path = 'main'")
+
+    def require_unchanged(self) -> None:
+        """Raise FactsReplaced if the folder now holds other facts than those that were opened."""
+        if self.folder is not None and read_manifest(self.folder).hash != self.manifest.hash:
+            raise FactsReplaced("the facts were replaced while they were being read", remedy="run the command again")
+
+
+def connect(*, memory_mb: int = MEMORY_MB, scratch: Path | None = None) -> Any:
+    """A private in-memory DuckDB, as Ibis has it, that honours a limit and uses the disk beyond it."""
+    connection = ibis.duckdb.connect()
+    settings = {"memory_limit": f"{memory_mb}MB", "preserve_insertion_order": "false", "TimeZone": "UTC"}
+    if scratch is not None:
+        settings["temp_directory"] = str(scratch)
+    for name, value in settings.items():
+        connection.con.execute(f"SET {name} = '{value}'")
+    return connection
 
 
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a facts folder; FactsMissing if there is none that this version reads."""
     path = folder / MANIFEST
-    if not folder.exists() and _old(folder).exists():
-        _old(folder).rename(folder)  # a run was killed between taking the old facts away and putting the new ones there
+    old = old_folder(folder)
+    if not folder.exists() and old.exists():
+        old.rename(folder)  # a run was killed between taking the old facts away and putting the new ones there
     if not path.exists():
         raise FactsMissing(f"there are no facts in {folder}", remedy='import some: "rapport import complete-journey"')
     content = json.loads(path.read_text())
@@ -119,73 +243,40 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(**content)
 
 
-def write(
-    folder: Path,
-    tables: Mapping[str, ir.Table],
-    *,
-    source: str,
-    time_zone: str,
-    currency: str,
-    extras: Mapping[str, str | ir.Table],
-) -> Manifest:
-    """Write the canonical tables as a facts folder; what was there before is replaced only when all is written.
-
-    Parameters
-    ----------
-    tables
-        Every table of `features.sources.schema.STORED` but `orders`, which is summed here from `purchases`.
-    extras
-        What to keep beside the facts, by file name: text such as the cleaning report, or a table such as the rows set aside.
-    """
-    whole = {**tables, ORDERS.name: orders_of(tables[PURCHASES.name])}
-    draft = folder.with_name(f"{folder.name}.writing")
-    shutil.rmtree(draft, ignore_errors=True)
-    draft.mkdir(parents=True)
-    rows, hashes = {}, {}
-    for table in STORED:
-        path = draft / f"{table.name}.parquet"
-        rows[table.name] = _write_parquet(whole[table.name], table, path)
-        hashes[table.name] = hashlib.sha256(path.read_bytes()).hexdigest()
-    for name, content in extras.items():
-        if isinstance(content, str):
-            (draft / name).write_text(content)
-        else:
-            content.to_parquet(draft / name, compression="zstd")
-    first_day, until_day = _span(whole[PURCHASES.name])
-    manifest = Manifest(
-        source=source,
-        time_zone=time_zone,
-        currency=currency,
-        first_day=first_day,
-        until_day=until_day,
-        rows=rows,
-        sha256=hashes,
-        hash=hashlib.sha256(json.dumps(hashes, sort_keys=True).encode()).hexdigest(),
-    )
-    (draft / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2))
-    _replace(folder, draft)
-    return manifest
+def old_folder(folder: Path) -> Path:
+    """Where the facts of before stand for the moment in which they are replaced."""
+    return folder.with_name(f"{folder.name}.old")
 
 
-def orders_of(purchases: ir.Table) -> ir.Table:
-    """One row per order, kind and moment of a known member, summed over its lines."""
-    by = [c.name for c in ORDERS.columns if c.name not in {"lines", "net_cents", "discount_cents", "coupon_cents"}]
-    dated = purchases.mutate(month_day=_month_day(purchases.local_day), holiday=ibis.null("boolean"))
-    known = dated.filter(dated.member_id.notnull())
-    return known.group_by(by).agg(
-        lines=known.count(),
-        **{name: _int64(known[name].sum()) for name in ("net_cents", "discount_cents", "coupon_cents")},
-    )
+def bucket_name(bucket: int) -> str:
+    """A bucket in a file's name."""
+    return "anonymous" if bucket == ANONYMOUS else f"{bucket:02d}"
 
 
-def _month_day(local_day: ir.IntegerColumn) -> ir.IntegerColumn:
-    """Day of the month, 1 to 31, of a local day."""
-    return (ibis.literal(date(1970, 1, 1)) + local_day.as_interval("D")).day().cast("int32")
+def bucket_sql(buckets: int) -> str:
+    """The bucket of a row by its member id."""
+    known = "0" if buckets == 1 else f"CAST(hash(member_id) % {buckets} AS INTEGER)"
+    return f"CASE WHEN member_id IS NULL THEN {ANONYMOUS} ELSE {known} END"
 
 
-def _int64(total: ir.IntegerValue) -> ir.IntegerValue:
-    """A sum as int64. DuckDB adds up in 128 bits and writes those to Parquet as floats; Ibis sees no need for a plain cast."""
-    return total.cast("decimal(38, 0)").cast("int64")
+def _schema(bucket: int) -> str:
+    return f"bucket_{bucket}"
+
+
+def _reading(folder: Path, manifest: Manifest, table: FactTable, bucket: int | None) -> str:
+    """The query that reads a table, or one bucket of it; without rows if it has no file."""
+    if table not in BUCKETED:
+        return f"SELECT * FROM read_parquet('{_path(folder / table.name)}.parquet')"  # noqa: S608 # own names
+    files = ", ".join(f"'{_path(folder / name)}'" for name in manifest.files_of(table.name, bucket))
+    if files:
+        return f"SELECT * FROM read_parquet([{files}])"  # noqa: S608 # own names
+    types = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
+    nothing = ", ".join(f"CAST(NULL AS {types[c.type]}) AS {c.name}" for c in table.columns)
+    return f"SELECT {nothing} LIMIT 0"
+
+
+def _path(path: Path) -> str:
+    return str(path).replace("'", "''")
 
 
 def arrow_schema(table: FactTable) -> pa.Schema:
@@ -208,36 +299,18 @@ def empty_table(table: FactTable) -> pa.Table:
     return arrow_schema(table).empty_table()
 
 
-def _span(purchases: ir.Table) -> tuple[int, int]:
+def span(con: Any, purchases: str) -> tuple[int, int]:
     """First local day with a purchase, and the day after the last; FactsMissing without any."""
-    found = purchases.aggregate(first=purchases.local_day.min(), last=purchases.local_day.max()).to_pyarrow().to_pylist()[0]
-    if found["first"] is None:
+    first, last = con.execute(f"SELECT min(local_day), max(local_day) FROM {purchases}").fetchall()[0]  # noqa: S608 # own name
+    if first is None:
         raise FactsMissing("there is not a single purchase in these facts", remedy="import a source that has some")
-    return found["first"], found["last"] + 1
+    return first, last + 1
 
 
-def _write_parquet(table: ir.Table, schema: FactTable, path: Path) -> int:
-    """Write a table in a fixed order, so that equal facts give equal bytes; returns the number of rows."""
-    ordered = table.select(*(c.name for c in schema.columns)).order_by(*_order(schema))
-    ordered.to_parquet(path, compression="zstd")
-    row = duckdb.execute("SELECT count(*) FROM read_parquet(?)", [str(path)]).fetchone()
-    return int(row[0]) if row else 0
-
-
-def _order(schema: FactTable) -> list[str]:
-    """A member's facts side by side, then by day, then by key; and by all the rest, so that no two rows may change places."""
-    names = [column.name for column in schema.columns]
-    return [*dict.fromkeys(name for name in ("member_id", "local_day", *schema.key, *names) if name in names)]
-
-
-def _old(folder: Path) -> Path:
-    return folder.with_name(f"{folder.name}.old")
-
-
-def _replace(folder: Path, draft: Path) -> None:
-    old = _old(folder)
-    shutil.rmtree(old, ignore_errors=True)
-    if folder.exists():
-        folder.rename(old)
-    draft.rename(folder)
-    shutil.rmtree(old, ignore_errors=True)
+def capabilities_since(con: Any) -> dict[str, int]:
+    """First moment of each capability that the tables of a connection show, microseconds since 1970."""
+    since: dict[str, int] = {}
+    for table in tables_that_show():
+        row = con.sql(since_sql(table)).to_arrow_table().to_pylist()[0]
+        since |= {name: microseconds(moment.replace(tzinfo=UTC)) for name, moment in row.items() if moment is not None}
+    return since

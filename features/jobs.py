@@ -21,6 +21,11 @@ def facts_folder(settings: Settings) -> Path:
     return settings.data_dir / "facts"
 
 
+def state_folder(settings: Settings) -> Path:
+    """Where the aggregates of everyone as of last midnight are kept."""
+    return settings.data_dir / "features"
+
+
 def open_facts(settings: Settings) -> Facts:
     """The facts, with the thresholds that the settings choose.
 
@@ -33,7 +38,7 @@ def open_facts(settings: Settings) -> Facts:
     """
     chosen = dict(settings.thresholds)
     CONTRACT.threshold_values(chosen)
-    return Facts.open(facts_folder(settings), thresholds=chosen)
+    return Facts.open(facts_folder(settings), memory_mb=settings.memory_mb, thresholds=chosen)
 
 
 @contextmanager

@@ -18,23 +18,31 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Protocol
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import numpy as np
 import redis
 import redis.asyncio
+from numpy.typing import NDArray
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from features.errors import ConfigurationError, CorruptRecord, StoreUnavailable
+from features.bulk_load import Chunk, MemberIds, hsets, msets, send
+from features.codec import Packed
+from features.errors import ConfigurationError, CorruptRecord
+from features.stamp import Edition as Edition
+from features.stamp import Stamp as Stamp
+from features.store_errors import address_checked, translated
 
 LIST_SECONDS = 2 * 24 * 3600
 OLDEST_REDIS = (7, 0)
 JOB_TIMEOUT_S = 10.0
+DELETED_TOGETHER = 500
+SCANNED_TOGETHER = 5000
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +56,23 @@ class Keys:
         """What was published last."""
         return f"{self.prefix}:stamp"
 
+    @property
+    def before_aggregates(self) -> str:
+        """What stands before the member id in the key of packed aggregates; every member's key ends with a brace."""
+        return f"{self.prefix}:agg:{{"
+
+    @property
+    def before_profile(self) -> str:
+        """What stands before the member id in the key of a profile."""
+        return f"{self.prefix}:profile:{{"
+
     def aggregates(self, member_id: str) -> str:
         """A member's packed aggregates."""
-        return f"{self.prefix}:agg:{{{member_id}}}"
+        return f"{self.before_aggregates}{member_id}}}"
 
     def profile(self, member_id: str) -> str:
         """A member's readable profile."""
-        return f"{self.prefix}:profile:{{{member_id}}}"
+        return f"{self.before_profile}{member_id}}}"
 
     def recommendations(self, member_id: str) -> str:
         """A member's recommendation list with sources."""
@@ -94,38 +112,14 @@ class Keys:
         """The packed member ids of one chunk of an index."""
         return f"{self.prefix}:tag_index:{identity}:{chunk}"
 
-
-@dataclass(frozen=True, slots=True)
-class Stamp:
-    """What a publish leaves behind last. Moments in ISO 8601 UTC; edges are the population edges features need."""
-
-    contract: str
-    as_of: str
-    published_at: str
-    time_zone: str
-    facts_hash: str
-    members: int
-    edges: dict[str, float | None]
-
-    def to_bytes(self) -> bytes:
-        """The stamp as JSON."""
-        return json.dumps(asdict(self), allow_nan=False).encode()
-
-    @classmethod
-    def from_bytes(cls, value: bytes) -> "Stamp":
-        """The stamp from JSON; CorruptRecord if it is none."""
-        try:
-            stamp = cls(**json.loads(value))
-            datetime.fromisoformat(stamp.as_of).astimezone(ZoneInfo(stamp.time_zone))
-            dict[str, float | None](stamp.edges)
-        except (ValueError, TypeError, ZoneInfoNotFoundError) as error:
-            raise CorruptRecord("the stamp in the store cannot be read", remedy='publish again: "rapport publish"') from error
-        return stamp
-
-    @property
-    def as_of_moment(self) -> datetime:
-        """`as_of` as an aware moment."""
-        return datetime.fromisoformat(self.as_of)
+    def of_member(self, member_id: str) -> tuple[str, ...]:
+        """Every key of a member."""
+        return (
+            self.aggregates(member_id),
+            self.profile(member_id),
+            self.recommendations(member_id),
+            self.recommended_items(member_id),
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,8 +173,24 @@ class OnlineStore(Protocol):
         """Replace recommendation lists."""
         ...
 
+    def load_aggregates(self, member_ids: MemberIds, packed: Iterable[Packed]) -> None:
+        """Store the packed aggregates of many members; `rows` of a group are positions among the ids."""
+        ...
+
+    def load_profiles(self, member_ids: MemberIds, fields: NDArray[np.void]) -> None:
+        """Set fields of many readable profiles, a structured array of texts; fields not named stay."""
+        ...
+
+    def delete_members(self, member_ids: MemberIds) -> None:
+        """Forget all that is kept of these members."""
+        ...
+
+    def stored_members(self) -> Iterator[MemberIds]:
+        """Ids of all members with aggregates, in no order, perhaps some of them twice."""
+        ...
+
     def write_stamp(self, stamp: Stamp) -> None:
-        """Say what has been published. Written last."""
+        """Say what has been published, or that a publish has begun."""
         ...
 
     def read_aggregates(self, member_ids: Sequence[str]) -> list[bytes | None]:
@@ -204,36 +214,12 @@ class OnlineReader(Protocol):
         ...
 
 
-@contextmanager
-def _translated() -> Iterator[None]:
-    """Redis' errors as ours, without its message, which may hold an address with a password."""
-    try:
-        yield
-    except redis.RedisError as error:
-        raise StoreUnavailable(
-            f"the online store does not answer as it should ({type(error).__name__})",
-            remedy='see that Redis runs and REDIS_URL is right: "rapport status"',
-        ) from error
-
-
-@contextmanager
-def _address_checked() -> Iterator[None]:
-    """An address that cannot be read as our error, without the reason, which may quote a part of the password."""
-    try:
-        yield
-    except ValueError:
-        raise ConfigurationError(
-            "the address of the online store cannot be used",
-            remedy="write REDIS_URL as redis://:password@host:6379/0, and a / or # in the password as %2F or %23",
-        ) from None
-
-
 class RedisStore:
     """The store as jobs see it: blocking, patient, without blind retries."""
 
     def __init__(self, url: str, *, prefix: str, timeout_s: float = JOB_TIMEOUT_S) -> None:
         self._keys = Keys(prefix)
-        with _address_checked():
+        with address_checked():
             self._client: Any = redis.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
             )
@@ -246,7 +232,7 @@ class RedisStore:
         ConfigurationError
             The server is older than 7.0, or throws keys away when memory is full.
         """
-        with _translated():
+        with translated():
             server, memory = self._client.info("server"), self._client.info("memory")
         version = str(server["redis_version"])
         if tuple(int(part) for part in version.split(".")[:2]) < OLDEST_REDIS:
@@ -261,19 +247,60 @@ class RedisStore:
     def write_aggregates(self, member_ids: Sequence[str], values: Sequence[bytes]) -> None:
         """Store packed aggregates."""
         if member_ids:
-            with _translated():
+            with translated():
                 self._client.mset({self._keys.aggregates(m): v for m, v in zip(member_ids, values, strict=True)})
 
     def write_profiles(self, member_ids: Sequence[str], profiles: Sequence[Profile]) -> None:
         """Set fields of the readable profiles; fields not named stay."""
-        with _translated(), self._client.pipeline(transaction=False) as pipeline:
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
             for member, profile in zip(member_ids, profiles, strict=True):
                 pipeline.hset(self._keys.profile(member), mapping=dict(profile))
             pipeline.execute()
 
+    def load_aggregates(self, member_ids: MemberIds, packed: Iterable[Packed]) -> None:
+        """Store the packed aggregates of many members; `rows` of a group are positions among the ids."""
+        self._load(msets(self._keys.before_aggregates, member_ids, packed))
+
+    def load_profiles(self, member_ids: MemberIds, fields: NDArray[np.void]) -> None:
+        """Set fields of many readable profiles, a structured array of texts; fields not named stay."""
+        self._load(hsets(self._keys.before_profile, member_ids, fields))
+
+    def _load(self, chunks: Iterator[Chunk]) -> None:
+        with translated():
+            connection = self._client.connection_pool.get_connection()
+            complete = False
+            try:
+                send(connection, chunks)
+                complete = True
+            finally:
+                if not complete:  # replies may be on their way, and the next command must not take them for its own
+                    connection.disconnect()
+                self._client.connection_pool.release(connection)
+
+    def delete_members(self, member_ids: MemberIds) -> None:
+        """Forget all that is kept of these members, each member at once."""
+        for start in range(0, len(member_ids), DELETED_TOGETHER):
+            with translated(), self._client.pipeline(transaction=False) as pipeline:
+                for member in member_ids[start : start + DELETED_TOGETHER].tolist():
+                    pipeline.delete(*self._keys.of_member(member.decode()))
+                pipeline.execute()
+
+    def stored_members(self) -> Iterator[MemberIds]:
+        """Ids of all members with aggregates, in no order, perhaps some of them twice. Walks over all keys of the server."""
+        before = self._keys.before_aggregates
+        pattern = re.sub(r"([\\*?\[\]])", r"\\\1", before) + "*"
+        cursor = 0
+        while True:
+            with translated():
+                cursor, keys = self._client.scan(cursor, match=pattern, count=SCANNED_TOGETHER)
+            if keys:
+                yield np.array([key[len(before.encode()) : -1] for key in keys], dtype=np.bytes_)
+            if not cursor:
+                return
+
     def write_lists(self, member_ids: Sequence[str], lists: Sequence[RecommendationList]) -> None:
         """Replace recommendation lists, packed and sorted form together."""
-        with _translated(), self._client.pipeline(transaction=True) as pipeline:
+        with translated(), self._client.pipeline(transaction=True) as pipeline:
             for member, recommended in zip(member_ids, lists, strict=True):
                 by_score = self._keys.recommended_items(member)
                 pipeline.set(self._keys.recommendations(member), recommended.to_bytes(), ex=LIST_SECONDS)
@@ -284,24 +311,24 @@ class RedisStore:
             pipeline.execute()
 
     def write_stamp(self, stamp: Stamp) -> None:
-        """Say what has been published. Written last."""
-        with _translated():
+        """Say what has been published, or that a publish has begun."""
+        with translated():
             self._client.set(self._keys.stamp, stamp.to_bytes())
 
     def read_aggregates(self, member_ids: Sequence[str]) -> list[bytes | None]:
         """Packed aggregates; None for members the store does not know."""
-        with _translated():
+        with translated():
             return list(self._client.mget([self._keys.aggregates(m) for m in member_ids])) if member_ids else []
 
     def read_profile(self, member_id: str) -> dict[str, str]:
         """A member's readable profile; empty for a member the store does not know."""
-        with _translated():
+        with translated():
             stored: dict[bytes, bytes] = self._client.hgetall(self._keys.profile(member_id))
         return {name.decode(): value.decode() for name, value in stored.items()}
 
     def read_stamp(self) -> Stamp | None:
         """What was published last; None if nothing was."""
-        with _translated():
+        with translated():
             value = self._client.get(self._keys.stamp)
         return Stamp.from_bytes(value) if value is not None else None
 
@@ -315,20 +342,20 @@ class RedisReader:
 
     def __init__(self, url: str, *, prefix: str, timeout_ms: int) -> None:
         self._keys = Keys(prefix)
-        with _address_checked():
+        with address_checked():
             self._client: Any = redis.asyncio.Redis.from_url(
                 url, socket_timeout=timeout_ms / 1000, socket_connect_timeout=timeout_ms / 1000, retry=None
             )
 
     async def read(self, member_ids: Sequence[str]) -> tuple[Stamp | None, list[bytes | None]]:
         """The stamp and the packed aggregates, in one round trip."""
-        with _translated():
+        with translated():
             stamp, *values = await self._client.mget([self._keys.stamp, *map(self._keys.aggregates, member_ids)])
         return (Stamp.from_bytes(stamp) if stamp is not None else None), values
 
     async def read_lists(self, member_ids: Sequence[str]) -> list[bytes | None]:
         """Recommendation lists as stored, for `RecommendationList.from_bytes`; None for members without one."""
-        with _translated():
+        with translated():
             return list(await self._client.mget([self._keys.recommendations(m) for m in member_ids]))
 
     async def close(self) -> None:

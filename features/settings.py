@@ -28,11 +28,19 @@ class Settings:
     api_keys: tuple[str, ...] = field(
         default=(), repr=False, metadata={"meaning": "keys accepted by the server, separated by commas"}
     )
+    identity_key: str = field(
+        default="",
+        repr=False,
+        metadata={"meaning": "secret that identifiers of people are hashed with, at least 16 bytes; keep it: docs/identity.md"},
+    )
     now: datetime | None = field(
         default=None,
         metadata={"meaning": "moment that requests are answered at, for replaying the past; empty is the real clock"},
     )
     max_staleness_h: int = field(default=26, metadata={"meaning": "age of published features above which rows are STALE"})
+    memory_mb: int = field(
+        default=1024, metadata={"meaning": "memory that queries over facts may hold; beyond it they use the disk"}
+    )
     thresholds: tuple[tuple[str, float], ...] = field(
         default=(),
         metadata={
@@ -99,7 +107,7 @@ def _parse(name: str, text: str) -> object:
     try:
         if name in {"data_dir", "mlruns_dir"}:
             return Path(text)
-        if name in {"redis_timeout_ms", "port", "workers", "max_staleness_h"}:
+        if name in {"redis_timeout_ms", "port", "workers", "max_staleness_h", "memory_mb"}:
             return int(text)
         if name == "api_keys":
             return tuple(key.strip() for key in text.split(",") if key.strip())

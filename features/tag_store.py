@@ -16,7 +16,8 @@ from features.audience_language import All, Compared, Not, Selection, Tagged
 from features.bitmaps import Bitmap, TagTable, count, positions_in
 from features.errors import CorruptRecord, NothingPublished, StoreUnavailable
 from features.member_index import CHUNK, chunks_of, unpack_ids
-from features.online_store import RedisStore, _translated
+from features.online_store import RedisStore
+from features.store_errors import translated
 
 BATCH_BYTES = 4_000_000
 """Bitmaps are written in pipelines of about this size."""
@@ -134,11 +135,11 @@ class TagStore(RedisStore):
             contract=contract,
             counts={name: count(bitmap) for name, bitmap in table.tags.items()},
         )
-        with _translated():
+        with translated():
             self._client.set(self._keys.unused_tags, json.dumps(self._keys_of(stamp, kept=previous)))
         self._write_index(table, previous)
         self._write_bitmaps(stamp, table)
-        with _translated(), self._client.pipeline(transaction=True) as pipeline:
+        with translated(), self._client.pipeline(transaction=True) as pipeline:
             pipeline.set(self._keys.tag_generation(generation), stamp.to_bytes())
             pipeline.set(self._keys.current_tags, generation)
             pipeline.set(self._keys.unused_tags, json.dumps(self._keys_of(previous, kept=stamp) if previous else []))
@@ -149,7 +150,7 @@ class TagStore(RedisStore):
     def read_tag_stamp(self) -> TagStamp | None:
         """The generation in use; None if no tags were published."""
         for _ in range(ATTEMPTS):
-            with _translated():
+            with translated():
                 generation = self._client.get(self._keys.current_tags)
                 if generation is None:
                     return None
@@ -174,7 +175,7 @@ class TagStore(RedisStore):
         for _ in range(ATTEMPTS):
             stamp = self._stamp_in_use()
             names = [name for name in dict.fromkeys(choose(stamp)) if stamp.counts.get(name)]
-            with _translated(), self._client.pipeline(transaction=True) as pipeline:
+            with translated(), self._client.pipeline(transaction=True) as pipeline:
                 pipeline.exists(self._keys.tag_generation(stamp.generation))
                 pipeline.get(self._keys.tag_members(stamp.generation))
                 for name in names:
@@ -196,7 +197,7 @@ class TagStore(RedisStore):
         for _ in range(ATTEMPTS):
             stamp = self._stamp_in_use()
             selection = read(stamp)
-            with _translated(), self._client.pipeline(transaction=True) as pipeline:
+            with translated(), self._client.pipeline(transaction=True) as pipeline:
                 pipeline.exists(self._keys.tag_generation(stamp.generation))
                 algebra = self._algebra(pipeline, stamp)
                 fitting = algebra.key_of(selection)
@@ -232,7 +233,7 @@ class TagStore(RedisStore):
         positions = positions_in(chosen)
         borders = np.searchsorted(positions, np.arange(chunks_of(stamp.size) + 1) * CHUNK)
         wanted = np.flatnonzero(np.diff(borders)).tolist()
-        with _translated(), self._client.pipeline(transaction=False) as pipeline:
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
             for number in wanted:
                 pipeline.get(self._keys.tag_index(stamp.index, number))
             chunks = pipeline.execute()
@@ -258,14 +259,14 @@ class TagStore(RedisStore):
         same = previous is not None and previous.index == table.index.identity
         first = previous.size // CHUNK if previous is not None and same else 0
         for number in range(first, chunks_of(len(table.index))):
-            with _translated():
+            with translated():
                 self._client.set(self._keys.tag_index(table.index.identity, number), table.index.chunk(number))
 
     def _write_bitmaps(self, stamp: TagStamp, table: TagTable) -> None:
         values = {self._keys.tag(stamp.generation, name): table.tags[name] for name, n in stamp.counts.items() if n}
         values[self._keys.tag_members(stamp.generation)] = table.population
         for names in batches(list(values), max(1, BATCH_BYTES // max(1, len(table.population)))):
-            with _translated(), self._client.pipeline(transaction=False) as pipeline:
+            with translated(), self._client.pipeline(transaction=False) as pipeline:
                 for name in names:
                     pipeline.set(name, values[name].tobytes())
                 pipeline.execute()
@@ -280,7 +281,7 @@ class TagStore(RedisStore):
 
     def _delete_unused(self) -> None:
         """Delete the keys of a generation that was replaced or never finished."""
-        with _translated():
+        with translated():
             value = self._client.get(self._keys.unused_tags)
             if value is None:
                 return

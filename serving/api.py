@@ -15,8 +15,9 @@ from starlette.staticfiles import StaticFiles
 
 from features.contract import CONTRACT, CONTRACT_HASH
 from features.errors import NothingPublished, RapportError, StoreUnavailable
-from features.online_store import RedisReader, Stamp
+from features.online_store import RedisReader
 from features.settings import Settings
+from features.stamp import Stamp
 from serving import openapi
 from serving.auth import BodyTooLarge, too_large
 from serving.bundle import ModelSet

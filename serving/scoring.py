@@ -9,12 +9,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from features.codec import decode, is_readable, moment_of
+from features.codec import Decoded, decode, is_readable
 from features.contract import Contract
-from features.days import day_of
+from features.days import day_of, microseconds, moment_of
 from features.derive import derive, label_of, model_columns
 from features.errors import ContractMismatch
-from features.online_store import Stamp
+from features.stamp import Edition, Stamp
 from serving.bundle import ModelSet
 
 Row = dict[str, Any]
@@ -59,18 +59,52 @@ def score_members(
     return rows
 
 
-def feature_matrix(context: ScoringContext, stamp: Stamp, records: NDArray[np.void]) -> NDArray[np.float32]:
-    """Features of the records as of the context's moment, columns as `Contract.feature_names`."""
-    edges = {name: float("nan") if value is None else value for name, value in stamp.edges.items()}
+def feature_matrix(
+    context: ScoringContext, stamp: Stamp, records: NDArray[np.void], editions: NDArray[np.intp] | None = None
+) -> NDArray[np.float32]:
+    """Features of the records as of the context's moment, columns as `Contract.feature_names`.
+
+    Parameters
+    ----------
+    editions
+        Of each record, which of the stamp's editions its population edges are from; None: all from the one that ended.
+    """
     day = day_of(context.moment, ZoneInfo(stamp.time_zone))
-    return derive(context.contract, records, day=day, edges=edges)
+    if editions is None or not editions.any():
+        return derive(context.contract, records, day=day, edges=_edges(stamp.edition))
+    matrix = np.empty((len(records), len(context.contract.features)), dtype=np.float32)
+    for position, edition in enumerate((stamp.edition, *stamp.pending)):
+        of_it = editions == position
+        if of_it.any():
+            matrix[of_it] = derive(context.contract, records[of_it], day=day, edges=_edges(edition))
+    return matrix
+
+
+def editions_of(stamp: Stamp, written_at: NDArray[np.int64]) -> NDArray[np.intp]:
+    """Which publish wrote each row: 0 for one that ended, from 1 on the pending ones, in the stamp's order."""
+    editions = np.zeros(len(written_at), dtype=np.intp)
+    for position, edition in enumerate(stamp.pending, start=1):
+        editions[written_at == microseconds(edition.published_moment)] = position
+    return editions
+
+
+def _edges(edition: Edition) -> dict[str, float]:
+    return {name: float("nan") if value is None else value for name, value in edition.edges.items()}
+
+
+def _moments(stamp: Stamp, stored: Decoded, editions: NDArray[np.intp]) -> list[datetime]:
+    """The moment each row is right as of: a row that a publish left as it was had not changed by then."""
+    known = [microseconds(edition.as_of_moment) for edition in (stamp.edition, *stamp.pending)]
+    return [moment_of(value) for value in np.maximum(stored.as_of, np.array(known)[editions]).tolist()]
 
 
 def _score_known(context: ScoringContext, stamp: Stamp, values: list[bytes]) -> list[Row]:
     if not values:
         return []
     stored = decode(context.contract, values)
-    matrix = feature_matrix(context, stamp, stored.records)
+    editions = editions_of(stamp, stored.written_at)
+    moments = _moments(stamp, stored, editions)
+    matrix = feature_matrix(context, stamp, stored.records, editions)
     model_matrix = np.ascontiguousarray(matrix[:, model_columns(context.contract)])
     churn, tier = context.models.churn, context.models.tier
     probability = churn.score(model_matrix) if churn is not None else None
@@ -81,10 +115,9 @@ def _score_known(context: ScoringContext, stamp: Stamp, values: list[bytes]) -> 
     }
     rows = []
     for i in range(len(values)):
-        as_of = moment_of(stored.as_of[i])
         active = churn is not None and columns["days_since_last_purchase"][i] <= churn.manifest.definition["active_days"]
         row: Row = {
-            **_age(context, as_of),
+            **_age(context, moments[i]),
             "churn": _churn(context.models, probability[i]) if probability is not None and active else None,
             "tier": _tier(context.models, tiers[i]) if tiers is not None else None,
             "lifecycle_stage": label_of(context.contract, "lifecycle_stage", columns["lifecycle_stage"][i]),

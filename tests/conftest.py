@@ -64,7 +64,7 @@ def mlruns(facts: Facts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("registry") / "mlruns"
     snapshots = Snapshots(facts)
     list(snapshots.prepare(snapshot_days(facts)))
-    for outcome in train(steps(snapshots), folder):
+    for outcome in train(steps(snapshots), folder, facts):
         assert not outcome.refused, outcome.refused
     return folder
 

@@ -7,6 +7,7 @@ from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 
+from features.capabilities import CAPABILITIES
 from features.days import day_number
 from features.facts import Facts, arrow_schema
 from features.sources.schema import EVENTS, EXPOSURES, ITEMS, PURCHASES, REDEMPTIONS
@@ -152,8 +153,10 @@ def shop(
     exposures: Sequence[Exposure] = (),
     redemptions: Sequence[Redemption] = (),
     thresholds: Mapping[str, float] | None = None,
+    buckets: int = 1,
 ) -> Facts:
-    """Facts of what happened, with the small catalogue."""
+    """Facts of what happened, with the small catalogue, of a shop that could always tell everything."""
+    since = {capability.name: 0 for capability in CAPABILITIES}
     tables = {
         PURCHASES.name: purchases_table(lines),
         ITEMS.name: pa.Table.from_pylist(list(CATALOGUE), schema=arrow_schema(ITEMS)),
@@ -161,4 +164,4 @@ def shop(
         EXPOSURES.name: exposures_table(exposures),
         REDEMPTIONS.name: redemptions_table(redemptions),
     }
-    return Facts.in_memory(tables, time_zone=ZONE, thresholds=thresholds)
+    return Facts.in_memory(tables, time_zone=ZONE, thresholds=thresholds, since=since, buckets=buckets)

@@ -12,12 +12,12 @@ from training.churn import ChurnDefinition, train_churn
 from training.datasets import Snapshots, cutoffs
 from training.recommender import train_recommender
 from training.registry import CHALLENGER, CHAMPION, RegisteredModel, resolve
+from training.requirements import TIER_DAYS, check_model
 from training.tier import tier_cutoffs, train_tier
 from training.tracking import record, recorded_figures
 from training.trained import Trained, code_hash
 
 MODELS = ("churn", "tier", "recommender")
-TIER_DAYS = 90
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,9 +65,14 @@ def snapshot_days(facts: Facts, models: tuple[str, ...] = MODELS) -> list[int]:
     return sorted(days)
 
 
-def train(steps_to_do: list[Step], mlruns: Path) -> Iterator[Outcome]:
+def train(steps_to_do: list[Step], mlruns: Path, facts: Facts) -> Iterator[Outcome]:
     """Train, record and register each step, yielding each outcome; a step whose data do not suffice is refused by name."""
+    checks = {model: check_model(facts, model) for model in {step.model for step in steps_to_do}}
     for step in steps_to_do:
+        check = checks[step.model]
+        if not check.ready:
+            yield Outcome(step, refused=f"{check.refusal()}. Instead: {check.instead}")
+            continue
         try:
             trained = step.train()
         except NotEnoughData as error:

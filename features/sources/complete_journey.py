@@ -13,7 +13,8 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from features.errors import MissingDependency
-from features.sources.landing import Imported, land
+from features.facts_folder import Origin
+from features.sources.landing import Imported, Incoming, land
 from features.sources.schema import EXPOSURES, ITEMS, MEMBERS, PURCHASES, REDEMPTIONS, FactTable
 
 SOURCE = "complete-journey"
@@ -43,7 +44,7 @@ def import_complete_journey(folder: Path, *, households: int | None = None) -> I
     raw = _load(households)
     connection = ibis.duckdb.connect()
     tables = {schema.name: connection.create_table(f"raw_{schema.name}", frame) for schema, frame in canonical(raw).items()}
-    return land(folder, tables, source=SOURCE, time_zone=TIME_ZONE, currency="USD")
+    return land(folder, Incoming(tables, Origin(SOURCE, TIME_ZONE, "USD", files={})))
 
 
 def canonical(raw: Mapping[str, pd.DataFrame]) -> dict[FactTable, pd.DataFrame]:

@@ -23,8 +23,13 @@ _PROBLEMS = {
 }
 
 
-def admit(table: ir.Table, schema: FactTable) -> ir.Table:
+def admit(table: ir.Table, schema: FactTable, *, also: tuple[str, ...] = ()) -> ir.Table:
     """The table, once it has the schema's columns and types, nulls only where allowed, and only allowed values.
+
+    Parameters
+    ----------
+    also
+        Further columns that are let through as they are.
 
     Raises
     ------
@@ -34,14 +39,14 @@ def admit(table: ir.Table, schema: FactTable) -> ir.Table:
     found = table.schema()
     present = table.mutate(**{c.name: _plain(table[c.name], c) for c in schema.columns if c.name in found})
     try:
-        admitted: ir.Table = pandera_schema(schema, with_values=_has_rows(table)).validate(present, lazy=True)
+        pandera_schema(schema, with_values=_has_rows(table)).validate(present, lazy=True)
     except SchemaErrors as error:
         problems = [_problem(failure.reason_code.name, failure, found) for failure in error.schema_errors]
         raise SchemaMismatch(
             f"table {schema.name} does not fit its schema:\n  " + "\n  ".join(problems),
             remedy=f"docs/facts.md describes every column of {schema.name}",
         ) from None
-    return admitted.select(*(column.name for column in schema.columns))
+    return present.select(*(column.name for column in schema.columns), *also)
 
 
 def pandera_schema(schema: FactTable, *, with_values: bool = True) -> pa.DataFrameSchema:

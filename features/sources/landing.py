@@ -1,31 +1,216 @@
-"""Landing: canonical tables through the door and the cleaning into a facts folder. Every source ends here."""
+"""Landing: canonical tables through the door and the cleaning into a facts folder. Every source ends here.
 
+Members are spread over buckets first, and each bucket is cleaned and written alone, so that the memory needed does not
+grow with the shop. An import may add to what is there: rows that are there already are duplicates, rows of orders that
+are there already are cleaned together with them, and other buckets' files stay as they are.
+"""
+# ruff: noqa: S608 -- names of tables and columns from the schema
+
+import tempfile
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import ibis
 from ibis import ir
 
-from features.cleaning import Cleaned, RuleCount, clean
-from features.facts import Manifest, empty_table, write
+from features.cleaning import CleaningReport, RuleCount, clean
+from features.errors import SourceError
+from features.facts import BUCKETED, Manifest, bucket_name, bucket_sql, connect, empty_table
+from features.facts_folder import Draft, Origin, buckets_for, every_bucket, hash_probe
 from features.sources.door import admit
-from features.sources.schema import ITEMS, PURCHASES, STORED, FactTable
+from features.sources.schema import ITEMS, ORDERS, PURCHASES, STORED, FactTable
+
+WHOLE = tuple(table for table in STORED if table not in BUCKETED)
+QUARANTINE = "quarantine.parquet"
+REPORT = "cleaning.json"
+MEMORY_MB = 2048
 
 
 @dataclass(frozen=True, slots=True)
 class Imported:
-    """What an import left behind."""
+    """What an import left behind. The report is about the rows of this import, not those that were there before."""
 
     manifest: Manifest
-    cleaned: Cleaned
+    report: CleaningReport
 
 
-def _first_of_each(table: ir.Table, schema: FactTable) -> ir.Table:
-    """One row a key: the first by all its columns, so that the same one is kept every time."""
-    order = [table[name].cast("string") for name in table.columns]
-    window = ibis.window(group_by=[table[name] for name in schema.key], order_by=order)
-    return table.mutate(place=ibis.row_number().over(window)).filter(ibis._.place == 0).drop("place")
+@dataclass(frozen=True, slots=True)
+class Incoming:
+    """What a source hands over.
+
+    Attributes
+    ----------
+    tables
+        By name, all but `orders`; those that the source does not have may be left out. Purchases may carry one more
+        column `file`, which tells identical lines of two overlapping exports from two equal lines of one.
+    unreadable, unreadable_counts
+        Purchases that the source could not read, with the `reason` each, and how many for which reason.
+    """
+
+    tables: Mapping[str, ir.Table]
+    origin: Origin
+    unreadable: ir.Table | None = None
+    unreadable_counts: tuple[RuleCount, ...] = field(default=())
+
+
+def land(folder: Path, incoming: Incoming, *, base: Manifest | None = None) -> Imported:
+    """Check, clean and write canonical tables; what was in the folder before is replaced only when all is written.
+
+    Parameters
+    ----------
+    base
+        The manifest of the facts in the folder, to add to them; None replaces them.
+
+    Raises
+    ------
+    SchemaMismatch
+        A table does not have the columns and types of its schema.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.scratch-") as scratch:
+        landing = _Landing(folder, incoming, base, Path(scratch))
+        try:
+            return landing.run()
+        finally:
+            landing.draft.discard()
+
+
+class _Landing:
+    """One import: its tables in the scratch folder, split by bucket, and the draft it writes."""
+
+    def __init__(self, folder: Path, incoming: Incoming, base: Manifest | None, scratch: Path) -> None:
+        self.incoming, self.scratch, self.base = incoming, scratch, base
+        self.tables = {
+            schema.name: _admitted(incoming.tables[schema.name], schema) for schema in STORED if schema.name in incoming.tables
+        }
+        self.backend = connect(memory_mb=MEMORY_MB, scratch=scratch)
+        lines = self.tables[PURCHASES.name].count().to_pyarrow().as_py() if PURCHASES.name in self.tables else 0
+        self.buckets = base.buckets if base else buckets_for(lines)
+        if base and base.hash_probe != hash_probe(self.backend.con):
+            raise SourceError(
+                "these facts were spread over buckets by another version of DuckDB",
+                remedy="import everything again: rapport import --again",
+            )
+        self.draft = Draft(folder, self.backend.con, buckets=self.buckets, base=base)
+
+    def run(self) -> Imported:
+        """All of it."""
+        for schema in WHOLE:
+            self._write_whole(schema)
+        for schema in BUCKETED:
+            if schema.name in self.tables:
+                self._split(schema)
+        self.tables.clear()
+        items = self.backend.read_parquet(self.draft.place / f"{ITEMS.name}.parquet", table_name="catalogue")
+        report = CleaningReport.of_unreadable(self.incoming.unreadable_counts)
+        for bucket in every_bucket(self.buckets):
+            report += self._land_purchases(bucket, items)
+            self.draft.write_orders(bucket)
+            for schema in BUCKETED:
+                if schema not in (PURCHASES, ORDERS):
+                    self._land_keyed(schema, bucket)
+        self._write_quarantine()
+        self.draft.keep(REPORT, report.to_json())
+        return Imported(self.draft.finish(self.incoming.origin), report)
+
+    def _write_whole(self, schema: FactTable) -> None:
+        """A table that is not in buckets: what is new stands in place of what has the same key."""
+        parts = []
+        if self.base is not None:
+            parts.append(f"SELECT *, 1 AS age FROM {_parquet(self.draft.place / f'{schema.name}.parquet')}")
+        if schema.name in self.tables:
+            path = self.scratch / f"{schema.name}.parquet"
+            self.tables[schema.name].to_parquet(path)
+            parts.append(f"SELECT *, 0 AS age FROM {_parquet(path)}")
+        if not parts:
+            empty = self.scratch / f"{schema.name}.parquet"
+            ibis.memtable(empty_table(schema)).to_parquet(empty)
+            parts.append(f"SELECT *, 0 AS age FROM {_parquet(empty)}")
+        together = " UNION ALL BY NAME ".join(f"({part})" for part in parts)
+        copy = self.scratch / f"{schema.name}-all.parquet"
+        order = ", ".join(["age", *(f"CAST({c.name} AS VARCHAR)" for c in schema.columns)])
+        first = (
+            f"SELECT * FROM ({together}) QUALIFY row_number() OVER (PARTITION BY {', '.join(schema.key)} ORDER BY {order}) = 1"
+        )
+        self.backend.con.execute(f"COPY ({first}) TO '{_quoted(copy)}' (FORMAT parquet)")
+        self.draft.write(schema, f"SELECT * FROM {_parquet(copy)}")
+
+    def _split(self, schema: FactTable) -> None:
+        """The rows of a table, by bucket, into the scratch folder: one folder `bucket=n` each."""
+        table = self.tables[schema.name]
+        rows = f"SELECT *, {bucket_sql(self.buckets)} AS bucket FROM ({ibis.to_sql(table)})"
+        connection = table.get_backend().con
+        connection.execute(
+            f"COPY ({rows}) TO '{_quoted(self.scratch / schema.name)}' (FORMAT parquet, PARTITION_BY (bucket), COMPRESSION lz4)"
+        )
+
+    def _incoming(self, schema: FactTable, bucket: int) -> str:
+        """Pattern of the files that hold the new rows of a bucket; empty if there are none."""
+        place = self.scratch / schema.name / f"bucket={bucket}"
+        return f"{place}/*.parquet" if place.exists() else ""
+
+    def _land_purchases(self, bucket: int, items: ir.Table) -> CleaningReport:
+        new = self._incoming(PURCHASES, bucket)
+        if not new:
+            return CleaningReport()
+        files, before = self._with_orders_there(new, bucket)
+        purchases = self.backend.read_parquet(files, table_name=f"incoming_{bucket_name(bucket)}", hive_partitioning=False)
+        cleaned = clean(purchases, items, line_key=self.incoming.origin.line_key)
+        cleaned.set_aside.to_parquet(self.scratch / f"set_aside-{bucket_name(bucket)}.parquet")
+        self.draft.write(PURCHASES, ibis.to_sql(cleaned.accepted), bucket=bucket, anew=before > 0)
+        return cleaned.report.without(before)
+
+    def _with_orders_there(self, new: str, bucket: int) -> tuple[str, int]:
+        """New rows of a bucket; with all that it has if some are about orders that it has. And how many it has, then."""
+        files = self.draft.files_of(PURCHASES, bucket)
+        if not files:
+            return new, 0
+        there, fresh = self.draft.reading(files), f"(SELECT * FROM {_parquet(new)})"
+        if not self._number(f"SELECT count(*) FROM {there} WHERE order_id IN (SELECT order_id FROM {fresh})"):
+            return new, 0
+        old = f"SELECT *, '' AS file FROM {there}" if self.incoming.origin.line_key == "content" else f"SELECT * FROM {there}"
+        copy = self.scratch / f"together-{bucket_name(bucket)}.parquet"
+        together = f"{old} UNION ALL BY NAME SELECT * FROM {fresh}"
+        self.backend.con.execute(f"COPY ({together}) TO '{_quoted(copy)}' (FORMAT parquet)")
+        return str(copy), self._number(f"SELECT count(*) FROM {there}")
+
+    def _land_keyed(self, schema: FactTable, bucket: int) -> None:
+        """New rows of a table with a key, each key once, without those that are there."""
+        new = self._incoming(schema, bucket)
+        if not new:
+            return
+        key, order = ", ".join(schema.key), ", ".join(f"CAST({c.name} AS VARCHAR)" for c in schema.columns)
+        rows = f"SELECT * FROM {_parquet(new)} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+        files = self.draft.files_of(schema, bucket)
+        if files:
+            same = " AND ".join(f"there.{name} IS NOT DISTINCT FROM fresh.{name}" for name in schema.key)
+            rows = f"SELECT * FROM ({rows}) AS fresh ANTI JOIN {self.draft.reading(files)} AS there ON {same}"
+        self.draft.write(schema, rows, bucket=bucket)
+
+    def _write_quarantine(self) -> None:
+        """Every row set aside, of this import and of those before."""
+        names = [*(column.name for column in PURCHASES.columns), "reason"]
+        parts = [f"SELECT {', '.join(f'NULL AS {name}' for name in names)} LIMIT 0"]
+        files: list[Path] = sorted(self.scratch.glob("set_aside-*.parquet"))
+        if self.incoming.unreadable is not None:
+            files.append(self.scratch / "unreadable.parquet")
+            self.incoming.unreadable.to_parquet(files[-1])
+        before = self.draft.folder / QUARANTINE
+        if self.base is not None and before.exists():
+            files.append(before)
+        parts += [f"SELECT * FROM {_parquet(path)}" for path in files]
+        together = " UNION ALL BY NAME ".join(f"({part})" for part in parts)
+        target = _quoted(self.draft.place / QUARANTINE)
+        rows = f"SELECT {', '.join(names)} FROM ({together}) ORDER BY ALL"
+        self.backend.con.execute(f"COPY ({rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+
+    def _number(self, query: str) -> int:
+        return int(self.backend.con.execute(query).fetchall()[0][0])
+
+
+def _admitted(table: ir.Table, schema: FactTable) -> ir.Table:
+    return admit(_completed(table, schema), schema, also=("file",) if schema is PURCHASES and "file" in table.columns else ())
 
 
 def _completed(table: ir.Table, schema: FactTable) -> ir.Table:
@@ -35,45 +220,10 @@ def _completed(table: ir.Table, schema: FactTable) -> ir.Table:
     return table.mutate(**{c.name: ibis.null(types[c.type]) for c in absent}) if absent else table
 
 
-def land(
-    folder: Path,
-    tables: Mapping[str, ir.Table],
-    *,
-    source: str,
-    time_zone: str,
-    currency: str,
-    unreadable: ir.Table | None = None,
-    unreadable_counts: tuple[RuleCount, ...] = (),
-) -> Imported:
-    """Check, clean and write canonical tables; what was in the folder before is replaced only when all is written.
+def _parquet(files: Path | str) -> str:
+    """The table that DuckDB reads from a file, or from files that match a pattern."""
+    return "read_parquet('" + str(files).replace("'", "''") + "', hive_partitioning = false)"
 
-    Parameters
-    ----------
-    tables
-        By name, all but `orders`; those that the source does not have may be left out.
-    unreadable, unreadable_counts
-        Purchases that the source could not read, with the `reason` each, and how many for which reason.
 
-    Raises
-    ------
-    SchemaMismatch
-        A table does not have the columns and types of its schema.
-    """
-    stored = [schema for schema in STORED if schema.name != "orders"]
-    admitted = {
-        schema.name: admit(_completed(tables[schema.name], schema), schema)
-        if schema.name in tables
-        else ibis.memtable(empty_table(schema))
-        for schema in stored
-    }
-    for schema in stored:
-        if schema is not PURCHASES:  # a repeated purchase is a finding of the cleaning; a repeated item is one entry too many
-            admitted[schema.name] = _first_of_each(admitted[schema.name], schema)
-    cleaned = clean(admitted[PURCHASES.name], admitted[ITEMS.name], unreadable=unreadable_counts)
-    set_aside = cleaned.set_aside
-    if unreadable is not None:
-        set_aside = set_aside.union(_completed(unreadable, PURCHASES).cast(set_aside.schema()).select(*set_aside.columns))
-    extras: dict[str, str | ir.Table] = {"cleaning.json": cleaned.report.to_json(), "quarantine.parquet": set_aside}
-    draft = {**admitted, PURCHASES.name: cleaned.accepted}
-    manifest = write(folder, draft, source=source, time_zone=time_zone, currency=currency, extras=extras)
-    return Imported(manifest, cleaned)
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

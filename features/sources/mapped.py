@@ -22,7 +22,8 @@ from sqlglot import exp
 
 from features.cleaning import RuleCount
 from features.errors import SourceError
-from features.sources.landing import Imported, land
+from features.facts_folder import Origin
+from features.sources.landing import Imported, Incoming, land
 from features.sources.mapping import FIELDS, Field, FieldRule, ShopMapping, TableMapping, read_mapping
 from features.sources.schema import CHANNELS
 
@@ -52,15 +53,14 @@ def import_mapped(folder: Path, mapping_file: Path) -> Imported:
             _read_text(duck, table, Path(scratch))
             duck.execute(f'CREATE TABLE "read_{table.name}" AS {canonical_sql(duck, table, mapping)}')
     tables = {name: _readable(connection.table(f"read_{name}")) for name in mapping.tables}
-    return land(
-        folder,
+    purchases = connection.table("read_purchases")
+    incoming = Incoming(
         tables,
-        source=mapping.source,
-        time_zone=mapping.time_zone,
-        currency=mapping.currency,
-        unreadable=connection.table("read_purchases").filter(ibis._.reason.notnull()),
-        unreadable_counts=_unreadable_counts(connection.table("read_purchases")),
+        Origin(mapping.source, mapping.time_zone, mapping.currency, files={}),
+        unreadable=purchases.filter(ibis._.reason.notnull()),
+        unreadable_counts=_unreadable_counts(purchases),
     )
+    return land(folder, incoming)
 
 
 def canonical_sql(duck: duckdb.DuckDBPyConnection, table: TableMapping, mapping: ShopMapping) -> str:

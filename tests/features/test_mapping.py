@@ -102,7 +102,7 @@ def test_what_cannot_be_read_is_set_aside_with_its_reason(tmp_path: Path, column
     good, bad = one_line(), one_line(**{column: written}).splitlines()[1].replace("t1", "t2")
     found = import_from(tmp_path, PLAIN, {"a.csv": good + bad + "\n"})
 
-    report = found.cleaned.report
+    report = found.report
     set_aside = pyarrow.parquet.read_table(tmp_path / "facts" / "quarantine.parquet").to_pylist()
 
     assert (report.rows_in, report.accepted, report.quarantined) == (2, 1, 1)
@@ -113,7 +113,7 @@ def test_what_cannot_be_read_is_set_aside_with_its_reason(tmp_path: Path, column
 def test_years_outside_any_books_are_quarantined(tmp_path: Path, year: str) -> None:
     found = import_from(tmp_path, PLAIN, {"a.csv": one_line() + f"t2,c1,s1,1,{year}-01-02 00:00:00\n"})
 
-    assert {count.code: count.rows for count in found.cleaned.report.rules}["impossible_date"] == 1
+    assert {count.code: count.rows for count in found.report.rules}["impossible_date"] == 1
 
 
 @pytest.mark.parametrize(("encoding", "named"), [("gbk", "gbk"), ("utf-8-sig", "utf-8-sig"), ("utf-16", "utf-16")])
@@ -156,7 +156,7 @@ def test_importing_again_changes_nothing_and_new_files_are_taken_along(tmp_path:
 def test_a_line_in_two_exports_counts_once(tmp_path: Path) -> None:
     found = import_from(tmp_path, PLAIN, {"a.csv": one_line(), "b.csv": one_line()})
 
-    assert (found.cleaned.report.accepted, found.cleaned.report.duplicates) == (1, 1)
+    assert (found.report.accepted, found.report.duplicates) == (1, 1)
 
 
 def test_decimal_comma_expressions_values_and_returns(tmp_path: Path) -> None:

@@ -4,22 +4,24 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable, Coroutine, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 from hypothesis import given
 from hypothesis import strategies as st
 
 from features.build import FeatureRows
-from features.codec import decode
+from features.codec import Packed, decode
 from features.contract import CONTRACT
 from features.errors import ConfigurationError, CorruptRecord, StoreUnavailable
 from features.online_store import (
     LIST_SECONDS,
+    Edition,
     Keys,
     RecommendationList,
     RecommendedItem,
@@ -27,7 +29,7 @@ from features.online_store import (
     RedisStore,
     Stamp,
 )
-from features.publish import BATCH, publish
+from features.publish import publish
 
 STAMP = Stamp(
     "c" * 64, "2018-01-01T05:00:00+00:00", "2018-01-01T06:00:00+00:00", "America/New_York", "f" * 64, 3, {"edge": None}
@@ -68,6 +70,7 @@ def asked(url: str, prefix: str, question: Callable[[RedisReader], Coroutine[Any
 
 # Stamps and lists as text
 
+edges = st.dictionaries(st.text(), st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)))
 numbers = st.floats(allow_nan=False, allow_infinity=False)
 moments = st.datetimes(min_value=datetime(1970, 1, 2), max_value=datetime(9990, 1, 1), timezones=st.just(UTC)).map(  # noqa: DTZ001
     datetime.isoformat
@@ -76,8 +79,10 @@ stamps = st.builds(
     Stamp,
     as_of=moments,
     time_zone=st.sampled_from(["UTC", "America/New_York", "Asia/Shanghai"]),
-    edges=st.dictionaries(st.text(), st.one_of(st.none(), numbers)),
+    edges=edges,
     members=st.integers(0),
+    generation=st.text(),
+    pending=st.lists(st.builds(Edition, as_of=moments, published_at=moments, edges=edges), max_size=2).map(tuple),
 )
 lists = st.builds(RecommendationList, as_of=moments, items=st.lists(st.builds(RecommendedItem, score=numbers)).map(tuple))
 
@@ -92,7 +97,23 @@ def test_a_list_comes_back(content: RecommendationList) -> None:
     assert RecommendationList.from_bytes(content.to_bytes()) == content
 
 
-@pytest.mark.parametrize("broken", [{"as_of": "yesterday"}, {"time_zone": "Mars/Olympus"}, {"edges": 3}])
+PENDING = {"as_of": "2018-01-02T05:00:00+00:00", "published_at": "2018-01-02T06:00:00+00:00", "edges": {}}
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"as_of": "yesterday"},
+        {"time_zone": "Mars/Olympus"},
+        {"edges": 3},
+        {"pending": 3},
+        {"pending": [3]},
+        {"pending": [{"as_of": "2018-01-02T05:00:00+00:00"}]},
+        {"pending": [PENDING | {"as_of": "yesterday"}]},
+        {"pending": [PENDING | {"published_at": 3}]},
+        {"pending": [PENDING | {"edges": 3}]},
+    ],
+)
 def test_a_stamp_with_senseless_contents_is_corrupt(broken: dict[str, Any]) -> None:
     with pytest.raises(CorruptRecord):
         Stamp.from_bytes(json.dumps(asdict(STAMP) | broken).encode())
@@ -111,6 +132,12 @@ def test_what_is_no_stamp_and_no_list_is_corrupt(value: bytes) -> None:
 def test_numbers_that_are_none_are_never_written() -> None:
     with pytest.raises(ValueError, match="not JSON compliant"):
         of_items(("apple", float("nan"))).to_bytes()
+
+
+def test_a_stamp_written_before_publishes_had_generations_is_read() -> None:
+    old = {name: value for name, value in asdict(STAMP).items() if name not in {"generation", "pending"}}
+
+    assert Stamp.from_bytes(json.dumps(old).encode()) == STAMP
 
 
 # On the server
@@ -199,8 +226,17 @@ def test_a_broken_stamp_is_corrupt_for_jobs_and_for_serving(
 def test_a_key_of_another_type_is_trouble_with_the_store(store: RedisStore, client: redis.Redis, prefix: str) -> None:
     client.lpush(Keys(prefix).stamp, "a list")
 
-    with pytest.raises(StoreUnavailable, match="ResponseError"):
+    with pytest.raises(StoreUnavailable, match="key of another type"):
         store.read_stamp()
+    client.set(Keys(prefix).profile("ann"), "text")
+    for write in (
+        lambda: store.write_profiles(["ann"], [{"stage": "new"}]),
+        lambda: store.load_profiles(np.array([b"ann"]), np.array([(b"new",)], dtype=[("stage", "S3")])),
+    ):
+        with pytest.raises(StoreUnavailable, match="key of another type") as refused:
+            write()
+        assert "RAPPORT_KEY_PREFIX" in refused.value.remedy
+        assert "ann" not in str(refused.value)
 
 
 def test_one_members_keys_share_a_slot_and_members_do_not_share_keys() -> None:
@@ -208,6 +244,7 @@ def test_one_members_keys_share_a_slot_and_members_do_not_share_keys() -> None:
     of_ann = [keys.aggregates("ann"), keys.profile("ann"), keys.recommendations("ann"), keys.recommended_items("ann")]
 
     assert len({key[key.index("{") : key.index("}") + 1] for key in of_ann}) == 1
+    assert keys.of_member("ann") == tuple(of_ann)
     assert len({*of_ann, keys.stamp, keys.aggregates("bob")}) == 6
 
 
@@ -215,13 +252,14 @@ def test_publishing_twice_changes_nothing_but_moments(
     rows: FeatureRows, store: RedisStore, client: redis.Redis, prefix: str
 ) -> None:
     done: list[int] = []
-    first = publish(rows, store, progress=done.append)
+    first = publish(rows, store, progress=done.append, block=100).stamp
     before = {key: client.dump(key) for key in client.scan_iter(f"{prefix}:profile:*", count=1000)}
-    second = publish(rows, store)
+    second = publish(rows, store).stamp
 
     assert sum(done) == len(rows.member_ids) == first.members
-    assert max(done) <= BATCH
-    assert json.loads(first.to_bytes()) | {"published_at": ""} == json.loads(second.to_bytes()) | {"published_at": ""}
+    assert max(done) <= 100
+    assert replace(second, published_at=first.published_at, generation=first.generation) == first
+    assert second.generation != first.generation
     assert {key: client.dump(key) for key in client.scan_iter(f"{prefix}:profile:*", count=1000)} == before
     assert store.read_stamp() == second
     stored = [value for value in store.read_aggregates(rows.member_ids.tolist()) if value is not None]
@@ -238,6 +276,31 @@ def test_published_profiles_say_what_the_features_say(rows: FeatureRows, store: 
         assert profile["rfm_tier"] == ("regular", "gold", "diamond")[int(rows.column("rfm_tier")[row])]
         assert int(profile["spend_cents_365d"]) == rows.column("spend_cents_365d")[row]
         assert profile["recency_score"] == str(int(rows.column("recency_score")[row]))
+
+
+def test_members_in_the_store_are_found_under_their_own_prefix_only(store_url: str, client: redis.Redis) -> None:
+    odd, other = (RedisStore(store_url, prefix=prefix) for prefix in ("shop[1]*?", "shop1x?"))
+    odd.write_aggregates([f"m{i}" for i in range(1200)], [b"x"] * 1200)
+    odd.write_aggregates(["会员一", "}", "{"], [b"x"] * 3)
+    other.write_aggregates(["stranger"], [b"x"])
+    odd.write_profiles(["profile only"], [{"a": 1}])
+
+    found = {member.decode() for batch in odd.stored_members() for member in batch.tolist()}
+
+    assert found == {*(f"m{i}" for i in range(1200)), "会员一", "}", "{"}
+
+
+def test_nothing_is_left_of_a_deleted_member(store: RedisStore, client: redis.Redis, prefix: str) -> None:
+    for member in ("ann", "bob", "会员一"):
+        store.write_aggregates([member], [b"x"])
+        store.write_profiles([member], [{"a": 1}])
+        store.write_lists([member], [of_items(("pear", 1.0))])
+
+    store.delete_members(np.array([b"ann", "会员一".encode(), b"nobody"]))
+    store.delete_members(np.empty(0, dtype="S1"))
+
+    left = {key.decode() for key in client.scan_iter(count=1000)}
+    assert {key for key in left if key.startswith(f"{prefix}:")} == set(Keys(prefix).of_member("bob"))
 
 
 # Trouble
@@ -273,6 +336,10 @@ JOB_CALLS: list[Callable[[RedisStore], object]] = [
     lambda store: store.write_aggregates(["ann"], [b""]),
     lambda store: store.write_profiles(["ann"], [{"a": 1}]),
     lambda store: store.write_lists(["ann"], [of_items(("pear", 1.0))]),
+    lambda store: store.load_aggregates(np.array([b"ann"]), [Packed(np.array([0]), np.array([b"x"], dtype="V1"))]),
+    lambda store: store.load_profiles(np.array([b"ann"]), np.array([(b"1",)], dtype=[("a", "S1")])),
+    lambda store: store.delete_members(np.array([b"ann"])),
+    lambda store: list(store.stored_members()),
     lambda store: store.check_server(),
 ]
 

@@ -24,6 +24,7 @@ any_settings = st.builds(
     port=st.integers(1, 65_535),
     workers=st.integers(1, 64),
     api_keys=st.lists(words, max_size=3).map(tuple),
+    identity_key=st.one_of(st.just(""), words),
     now=st.one_of(st.none(), st.datetimes(min_value=datetime(1990, 1, 1), timezones=st.just(UTC))),  # noqa: DTZ001 # zone beside
     max_staleness_h=st.integers(1, 1000),
     thresholds=st.dictionaries(
@@ -70,10 +71,11 @@ def test_a_threshold_that_no_feature_has_is_refused_when_facts_are_opened(tmp_pa
 
 
 def test_secrets_are_not_shown() -> None:
-    settings = Settings(redis_url="redis://:hunter2@store:6379/0", api_keys=("sesame",))
+    settings = Settings(redis_url="redis://:hunter2@store:6379/0", api_keys=("sesame",), identity_key="swordfish")
 
     assert "hunter2" not in repr(settings) + str(settings)
     assert "sesame" not in repr(settings) + str(settings)
+    assert "swordfish" not in repr(settings) + str(settings)
     assert "port=3000" in repr(settings)
 
 

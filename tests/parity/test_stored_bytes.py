@@ -12,9 +12,9 @@ from parity.random_shops import SHOPS, Shop, moments, on_the_hour, shops_with_ne
 from shops import Line, shop
 
 from features.build import FeatureRows, build
-from features.codec import decode, encode, microseconds
+from features.codec import decode, encode
 from features.contract import CONTRACT
-from features.days import midnight
+from features.days import microseconds, midnight
 from features.derive import derive, model_columns
 from features.facts import Facts
 from features.online_store import RedisStore

@@ -6,14 +6,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
+import numpy as np
 import pytest
 import redis
 
 from features.build import FeatureRows
 from features.codec import encode
 from features.contract import CONTRACT
-from features.online_store import Keys, RedisStore, Stamp
+from features.online_store import Keys, RedisStore
 from features.settings import Settings
+from features.stamp import Edition, Stamp
 from serving.schemas import RecommendResponse, ScoreResponse
 from tests.serving.asgi import Answer, Client, problem_of
 from tests.serving.conftest import MakeClient
@@ -265,22 +267,58 @@ def test_one_members_list_cannot_be_read(
     assert {item["source"] for item in rows[1]["items"]} == {"popular"}
 
 
-def test_each_row_has_the_age_of_its_own_record(
+def test_a_row_is_as_fresh_as_the_publish_that_left_it_as_it_was(
     make_client: MakeClient,
-    settings: Settings,
     store: RedisStore,
     corner: str,
     stamp: Stamp,
     rows: FeatureRows,
     members: list[str],
 ) -> None:
-    """A publish that broke off leaves older records behind: they are told by their own header, not by the stamp."""
-    fresh = encode(CONTRACT, rows.records[:1], as_of=rows.as_of, written_at=rows.as_of)
-    old = encode(CONTRACT, rows.records[1:2], as_of=rows.as_of - timedelta(days=9), written_at=rows.as_of)
+    """An old header under a fresh stamp is fresh; under an old stamp each row is as old as the newer of the two."""
+    long_ago = rows.as_of - timedelta(days=9)
+    active = rows.records[np.argsort(rows.column("days_since_last_purchase"), kind="stable")[:2]]
+    fresh = encode(CONTRACT, active[:1], as_of=rows.as_of, written_at=rows.as_of)
+    old = encode(CONTRACT, active[1:], as_of=long_ago - timedelta(days=20), written_at=long_ago)
     store.write_aggregates(members[:2], [*fresh, *old])
-    store.write_stamp(stamp)
+    client = make_client(key_prefix=corner)
 
-    first, second = make_client(key_prefix=corner).score(*members[:2])["rows"]
-    assert (first["age_seconds"], second["age_seconds"]) == (0, 9 * 86_400)
-    assert second["status"] in {"STALE", "PARTIAL"}
-    assert first["status"] in {"OK", "PARTIAL"}
+    store.write_stamp(stamp)
+    answer = client.score(*members[:2])
+    assert [row["age_seconds"] for row in answer["rows"]] == [0, 0]
+    assert {row["as_of"] for row in answer["rows"]} == {rows.as_of.isoformat()}
+    assert [row["status"] for row in answer["rows"]] == ["OK", "OK"]
+    assert answer["passport"]["features_age_seconds"] == 0
+
+    store.write_stamp(replace(stamp, as_of=long_ago.isoformat()))
+    answer = client.score(*members[:2])
+    assert [row["age_seconds"] for row in answer["rows"]] == [0, 9 * 86_400]
+    assert [row["as_of"] for row in answer["rows"]] == [rows.as_of.isoformat(), long_ago.isoformat()]
+    assert [row["status"] for row in answer["rows"]] == ["OK", "STALE"]
+    assert (answer["passport"]["features_as_of"], answer["passport"]["features_age_seconds"]) == (
+        long_ago.isoformat(),
+        9 * 86_400,
+    )
+
+
+def test_rows_of_a_publish_under_way_are_read_with_its_edges(
+    make_client: MakeClient, store: RedisStore, corner: str, stamp: Stamp, rows: FeatureRows, members: list[str]
+) -> None:
+    """The same record twice, once of the publish under way: edges a hundred times as high make it a lowest fifth."""
+    best = int(rows.column("monetary_score").argmax())
+    record, under_way = rows.records[[best]], rows.as_of + timedelta(hours=1)
+    before = encode(CONTRACT, record, as_of=rows.as_of, written_at=rows.as_of)
+    after = encode(CONTRACT, record, as_of=rows.as_of, written_at=under_way)
+    edges = {name: value * 100 for name, value in stamp.edges.items() if value is not None}
+    assert edges.keys() == stamp.edges.keys()
+    store.write_aggregates(members[:2], [*before, *after])
+    client = make_client(key_prefix=corner)
+
+    store.write_stamp(stamp)
+    first, second = client.score(*members[:2])["rows"]
+    assert first["rfm_tier"] == second["rfm_tier"] == "diamond"
+
+    store.write_stamp(stamp.begun(Edition(rows.as_of.isoformat(), under_way.isoformat(), edges)))
+    first, second = client.score(*members[:2])["rows"]
+    assert first["rfm_tier"] == "diamond"
+    assert second["rfm_tier"] != "diamond"

@@ -202,12 +202,13 @@ def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
     facts = shop([Line(f"m{i}", float(day)) for i in range(12) for day in range(0, 30, 1 + i % 4)])
     snapshots = Snapshots(facts)
 
-    outcomes = list(train(steps(snapshots), tmp_path / "mlruns"))
+    outcomes = list(train(steps(snapshots), tmp_path / "mlruns", snapshots.facts))
 
     assert [outcome.step.model for outcome in outcomes] == ["churn", "churn", "tier", "recommender"]
     assert {outcome.step.model for outcome in outcomes} == set(MODELS)
     for outcome in outcomes:
-        assert "there are 30, from 2024-01-01" in outcome.refused
+        assert ("there are 30, from 2024-01-01" if outcome.step.model != "recommender" else "20 items") in outcome.refused
+        assert "Instead: " in outcome.refused
         assert outcome.trained is None
         assert outcome.registered is None
     assert snapshot_days(facts) == []
@@ -221,9 +222,9 @@ def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
 def test_members_who_never_leave_train_no_churn_model(tmp_path: Path) -> None:
     facts = shop([Line(f"m{i}", float(day)) for i in range(6) for day in range(i, 220, 7)])
 
-    (outcome,) = train(steps(Snapshots(facts), ("churn",))[:1], tmp_path / "mlruns")
+    (outcome,) = train(steps(Snapshots(facts), ("churn",))[:1], tmp_path / "mlruns", facts)
 
-    assert "a single outcome" in outcome.refused
+    assert "6 bought again within 28 days, 0 did not" in outcome.refused
 
 
 def test_snapshots_prepared_are_the_ones_that_training_asks_for(facts: Facts) -> None:

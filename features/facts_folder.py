@@ -1,0 +1,208 @@
+"""Writing a facts folder: a draft beside it that shares the files that stay, put in its place whole or not at all."""
+# ruff: noqa: S608 -- names of tables and columns from the schema
+
+import hashlib
+import json
+import os
+import shutil
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from features.facts import (
+    ANONYMOUS,
+    BUCKETED,
+    HASH_PROBE,
+    MANIFEST,
+    Manifest,
+    bucket_name,
+    capabilities_since,
+    old_folder,
+    span,
+)
+from features.orders import orders_sql
+from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
+
+ROWS_A_BUCKET = 6_000_000
+"""Purchase lines of one bucket when a shop is imported; see benchmarks/README.md for what it is weighed against."""
+MOST_BUCKETS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where facts come from: what the manifest says about them that no row can."""
+
+    source: str
+    time_zone: str
+    currency: str
+    files: dict[str, str]
+    mapping_hash: str = ""
+    line_key: str = "number"
+    country: str = ""
+
+
+class Draft:
+    """A facts folder in the making, with the DuckDB connection that writes it.
+
+    Parameters
+    ----------
+    con
+        Reads what is to be written. Queries handed over are in its words.
+    base
+        The manifest of the folder that is added to; None begins with nothing.
+    """
+
+    def __init__(self, folder: Path, con: Any, *, buckets: int, base: Manifest | None = None) -> None:
+        self.folder, self.con, self.buckets, self.base = folder, con, buckets, base
+        self.place = folder.with_name(f"{folder.name}.writing")
+        self.sequence = 1 if base is None else base.sequence + 1
+        self._hashes: dict[str, str] = {}
+        shutil.rmtree(self.place, ignore_errors=True)
+        for table in BUCKETED:
+            (self.place / table.name).mkdir(parents=True)
+        for path in base.sha256 if base else ():
+            os.link(folder / path, self.place / path)
+            self._hashes[path] = base.sha256[path] if base else ""
+
+    def write(self, table: FactTable, query: str, *, bucket: int | None = None, anew: bool = False) -> None:
+        """Write the rows of a query as a table, or as one more file of a bucket of it; nothing if there are none.
+
+        Parameters
+        ----------
+        anew
+            The file stands in place of all that the bucket has, instead of beside it.
+        """
+        if bucket is None:
+            path = f"{table.name}.parquet"
+            (self.place / path).unlink(missing_ok=True)
+        else:
+            path = f"{table.name}/{bucket_name(bucket)}-{self.sequence:06d}.parquet"
+            for old in self.files_of(table, bucket) if anew else ():
+                (self.place / old).unlink()
+                del self._hashes[old]
+        columns = ", ".join(column.name for column in table.columns)
+        order = ", ".join(_order(table))
+        target = self.place / path
+        self.con.execute(
+            f"COPY (SELECT {columns} FROM ({query}) ORDER BY {order}) TO '{_quoted(target)}' (FORMAT parquet, COMPRESSION zstd)"
+        )
+        if bucket is not None and not self._rows([path]):
+            target.unlink()
+        else:
+            self._hashes[path] = _sha256(target)
+
+    def write_orders(self, bucket: int) -> None:
+        """Sum the orders of a bucket from its purchases, as they now stand in the draft."""
+        files = self.files_of(PURCHASES, bucket)
+        if files:
+            self.write(ORDERS, orders_sql(self.reading(files)), bucket=bucket, anew=True)
+
+    def files_of(self, table: FactTable, bucket: int) -> list[str]:
+        """Paths of a bucket's files, as they now stand in the draft."""
+        start = f"{table.name}/{bucket_name(bucket)}-"
+        return sorted(path for path in self._hashes if path.startswith(start))
+
+    def reading(self, files: list[str]) -> str:
+        """A query in parentheses that reads files of the draft."""
+        paths = ", ".join(f"'{_quoted(self.place / path)}'" for path in files)
+        return f"(SELECT * FROM read_parquet([{paths}]))"
+
+    def keep(self, name: str, text: str) -> None:
+        """A text beside the facts, such as the cleaning report."""
+        (self.place / name).unlink(missing_ok=True)
+        (self.place / name).write_text(text)
+
+    def finish(self, origin: Origin) -> Manifest:
+        """Put the draft in the place of the folder, and return its manifest.
+
+        Raises
+        ------
+        FactsMissing
+            There is not a single purchase in it.
+        """
+        for table in STORED:
+            self.con.execute(f"CREATE OR REPLACE TEMP VIEW {table.name} AS {self._everything(table)}")
+        first_day, until_day = span(self.con, PURCHASES.name)
+        manifest = Manifest(
+            **asdict(origin),
+            first_day=first_day,
+            until_day=until_day,
+            rows={table.name: self._rows(self._paths(table)) for table in STORED},
+            sha256=dict(sorted(self._hashes.items())),
+            hash=hashlib.sha256(json.dumps(self._hashes, sort_keys=True).encode()).hexdigest(),
+            buckets=self.buckets,
+            hash_probe=hash_probe(self.con),
+            since=capabilities_since(self.con),
+            sequence=self.sequence,
+        )
+        (self.place / MANIFEST).unlink(missing_ok=True)
+        (self.place / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2))
+        self._put_in_place()
+        return manifest
+
+    def discard(self) -> None:
+        """Remove what was not put in place; nothing once it was."""
+        shutil.rmtree(self.place, ignore_errors=True)
+
+    def _everything(self, table: FactTable) -> str:
+        files = self._paths(table)
+        if files:
+            return f"SELECT * FROM {self.reading(files)}"
+        types = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
+        nothing = ", ".join(f"CAST(NULL AS {types[c.type]}) AS {c.name}" for c in table.columns)
+        return f"SELECT {nothing} LIMIT 0"
+
+    def _paths(self, table: FactTable) -> list[str]:
+        if table not in BUCKETED:
+            return [f"{table.name}.parquet"]
+        return [path for path in self._hashes if path.startswith(f"{table.name}/")]
+
+    def _rows(self, files: list[str]) -> int:
+        if not files:
+            return 0
+        paths = ", ".join(f"'{_quoted(self.place / path)}'" for path in files)
+        found = self.con.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata([{paths}])").fetchall()[0]
+        return int(found[0])
+
+    def _put_in_place(self) -> None:
+        old = old_folder(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+        if self.folder.exists():
+            self.folder.rename(old)
+        self.place.rename(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def buckets_for(lines: int) -> int:
+    """How many buckets to spread members over, for so many purchase lines: a power of two."""
+    buckets = 1
+    while buckets < MOST_BUCKETS and lines > buckets * ROWS_A_BUCKET:
+        buckets *= 2
+    return buckets
+
+
+def every_bucket(buckets: int) -> list[int]:
+    """The buckets of members, and that of nobody."""
+    return [*range(buckets), ANONYMOUS]
+
+
+def hash_probe(con: Any) -> str:
+    """What this database's hash makes of a known text."""
+    return str(con.execute("SELECT hash(?)", [HASH_PROBE]).fetchall()[0][0])
+
+
+def _order(table: FactTable) -> list[str]:
+    """Day by day, then a member's facts side by side: a slice of days is a slice of the file. No two rows may change places."""
+    names = [column.name for column in table.columns]
+    rest = [] if table in (PURCHASES, ORDERS) else names
+    versions = [name for name in ("recorded_at", "net_cents", "item_id", "channel", "store_id") if name in names]
+    return [*dict.fromkeys(name for name in ("local_day", "member_id", *table.key, *versions, *rest) if name in names)]
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as content:
+        return hashlib.file_digest(content, "sha256").hexdigest()
+
+
+def _quoted(path: Path) -> str:
+    return str(path).replace("'", "''")

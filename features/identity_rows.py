@@ -1,0 +1,176 @@
+"""Identifiers in a source's rows: hashed, taken out as observations, and exchanged for the member they lead to."""
+# ruff: noqa: S608 -- names go through _quoted, texts through _text
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from features.identifiers import MEMBER, canonical_kind, hash_identifier
+from features.identity import ANONYMOUS, Resolution
+
+_COUNTS = f"""
+SELECT count(*) FILTER (NOT anonymous), count(*) FILTER (anonymous), count(*) FILTER (anonymous IS NULL),
+       count(*) FILTER (conflicting)
+FROM (SELECT *, starts_with(member_id, '{ANONYMOUS}') AS anonymous FROM given)
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """Rows with their `member_id`, and how they came by it.
+
+    Attributes
+    ----------
+    rows
+        As given, without the columns of identifiers, and with `member_id`: null where a row has no identifier.
+    registered, anonymous, without
+        How many rows belong to a registered member, to a person known by identifiers alone, to nobody.
+    conflicting
+        How many rows have identifiers of more than one registered member; the strongest one decided.
+    """
+
+    rows: duckdb.DuckDBPyRelation
+    registered: int
+    anonymous: int
+    without: int
+    conflicting: int
+
+
+def hash_identifiers(kind: str, values: pa.Array | pa.ChunkedArray, key: bytes, *, country: str = "") -> pa.ChunkedArray:
+    """`hash_identifier` of each value, made once for each different one. Shape (n,); null where nothing is left."""
+    chunked = values if isinstance(values, pa.ChunkedArray) else pa.chunked_array([values])
+    coded = pa.concat_arrays([pa.array([], pa.string()), *chunked.cast(pa.string()).chunks]).dictionary_encode()
+    texts = [hash_identifier(kind, text, key, country=country) or None for text in coded.dictionary.to_pylist()]
+    return pa.chunked_array([pc.take(pa.array(texts, pa.string()), coded.indices)])
+
+
+def with_hashes(
+    connection: duckdb.DuckDBPyConnection,
+    rows: duckdb.DuckDBPyRelation,
+    columns: Mapping[str, str],
+    key: bytes,
+    *,
+    country: str = "",
+) -> duckdb.DuckDBPyRelation:
+    """Rows with the identifiers in them hashed, each different one once. Grain and columns as before.
+
+    Parameters
+    ----------
+    connection
+        The one that `rows` belongs to; it is given a temporary table of hashes for each column.
+    columns
+        Kind of identifier to the name of the column that holds it.
+    """
+    for kind, column in columns.items():
+        name = f"hashes_of_{canonical_kind(kind)}"
+        found = f"CAST(given.{_quoted(column)} AS VARCHAR)"
+        raw = _query(rows, f"SELECT DISTINCT {found} AS found FROM given WHERE {found} IS NOT NULL").to_arrow_table()
+        hashes = hash_identifiers(kind, raw["found"], key, country=country)
+        _keep(connection, name, pa.table({"found": raw["found"], "hash": hashes}))
+        rows = _query(
+            rows,
+            f"SELECT given.* REPLACE (h.hash AS {_quoted(column)}) FROM given LEFT JOIN {_quoted(name)} h ON {found} = h.found",
+        )
+    return rows
+
+
+def identities_of(
+    rows: duckdb.DuckDBPyRelation, *, observation: str, identifiers: Mapping[str, str], day: str = ""
+) -> duckdb.DuckDBPyRelation:
+    """The observations in rows whose identifiers are hashed: columns of the fact table `identities`, one row an identifier.
+
+    Parameters
+    ----------
+    observation, day
+        Columns with what the identifiers of a row were seen in (an order, a visit), and with its local day, if there is one.
+    identifiers
+        Kind of identifier to the name of the column that holds it.
+    """
+    local_day = f"CAST(min({_quoted(day)}) AS INTEGER)" if day else "CAST(NULL AS INTEGER)"
+    each = " UNION ALL ".join(  # names are quoted
+        f"SELECT CAST({_quoted(observation)} AS VARCHAR) AS observation_id, {_text(canonical_kind(kind))} AS identifier_kind, "
+        f"CAST({_quoted(column)} AS VARCHAR) AS identifier, {local_day} AS local_day FROM given "
+        f"WHERE {_quoted(column)} <> '' AND {_quoted(observation)} IS NOT NULL GROUP BY ALL"
+        for kind, column in identifiers.items()
+    )
+    return _query(rows, each)
+
+
+def member_of(
+    connection: duckdb.DuckDBPyConnection,
+    rows: duckdb.DuckDBPyRelation,
+    identifiers: Mapping[str, str],
+    resolution: Resolution,
+) -> Assigned:
+    """Rows with the member that their identifiers lead to. Grain as before.
+
+    A strong identifier decides before a weak one, a registered member before an anonymous person, then the order of
+    `identifiers`. An identifier that no observation has shown stands for a person of its own.
+
+    Parameters
+    ----------
+    connection
+        The one that `rows` belongs to; it is given a temporary table of the aliases.
+    identifiers
+        Kind of identifier to the name of the column that holds it, hashed; kind `member` for the shop's own id.
+    """
+    _keep(connection, "identity_aliases", resolution.aliases.select(["alias", "member_id"]))
+    strong = resolution.policy.strong
+    ranked = sorted(identifiers.items(), key=lambda pair: canonical_kind(pair[0]) not in strong)
+    leads = [f"lead_{place}" for place in range(len(ranked))]
+    joins = " ".join(_join(lead, *pair) for lead, pair in zip(leads, ranked, strict=True))
+    owners = [_owner(lead, *pair) for lead, pair in zip(leads, ranked, strict=True)]
+    strongs = [owner for owner, (kind, _) in zip(owners, ranked, strict=True) if canonical_kind(kind) in strong]
+    tiers = [tier for group in (strongs, owners[len(strongs) :]) for tier in (*map(_registered, group), *group)]
+    dropped = ", ".join(_quoted(column) for column in dict.fromkeys(identifiers.values()))
+    made = f"{_first(tiers)} AS member_id, {_claims(owners)} > 1 AS conflicting"
+    assigned = _query(rows, f"SELECT given.* EXCLUDE ({dropped}), {made} FROM given {joins}")
+    (counts,) = _query(assigned, _COUNTS).fetchall()
+    return Assigned(_query(assigned, "SELECT * EXCLUDE (conflicting) FROM given"), *map(int, counts))
+
+
+def _query(rows: duckdb.DuckDBPyRelation, sql: str) -> duckdb.DuckDBPyRelation:
+    """The rows of a SELECT in which `given` is the relation."""
+    return cast("duckdb.DuckDBPyRelation", rows.query("given", sql))
+
+
+def _join(lead: str, kind: str, column: str) -> str:
+    return f"LEFT JOIN identity_aliases {lead} ON {lead}.alias = {_text(canonical_kind(kind) + ':')} || given.{_quoted(column)}"
+
+
+def _owner(lead: str, kind: str, column: str) -> str:
+    """The id that an identifier leads to; an identifier not seen in any observation leads to an id of its own."""
+    found = f"nullif(CAST(given.{_quoted(column)} AS VARCHAR), '')"
+    own = found if canonical_kind(kind) == MEMBER else f"'{ANONYMOUS}' || left({found}, 16)"
+    return f"coalesce({lead}.member_id, {own})"
+
+
+def _registered(owner: str) -> str:
+    return f"CASE WHEN NOT starts_with({owner}, '{ANONYMOUS}') THEN {owner} END"
+
+
+def _first(values: list[str]) -> str:
+    return f"coalesce({', '.join(values)})"
+
+
+def _claims(owners: list[str]) -> str:
+    """How many different registered members the identifiers of a row lead to."""
+    return f"len(list_distinct([{', '.join(map(_registered, owners))}]))"  # which drops nulls
+
+
+def _keep(connection: duckdb.DuckDBPyConnection, name: str, content: pa.Table) -> None:
+    connection.register("being_kept", content)
+    connection.execute(f"CREATE OR REPLACE TEMP TABLE {_quoted(name)} AS SELECT * FROM being_kept")
+    connection.unregister("being_kept")
+
+
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
+def _text(value: str) -> str:
+    return "'" + value.replace("'", "''") + "'"

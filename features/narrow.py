@@ -1,0 +1,190 @@
+"""One bucket of facts held narrow in memory: members, items and categories as numbers, and only the columns that count.
+
+Reading and decoding the files and comparing long identifiers is most of the cost of a feature run. So it is done once for
+a bucket, however many groups of aggregates and however many moments are then asked about.
+"""
+# ruff: noqa: S608 -- names of tables and columns from the schema and the contract
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from features.codec import empty_records, missing_value
+from features.compile import SUMMARISED, needed_columns, part_queries
+from features.contract import Contract
+from features.days import naive_utc
+from features.declarations import Aggregate
+from features.facts import Facts
+from features.sources.schema import ITEMS, LINES, PURCHASES, FactTable
+
+Members = NDArray[np.str_]
+Records = NDArray[np.void]
+Numbers = NDArray[np.int64]
+ITEM_CODES = ("department", "category", "brand")
+"""What is known of items in words, and only compared: kept as numbers."""
+
+
+class Narrow:
+    """The facts of one bucket's members, for aggregates as of any moment up to `before`.
+
+    Attributes
+    ----------
+    member_ids
+        Sorted; member number n in the tables is member_ids[n].
+    """
+
+    def __init__(
+        self,
+        facts: Facts,
+        bucket: int,
+        contract: Contract,
+        *,
+        before: datetime,
+        only: Mapping[str, NDArray[np.str_]] | None = None,
+    ) -> None:
+        """Read a bucket.
+
+        Parameters
+        ----------
+        before
+            Facts that happen at or after this moment are left out.
+        only
+            For each fact table the members whose facts are read; tables not named are left out. None reads all.
+        """
+        self.contract, self._con, self._bucket = contract, facts.connection.con, bucket
+        used = {aggregate.table for aggregate in contract.aggregates}
+        self._tables = [t for t in SUMMARISED if t in used and (only is None or len(only.get(t.name, ())))]
+        self._only = only
+        with facts.within(bucket):
+            self.member_ids = self._number_members(naive_utc(before))
+            for table in self._tables:
+                self._read(table, naive_utc(before))
+
+    def aggregates(self, *, as_of: datetime, day: int) -> tuple[Numbers, Records, dict[str, Numbers]]:
+        """Aggregates of the members with a fact before `as_of`.
+
+        Returns
+        -------
+        The numbers of those members, ascending; a record each; and by fact table those that have facts in it.
+        """
+        known = naive_utc(as_of)
+        with self._narrow():
+            present = {table.name: self._present(table, known) for table in self._tables}
+            numbers = np.unique(np.concatenate([np.empty(0, dtype=np.int64), *present.values()]))
+            records = empty_records(self.contract, len(numbers))
+            row_of = np.full(len(self.member_ids), -1, dtype=np.int64)
+            row_of[numbers] = np.arange(len(numbers))
+            for query in part_queries(self.contract):
+                if query.table in present:
+                    found = self._con.sql(query.sql, params={"as_of": known, "day": day}).to_arrow_table()
+                    rows = row_of[found["member_id"].to_numpy()]
+                    for aggregate in query.aggregates:
+                        records[aggregate.name][rows] = _filled(found[aggregate.name], aggregate, records.dtype)
+        return numbers, records, present
+
+    def close(self) -> None:
+        """Give the memory back."""
+        self._con.execute("DROP SCHEMA IF EXISTS narrow CASCADE")
+
+    @contextlib.contextmanager
+    def _narrow(self) -> Iterator[None]:
+        self._con.execute("SET search_path = 'narrow'")
+        try:
+            yield
+        finally:
+            self._con.execute("SET search_path = 'main'")
+
+    def _number_members(self, before: datetime) -> Members:
+        self.close()
+        self._con.execute("CREATE SCHEMA narrow")
+        parts = [f"SELECT DISTINCT member_id FROM {_source(table)} WHERE occurred_at < $before" for table in self._tables]
+        if self._only is not None:
+            chosen = np.unique(np.concatenate([np.empty(0, dtype=np.str_), *self._only.values()]))
+            self._con.register("chosen_members", pa.table({"member_id": pa.array(chosen.tolist(), pa.string())}))
+            parts = ["SELECT member_id FROM chosen_members"]
+        everyone = " UNION ".join(parts) or "SELECT NULL::VARCHAR AS member_id"
+        number = "CAST(row_number() OVER (ORDER BY member_id) - 1 AS INTEGER) AS number"
+        self._con.execute(
+            f"CREATE TABLE narrow.member_numbers AS SELECT member_id, {number} FROM ({everyone}) WHERE member_id IS NOT NULL",
+            {"before": before} if self._only is None and parts else {},
+        )
+        found = self._con.sql("SELECT member_id FROM narrow.member_numbers ORDER BY number").to_arrow_table()
+        return np.asarray(found["member_id"].to_pylist(), dtype=np.str_)
+
+    def _read(self, table: FactTable, before: datetime) -> None:
+        """A fact table into the narrow schema: the columns that the contract uses."""
+        members = "narrow.member_numbers"
+        if self._only is not None:
+            chosen = pa.array(self._only[table.name].tolist(), pa.string())
+            self._con.register("members_of_table", pa.table({"member_id": chosen}))
+            members = "(SELECT * FROM narrow.member_numbers SEMI JOIN members_of_table USING (member_id))"
+        columns = [_column(name, table) for name in needed_columns(self.contract, table)]
+        joins = ""
+        if table is LINES:
+            self._number_items()
+            joins = "LEFT JOIN narrow.item_numbers AS item ON item.item_id = fact.item_id"
+        self._con.execute(
+            f"CREATE TABLE narrow.{table.name} AS SELECT {', '.join(columns)} FROM {_source(table)} AS fact "
+            f"JOIN {members} AS member ON member.member_id = fact.member_id {joins} WHERE fact.occurred_at < $before",
+            {"before": before},
+        )
+
+    def _number_items(self) -> None:
+        """Items of the catalogue and of the bucket's purchases, each with a number, and numbers for what is said in words."""
+        words = ", ".join(
+            f"dense_rank() OVER (ORDER BY {name}) * CAST({name} IS NOT NULL AS INTEGER) AS {name}" for name in ITEM_CODES
+        )
+        rest = ", ".join(c.name for c in ITEMS.columns if c.name not in {"item_id", *ITEM_CODES})
+        ids = f"SELECT item_id FROM {ITEMS.name} UNION SELECT item_id FROM {PURCHASES.name} WHERE item_id IS NOT NULL"
+        self._con.execute(
+            "CREATE TABLE narrow.item_numbers AS SELECT item_id, CAST(row_number() OVER () AS INTEGER) AS number, "
+            f"{', '.join(f'CAST(nullif({name}, 0) AS INTEGER) AS {name}' for name in ITEM_CODES)}, {rest} "
+            f"FROM ({ids}) LEFT JOIN (SELECT item_id, {words}, {rest} FROM {ITEMS.name}) USING (item_id)"
+        )
+
+    def _present(self, table: FactTable, as_of: datetime) -> Numbers:
+        """Numbers of the members with a fact in a table that was known and past as of a moment."""
+        known = " AND ".join(_known(table))
+        found = self._con.sql(
+            f"SELECT DISTINCT CAST(member_id AS BIGINT) AS number FROM {table.name} WHERE {known}", params={"as_of": as_of}
+        )
+        numbers: Numbers = found.to_arrow_table()["number"].to_numpy()
+        return numbers
+
+
+def _known(table: FactTable) -> list[str]:
+    names = {column.name for column in table.columns}
+    known = ["occurred_at < $as_of"]
+    if "recorded_at" in names:
+        known.append("(recorded_at IS NULL OR recorded_at < $as_of)")
+    if "superseded_at" in names:
+        known.append("(superseded_at IS NULL OR superseded_at >= $as_of)")
+    return known
+
+
+def _source(table: FactTable) -> str:
+    """The stored table that a fact table is read from."""
+    return PURCHASES.name if table is LINES else table.name
+
+
+def _column(name: str, table: FactTable) -> str:
+    """How a column is read: members and items as their numbers, what the catalogue says from there, the rest as it is."""
+    if name == "member_id":
+        return "member.number AS member_id"
+    if table is LINES and name == "item_id":
+        return "item.number AS item_id"
+    if table is LINES and name in {c.name for c in ITEMS.columns}:
+        return f"item.{name}"
+    return f"fact.{name}"
+
+
+def _filled(column: pa.ChunkedArray, aggregate: Aggregate, dtype: Any) -> NDArray[np.generic]:
+    """A column of a query as stored: nothing to add up is 0, a first day that never was is missing."""
+    empty = missing_value(dtype[aggregate.name]) if aggregate.kind.empty is None else aggregate.kind.empty
+    values: NDArray[np.generic] = column.combine_chunks().fill_null(empty).to_numpy()
+    return values

@@ -1,0 +1,205 @@
+"""The nightly refresh: last night's aggregates brought to this midnight by looking again at those whom the day touched.
+
+A member's aggregates over a fact table change from one midnight to the next only if a fact came in, a fact left one of the
+windows, or something about the past became known. Those members are summed up anew, all others keep their record: so the
+outcome equals a full build bit for bit, and what it costs follows from how many the day touched.
+"""
+# ruff: noqa: S608 -- names of tables and columns from the schema and the contract
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from features.build import FeatureRows, feature_rows, scalars, silence, together
+from features.capabilities import silent
+from features.codec import empty_records
+from features.compile import SUMMARISED
+from features.contract import CONTRACT, Contract
+from features.days import naive_utc
+from features.facts import Facts
+from features.narrow import Members, Narrow
+from features.sources.schema import ITEMS, LINES, PURCHASES, FactTable
+from features.state import BIT_OF, BucketState, State, StateDraft, bits_of, full_bucket
+
+MOST_DAYS = 62
+"""Days between two states beyond which nearly everyone is touched and a full build is cheaper."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refreshed:
+    """What a refresh did.
+
+    Attributes
+    ----------
+    reason
+        Why everything was built anew; empty if it was not.
+    touched
+        Members whose aggregates were summed up anew.
+    """
+
+    state: State
+    members: int
+    touched: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """From one midnight to another, and what became known of the past since: new files, changed items."""
+
+    from_day: int
+    to_day: int
+    new_files: frozenset[str] = frozenset()
+    items_before: Path | None = None
+
+
+def refresh(facts: Facts, folder: Path, *, day: int, contract: Contract = CONTRACT) -> Refreshed:
+    """Bring the state in a folder to the midnight at which a local day begins; build it if it cannot be gone on from.
+
+    Equal to a full build bit for bit. Killed at any moment and run again, the outcome is the same.
+
+    Raises
+    ------
+    FactsReplaced
+        Other facts were put in place meanwhile; the state stays as it was.
+    """
+    state = State.open(folder, contract)
+    reason = _reason_to_build(facts, state, day)
+    draft = StateDraft(folder)
+    members = touched = 0
+    for bucket in facts.buckets:
+        if state is None or reason or _rewritten(facts, state, bucket):
+            part = full_bucket(facts, contract, bucket, day=day)
+            touched += len(part.member_ids)
+        else:
+            part, anew = advance(facts, contract, bucket, state.bucket(bucket), _change(facts, state, bucket, day))
+            touched += anew
+        silence(part.records, silent(contract.aggregates, facts.absent(day)))
+        members += len(part.member_ids)
+        draft.write(bucket, part)
+    facts.require_unchanged()
+    return Refreshed(draft.finish(facts, contract, day=day), members, touched, reason)
+
+
+def snapshots(facts: Facts, days: Iterable[int], *, contract: Contract = CONTRACT) -> Iterator[FeatureRows]:
+    """Feature rows as of the midnights at which local days begin, ascending; each equals a build as of that moment.
+
+    Each bucket is read once for all of them.
+    """
+    wanted = sorted(set(days))
+    parts: dict[int, list[BucketState]] = {day: [] for day in wanted}
+    for bucket in facts.buckets if wanted else ():
+        narrow = Narrow(facts, bucket, contract, before=facts.midnight(wanted[-1]))
+        for day in wanted:
+            numbers, records, present = narrow.aggregates(as_of=facts.midnight(day), day=day)
+            silence(records, silent(contract.aggregates, facts.absent(day)))
+            parts[day].append(BucketState(narrow.member_ids[numbers], records, bits_of(numbers, present)))
+        narrow.close()
+    for day in wanted:
+        members, records = together((part.member_ids, part.records) for part in parts.pop(day))
+        known = scalars(contract, [records], day=day, thresholds=facts.thresholds)
+        yield feature_rows(facts, contract, as_of=facts.midnight(day), member_ids=members, records=records, scalars=known)
+
+
+def advance(facts: Facts, contract: Contract, bucket: int, base: BucketState, change: Change) -> tuple[BucketState, int]:
+    """One bucket brought from one midnight to another, and the number of members who were summed up anew."""
+    tables = [t for t in SUMMARISED if t in {a.table for a in contract.aggregates}]
+    touched = {table.name: touched_members(facts, contract, bucket, table, change) for table in tables}
+    midnight = facts.midnight(change.to_day)
+    narrow = Narrow(facts, bucket, contract, before=midnight, only=touched)
+    numbers, fresh, present = narrow.aggregates(as_of=midnight, day=change.to_day)
+    narrow.close()
+    member_ids = np.union1d(base.member_ids, narrow.member_ids)
+    records = empty_records(contract, len(member_ids))
+    bits = np.zeros(len(member_ids), dtype=np.uint8)
+    kept = np.searchsorted(member_ids, base.member_ids)
+    records[kept], bits[kept] = base.records, base.present
+    rows_of_fresh = np.searchsorted(member_ids, narrow.member_ids[numbers])
+    blank = empty_records(contract, 1)
+    for table in tables:
+        rows = np.searchsorted(member_ids, touched[table.name])
+        there = np.isin(numbers, present.get(table.name, np.empty(0, np.int64)))
+        for aggregate in (a for a in contract.aggregates if a.table is table):
+            records[aggregate.name][rows] = blank[aggregate.name][0]
+            records[aggregate.name][rows_of_fresh[there]] = fresh[aggregate.name][there]
+        bits[rows] &= ~BIT_OF[table.name]
+        bits[rows_of_fresh[there]] |= BIT_OF[table.name]
+    known = bits != 0
+    return BucketState(member_ids[known], records[known], bits[known]), len(narrow.member_ids)
+
+
+def touched_members(facts: Facts, contract: Contract, bucket: int, table: FactTable, change: Change) -> Members:
+    """Members of a bucket whose aggregates over a fact table may differ between the two midnights, sorted."""
+    windows = {a.days for a in contract.aggregates if a.table is table and a.days is not None}
+    source = PURCHASES if table is LINES else table
+    names = {column.name for column in source.columns}
+    ranges = [f"local_day >= {change.from_day - w} AND local_day < {change.to_day - w}" for w in sorted({0, *windows})]
+    ranges += [f"{name} >= $since AND {name} < $until" for name in ("recorded_at", "superseded_at") if name in names]
+    parts = [f"SELECT member_id FROM {source.name} WHERE {condition}" for condition in ranges]
+    parts += [
+        f"SELECT member_id FROM read_parquet('{_quoted(facts, path)}') WHERE local_day < {change.from_day}"
+        for path in facts.manifest.files_of(source.name, bucket)
+        if path in change.new_files
+    ]
+    if table is LINES and change.items_before is not None:
+        changed = _changed_items(contract, change.items_before)
+        parts.append(f"SELECT member_id FROM {source.name} WHERE item_id IN ({changed})")
+    found = facts.query(
+        f"SELECT DISTINCT member_id FROM ({' UNION ALL '.join(parts)}) WHERE member_id IS NOT NULL ORDER BY member_id",
+        bucket=bucket,
+        **(
+            {"since": naive_utc(facts.midnight(change.from_day)), "until": naive_utc(facts.midnight(change.to_day))}
+            if "recorded_at" in names
+            else {}
+        ),
+    )
+    return np.asarray(found["member_id"].to_pylist(), dtype=np.str_)
+
+
+def _changed_items(contract: Contract, before: Path) -> str:
+    """The query for items about which the catalogue now says something else that aggregates rest on."""
+    used = sorted({column for a in contract.aggregates for table, column in a.columns() if table == ITEMS.name})
+    columns = ", ".join(["item_id", *(name for name in used if name != "item_id")])
+    old = f"SELECT {columns} FROM read_parquet('{str(before).replace(chr(39), chr(39) * 2)}')"
+    now = f"SELECT {columns} FROM {ITEMS.name}"
+    return f"SELECT item_id FROM (({now} EXCEPT {old}) UNION ALL ({old} EXCEPT {now}))"
+
+
+def _reason_to_build(facts: Facts, state: State | None, day: int) -> str:
+    if state is None:
+        return "there is no state of this version's features yet"
+    known = state.manifest
+    if known.buckets != facts.manifest.buckets:
+        return "the facts are spread over buckets anew"
+    if day < known.day:
+        return "the state is of a later day"
+    if day - known.day > MOST_DAYS:
+        return f"the state is {day - known.day} days old"
+    if known.absent != sorted(facts.absent(day)):
+        return "the facts tell something that they did not tell before"
+    return ""
+
+
+def _rewritten(facts: Facts, state: State, bucket: int) -> bool:
+    """Whether a file of the bucket that went into the state is not there any more."""
+    names = {f"{bucket:02d}"}
+    now = facts.manifest.sha256
+    gone = [path for path, digest in state.manifest.files.items() if now.get(path) != digest]
+    return any(path.split("/")[-1].split("-")[0] in names for path in gone)
+
+
+def _change(facts: Facts, state: State, bucket: int, day: int) -> Change:
+    old, now = state.manifest.files, facts.manifest.sha256
+    items = f"{ITEMS.name}.parquet"
+    return Change(
+        from_day=state.manifest.day,
+        to_day=day,
+        new_files=frozenset(now.keys() - old.keys()),
+        items_before=state.folder / items if old.get(items) != now.get(items) else None,
+    )
+
+
+def _quoted(facts: Facts, path: str) -> str:
+    return str((facts.folder or Path()) / path).replace("'", "''")

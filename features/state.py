@@ -1,0 +1,161 @@
+"""Aggregates of everyone as of a midnight, on disk bucket by bucket: what the next night starts from.
+
+    FOLDER/state.json                      contract, moment, and the files of facts that went in
+    FOLDER/03.members.npy, 03.records.npy  bucket 3: member ids, sorted, and a record each
+    FOLDER/03.present.npy                  of each member a bit for each fact table in which they have facts
+    FOLDER/items.parquet                   the catalogue of that night
+
+Plain numpy files, read without pickle. A folder is written whole or not at all.
+"""
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.build import FeatureRows, feature_rows, scalars, together
+from features.compile import SUMMARISED
+from features.contract import Contract
+from features.facts import Facts
+from features.narrow import Members, Narrow, Records
+
+STATE = "state.json"
+FORMAT = 1
+Present = NDArray[np.uint8]
+BIT_OF = {table.name: np.uint8(1 << position) for position, table in enumerate(SUMMARISED)}
+
+
+@dataclass(frozen=True, slots=True)
+class BucketState:
+    """Members of one bucket, sorted by id; a record each; and in which fact tables they have facts (`BIT_OF`)."""
+
+    member_ids: Members
+    records: Records
+    present: Present
+
+
+@dataclass(frozen=True, slots=True)
+class StateManifest:
+    """What a state was made from. `day` is the local day that begins at `as_of`; `absent` are missing capabilities."""
+
+    contract: str
+    as_of: str
+    day: int
+    facts_hash: str
+    files: dict[str, str]
+    buckets: int
+    absent: list[str]
+    format: int = FORMAT
+
+
+class State:
+    """A folder of aggregates as of a midnight."""
+
+    def __init__(self, folder: Path, manifest: StateManifest) -> None:
+        self.folder, self.manifest = folder, manifest
+
+    @classmethod
+    def open(cls, folder: Path, contract: Contract) -> "State | None":
+        """The state in a folder; None if there is none that this contract can go on from."""
+        old = folder.with_name(f"{folder.name}.old")
+        if not folder.exists() and old.exists():
+            old.rename(folder)  # a run was killed between taking the old state away and putting the new one there
+        path = folder / STATE
+        if not path.exists():
+            return None
+        content = json.loads(path.read_text())
+        if content.get("format") != FORMAT or content.get("contract") != contract.hash:
+            return None
+        return cls(folder, StateManifest(**content))
+
+    def bucket(self, number: int) -> BucketState:
+        """What it holds of one bucket."""
+        read = {name: np.load(self.folder / f"{number:02d}.{name}.npy", allow_pickle=False) for name in _PARTS}
+        return BucketState(read["members"], read["records"], read["present"])
+
+    def buckets(self) -> Iterator[BucketState]:
+        """What it holds, bucket by bucket."""
+        for number in range(self.manifest.buckets):
+            yield self.bucket(number)
+
+    def rows_by_bucket(self, facts: Facts, contract: Contract) -> Iterator[FeatureRows]:
+        """Feature rows as of the state's moment, one bucket after the other."""
+        day = self.manifest.day
+        known = scalars(contract, (part.records for part in self.buckets()), day=day, thresholds=facts.thresholds)
+        for part in self.buckets():
+            yield feature_rows(
+                facts, contract, as_of=self.as_of, member_ids=part.member_ids, records=part.records, scalars=known
+            )
+
+    def rows(self, facts: Facts, contract: Contract) -> FeatureRows:
+        """Feature rows of everyone as of the state's moment, sorted by member id."""
+        members, records = together((part.member_ids, part.records) for part in self.buckets())
+        known = scalars(contract, [records], day=self.manifest.day, thresholds=facts.thresholds)
+        return feature_rows(facts, contract, as_of=self.as_of, member_ids=members, records=records, scalars=known)
+
+    @property
+    def as_of(self) -> datetime:
+        """The midnight it is as of, aware."""
+        return datetime.fromisoformat(self.manifest.as_of)
+
+
+_PARTS = ("members", "records", "present")
+
+
+class StateDraft:
+    """A state in the making, put in the place of the old one whole."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.place = folder, folder.with_name(f"{folder.name}.writing")
+        shutil.rmtree(self.place, ignore_errors=True)
+        self.place.mkdir(parents=True)
+
+    def write(self, number: int, part: BucketState) -> None:
+        """Keep one bucket."""
+        for name, array in zip(_PARTS, (part.member_ids, part.records, part.present), strict=True):
+            np.save(self.place / f"{number:02d}.{name}.npy", array, allow_pickle=False)
+
+    def finish(self, facts: Facts, contract: Contract, *, day: int) -> State:
+        """Put it in place, and return it."""
+        manifest = StateManifest(
+            contract=contract.hash,
+            as_of=facts.midnight(day).isoformat(),
+            day=day,
+            facts_hash=facts.manifest.hash,
+            files=facts.manifest.sha256,
+            buckets=facts.manifest.buckets,
+            absent=sorted(facts.absent(day)),
+        )
+        if facts.folder is not None:
+            os.link(facts.folder / "items.parquet", self.place / "items.parquet")
+        (self.place / STATE).write_text(json.dumps(asdict(manifest)))
+        old = self.folder.with_name(f"{self.folder.name}.old")
+        shutil.rmtree(old, ignore_errors=True)
+        if self.folder.exists():
+            self.folder.rename(old)
+        self.place.rename(self.folder)
+        shutil.rmtree(old, ignore_errors=True)
+        return State(self.folder, manifest)
+
+
+def full_bucket(facts: Facts, contract: Contract, number: int, *, day: int) -> BucketState:
+    """Aggregates of one bucket as of the midnight at which a day begins, from all its facts."""
+    midnight = facts.midnight(day)
+    narrow = Narrow(facts, number, contract, before=midnight)
+    numbers, records, present = narrow.aggregates(as_of=midnight, day=day)
+    narrow.close()
+    return BucketState(narrow.member_ids[numbers], records, bits_of(numbers, present))
+
+
+def bits_of(numbers: NDArray[np.int64], present: dict[str, NDArray[np.int64]]) -> Present:
+    """For each member the bits of the tables in which they are present; numbers ascending."""
+    bits = np.zeros(len(numbers), dtype=np.uint8)
+    for table, members in present.items():
+        bits[np.searchsorted(numbers, members)] |= BIT_OF[table]
+    return bits

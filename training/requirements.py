@@ -1,0 +1,146 @@
+"""The data doctor's second half: what each model requires of the facts, with the evidence, and what serves instead."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from features.days import calendar_day
+from features.errors import NotEnoughData
+from features.facts import Facts
+from features.sources.schema import SALE
+from training.churn import ChurnDefinition
+from training.datasets import cutoffs
+from training.interactions import MIN_BUYERS
+from training.tier import tier_cutoffs
+
+FEWEST_MEMBERS = 100
+FEWEST_OF_A_KIND = 15
+FEWEST_ITEMS = 20
+TIER_DAYS = 90
+INSTEAD = {
+    "churn": "no churn score; lifecycle_stage and silence_of_mean_gap of the profile say who is overdue",
+    "tier": "no forecast; rfm_tier of the profile is the tier as of now",
+    "recommender": "no lists",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Requirement:
+    """One thing that a model requires, whether it holds, and how one sees that."""
+
+    name: str
+    holds: bool
+    evidence: str
+
+
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """Everything that one model requires, and what serves where it cannot be trained."""
+
+    model: str
+    requirements: tuple[Requirement, ...]
+    instead: str
+
+    @property
+    def ready(self) -> bool:
+        """Whether every requirement holds."""
+        return all(requirement.holds for requirement in self.requirements)
+
+    def refusal(self) -> str:
+        """Why the model cannot be trained, in a sentence; empty if it can."""
+        return "; ".join(f"{r.name}: {r.evidence}" for r in self.requirements if not r.holds)
+
+
+def check_model(facts: Facts, model: str) -> ModelCheck:
+    """What one model requires of these facts.
+
+    Raises
+    ------
+    KeyError
+        No model has that name.
+    """
+    return ModelCheck(model, tuple(_CHECKS[model](facts)), INSTEAD[model])
+
+
+def check_models(facts: Facts) -> list[ModelCheck]:
+    """What every model requires of these facts."""
+    return [check_model(facts, model) for model in _CHECKS]
+
+
+def _churn(facts: Facts) -> list[Requirement]:
+    definition = ChurnDefinition()
+    history = _history(lambda: cutoffs(facts, horizon_days=definition.horizon_days), facts)
+    if not history.holds:
+        return [history]
+    day = facts.manifest.until_day - definition.horizon_days
+    active = _buyers(facts, day - definition.active_days, day)
+    stayed = active & _buyers(facts, day, facts.manifest.until_day)
+    left = len(active) - len(stayed)
+    window = f"{definition.active_days} days before {calendar_day(day)}"
+    return [
+        history,
+        Requirement(
+            f"at least {FEWEST_MEMBERS} members who bought lately",
+            len(active) >= FEWEST_MEMBERS,
+            f"{len(active):,} bought in the {window}",
+        ),
+        Requirement(
+            f"at least {FEWEST_OF_A_KIND} who stayed and {FEWEST_OF_A_KIND} who left",
+            min(len(stayed), left) >= FEWEST_OF_A_KIND,
+            f"of these {len(stayed):,} bought again within {definition.horizon_days} days, {left:,} did not",
+        ),
+    ]
+
+
+def _tier(facts: Facts) -> list[Requirement]:
+    amounts = Requirement(
+        "amounts",
+        "amounts" in facts.manifest.since,
+        "what was paid is known" if "amounts" in facts.manifest.since else "every amount is 0",
+    )
+    history = _history(lambda: tier_cutoffs(facts, horizon_days=TIER_DAYS), facts)
+    day = facts.manifest.until_day
+    members = len(_buyers(facts, day - TIER_DAYS, day))
+    return [
+        amounts,
+        history,
+        Requirement(
+            f"at least {FEWEST_MEMBERS} members who bought in {TIER_DAYS} days",
+            members >= FEWEST_MEMBERS,
+            f"{members:,} bought in the last {TIER_DAYS} days",
+        ),
+    ]
+
+
+def _recommender(facts: Facts) -> list[Requirement]:
+    items = "items" in facts.manifest.since
+    purchases = facts.tables["purchases"]
+    known = purchases.member_id.notnull() & purchases.item_id.notnull() & (purchases.kind == SALE)
+    buyers = purchases.filter(known).group_by("item_id").agg(buyers=purchases.member_id.nunique())
+    listed = int(buyers.filter(buyers.buyers >= MIN_BUYERS).count().to_pyarrow().as_py()) if items else 0
+    return [
+        Requirement("items", items, "purchases say what was bought" if items else "no purchase says what was bought"),
+        Requirement(
+            f"at least {FEWEST_ITEMS} items bought by {MIN_BUYERS} members or more",
+            listed >= FEWEST_ITEMS,
+            f"there are {listed:,}",
+        ),
+    ]
+
+
+def _history(cut: Callable[[], object], facts: Facts) -> Requirement:
+    days = facts.manifest.until_day - facts.manifest.first_day
+    try:
+        cut()
+    except NotEnoughData as error:
+        return Requirement("history", False, str(error))
+    return Requirement("history", True, f"{days:,} days from {calendar_day(facts.manifest.first_day)}")
+
+
+def _buyers(facts: Facts, first: int, until: int) -> set[str]:
+    """Members with a sale on the local days [first, until)."""
+    orders = facts.tables["orders"]
+    inside = orders.filter(orders.local_day.between(first, until - 1) & (orders.kind == SALE))
+    return set(inside.member_id.to_pyarrow().to_pylist())
+
+
+_CHECKS: dict[str, Callable[[Facts], list[Requirement]]] = {"churn": _churn, "tier": _tier, "recommender": _recommender}
