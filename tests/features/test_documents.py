@@ -35,6 +35,7 @@ def test_every_declaration_has_its_row_on_the_page_of_features() -> None:
     assert [row.split("`")[1] for row in rows] == [
         *(f.name for family in get_args(Family) for f in CONTRACT.features if f.family == family),
         *(aggregate.name for aggregate in CONTRACT.aggregates),
+        *(threshold.name for threshold in CONTRACT.thresholds),
     ]
     for row in rows:
         assert row.replace("\\|", "").count("|") in {5, 6, 7}
