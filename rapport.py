@@ -220,6 +220,30 @@ def check(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def audience(
+    expression: Annotated[str, typer.Argument(help="Tags and features in words: docs/audience.md.")],
+    out: Annotated[Path | None, typer.Option(help="CSV file to write the member ids to, readable only by you.")] = None,
+    count: Annotated[bool, typer.Option("--count", help="Only how many.")] = False,
+    as_of: Annotated[str | None, typer.Option(help="As of this moment, from the facts; else as last published.")] = None,
+    offline: Annotated[bool, typer.Option("--offline", help="From the facts, without the online store.")] = False,
+    include_opted_out: Annotated[
+        bool, typer.Option("--include-opted-out", help="With those who refused marketing, for analysis.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Choose members by tags and features: how many, and who.
+
+    Example: `rapport audience "tier=diamond and stage=at_risk and not bought:coffee_30d" --out members.csv`
+    """
+    from rapport_audience import AudienceJob
+
+    job = AudienceJob(_settings(), as_json=as_json)
+    job.screen.result(
+        job.run(expression, as_of=as_of, offline=offline, include_opted_out=include_opted_out, out=out, count_only=count)
+    )
+
+
+@app.command()
 def train(
     model: Annotated[list[str] | None, typer.Option(help="Only this model; may stand several times.")] = None,
     again: Annotated[bool, typer.Option("--again", help="Train even where nothing has changed since.")] = False,

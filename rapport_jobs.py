@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from features.build import FeatureRows, build
 from features.contract import CONTRACT
 from features.days import calendar_day
-from features.document import facts_page, features_page, settings_page
+from features.document import facts_page, features_page, settings_page, tags_page
 from features.errors import ConfigurationError, FactsMissing, StoreUnavailable
 from features.facts import Facts, read_manifest
 from features.jobs import as_of_moment, facts_folder, only_run, open_facts, store_url
@@ -113,7 +113,7 @@ class Jobs:
     def document(self, folder: Path) -> None:
         """Write the pages that come from the code."""
         pages = {"features.md": features_page(CONTRACT), "facts.md": facts_page(), "settings.md": settings_page()}
-        for name, text in {**pages, "openapi.json": openapi_page()}.items():
+        for name, text in {**pages, "tags.md": tags_page(), "openapi.json": openapi_page()}.items():
             (folder / name).write_text(text)
             self.screen.say(f"wrote {folder / name}")
 
@@ -122,6 +122,7 @@ class Jobs:
         with only_run(self.settings, "publish"), store_url(self.settings) as url:
             facts, rows = self.build(as_of)
             published = self.publish_features(url, rows, all_rows=all_rows)
+            tags = self.publish_tags(url, facts, rows)
             used = self.publish_answers(url, facts, rows)
         return {
             "members": len(rows.member_ids),
@@ -129,6 +130,7 @@ class Jobs:
             "deleted": published.deleted,
             "as_of": rows.as_of.isoformat(),
             "contract_hash": rows.contract.hash,
+            "tags": tags,
             "models": used,
         }
 
@@ -144,6 +146,15 @@ class Jobs:
         if not published.kept:
             self.screen.say(f"The disk did not take {kept}, so the next publish will write every member.")
         return published
+
+    def publish_tags(self, url: str, facts: Facts, rows: FeatureRows) -> int:
+        """Tags for audiences; returns how many somebody has."""
+        from rapport_audience import publish_tags
+
+        with self.screen.progress("tags to Redis", 1) as advance:
+            stamp = publish_tags(self.settings, url, facts, rows)
+            advance()
+        return sum(members > 0 for members in stamp.counts.values())
 
     def publish_answers(self, url: str, facts: Facts, rows: FeatureRows) -> dict[str, str]:
         """Scores and lists of the champions there are."""

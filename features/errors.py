@@ -2,6 +2,7 @@
 
 RapportError
 ├── ConfigurationError      a setting is missing or wrong
+├── AudienceUnreadable      an audience expression breaks the grammar or names what does not exist
 ├── MissingDependency       an optional package is not installed
 ├── SourceError             the raw tables cannot become facts
 │   ├── SchemaMismatch      a table lacks, renames or retypes a column
@@ -38,6 +39,14 @@ class ConfigurationError(RapportError):
 
     exit_code = 2
     code = "configuration"
+
+
+class AudienceUnreadable(RapportError):
+    """An audience expression breaks the grammar, or names a tag or feature that does not exist. Shows where."""
+
+    http_status = 422
+    exit_code = 2
+    code = "audience_unreadable"
 
 
 class MissingDependency(RapportError):

@@ -8,6 +8,13 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:profile:{member}      Hash     publish      never     stage, tier, scores, for people and other systems
     rapport:list:{member}         String   publish      2 days    recommendation list with source of each item, JSON
     rapport:list_items:{member}   Zset     publish      2 days    the same items by score, for ZREVRANGE
+    rapport:tags:current          String   publish      never     name of the generation of tags that readers use
+    rapport:tags:unused           String   publish      never     keys that no reader needs any more, JSON; deleted next
+    rapport:tags:<generation>     String   publish      never     as_of, size, tags and their counts of a generation, JSON
+    rapport:tags:<generation>:*   String   publish      never     one bitmap a tag over the member index; none if empty
+    rapport:tag_members:<gen.>    String   publish      never     bitmap of the positions that have a member
+    rapport:tags:asked:<id>:<n>   String   audience     at once   a step of a question; made and deleted in one transaction
+    rapport:tag_index:<id>:<n>    String   publish      never     packed member ids of 65,536 positions
 """
 
 import json
@@ -74,6 +81,36 @@ class Keys:
     def recommended_items(self, member_id: str) -> str:
         """The items of that list by score."""
         return f"{self.prefix}:list_items:{{{member_id}}}"
+
+    @property
+    def current_tags(self) -> str:
+        """The generation of tags that readers use."""
+        return f"{self.prefix}:tags:current"
+
+    @property
+    def unused_tags(self) -> str:
+        """Keys of generations that are not in use."""
+        return f"{self.prefix}:tags:unused"
+
+    def tag_generation(self, generation: str) -> str:
+        """What a generation of tags holds."""
+        return f"{self.prefix}:tags:{generation}"
+
+    def tag(self, generation: str, name: str) -> str:
+        """The bitmap of a tag."""
+        return f"{self.prefix}:tags:{generation}:{name}"
+
+    def tag_scratch(self, question: str) -> str:
+        """First part of the temporary keys of one question."""
+        return f"{self.prefix}:tags:asked:{question}"
+
+    def tag_members(self, generation: str) -> str:
+        """The bitmap of all members of a generation."""
+        return f"{self.prefix}:tag_members:{generation}"
+
+    def tag_index(self, identity: str, chunk: int) -> str:
+        """The packed member ids of one chunk of an index."""
+        return f"{self.prefix}:tag_index:{identity}:{chunk}"
 
     def of_member(self, member_id: str) -> tuple[str, ...]:
         """Every key of a member."""

@@ -8,7 +8,8 @@ import pytest
 
 from features.contract import CONTRACT
 from features.declarations import Family
-from features.document import facts_page, features_page, settings_page
+from features.document import facts_page, features_page, settings_page, tags_page
+from features.tags import PATTERNS, TAGS, TOPICS
 from serving.openapi import as_json
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -20,6 +21,7 @@ DOCS = Path(__file__).parents[2] / "docs"
         ("features.md", lambda: features_page(CONTRACT)),
         ("facts.md", facts_page),
         ("settings.md", settings_page),
+        ("tags.md", tags_page),
         ("openapi.json", as_json),
     ],
 )
@@ -37,3 +39,10 @@ def test_every_declaration_has_its_row_on_the_page_of_features() -> None:
     ]
     for row in rows:
         assert row.replace("\\|", "").count("|") in {5, 6, 7}
+
+
+def test_every_tag_has_its_row_on_the_page_of_tags() -> None:
+    rows = [line.split("`")[1] for line in (DOCS / "tags.md").read_text().splitlines() if line.startswith("| `")]
+
+    assert set(TAGS) <= set(rows)
+    assert len(rows) == len(TAGS) + len(PATTERNS) + len(TOPICS)

@@ -1,0 +1,1 @@
+"""Declarations of tags, one module a family."""
