@@ -1,6 +1,7 @@
 """Identifiers in a source's rows: hashed, taken out as observations, and exchanged for the member they lead to."""
 # ruff: noqa: S608 -- names go through _quoted, texts through _text
 
+import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import cast
@@ -61,19 +62,18 @@ def with_hashes(
     Parameters
     ----------
     connection
-        The one that `rows` belongs to; it is given a temporary table of hashes for each column.
+        The one that `rows` belongs to; it goes on holding a table of hashes for each column.
     columns
         Kind of identifier to the name of the column that holds it.
     """
     for kind, column in columns.items():
-        name = f"hashes_of_{canonical_kind(kind)}"
         found = f"CAST(given.{_quoted(column)} AS VARCHAR)"
         raw = _query(rows, f"SELECT DISTINCT {found} AS found FROM given WHERE {found} IS NOT NULL").to_arrow_table()
         hashes = hash_identifiers(kind, raw["found"], key, country=country)
-        _keep(connection, name, pa.table({"found": raw["found"], "hash": hashes}))
+        name = _kept(connection, pa.table({"found": raw["found"], "hash": hashes}))
         rows = _query(
             rows,
-            f"SELECT given.* REPLACE (h.hash AS {_quoted(column)}) FROM given LEFT JOIN {_quoted(name)} h ON {found} = h.found",
+            f"SELECT given.* REPLACE (h.hash AS {_quoted(column)}) FROM given LEFT JOIN {name} h ON {found} = h.found",
         )
     return rows
 
@@ -114,15 +114,15 @@ def member_of(
     Parameters
     ----------
     connection
-        The one that `rows` belongs to; it is given a temporary table of the aliases.
+        The one that `rows` belongs to; it goes on holding the aliases.
     identifiers
         Kind of identifier to the name of the column that holds it, hashed; kind `member` for the shop's own id.
     """
-    _keep(connection, "identity_aliases", resolution.aliases.select(["alias", "member_id"]))
+    aliases = _kept(connection, resolution.aliases.select(["alias", "member_id"]))
     strong = resolution.policy.strong
     ranked = sorted(identifiers.items(), key=lambda pair: canonical_kind(pair[0]) not in strong)
     leads = [f"lead_{place}" for place in range(len(ranked))]
-    joins = " ".join(_join(lead, *pair) for lead, pair in zip(leads, ranked, strict=True))
+    joins = " ".join(_join(aliases, lead, *pair) for lead, pair in zip(leads, ranked, strict=True))
     owners = [_owner(lead, *pair) for lead, pair in zip(leads, ranked, strict=True)]
     strongs = [owner for owner, (kind, _) in zip(owners, ranked, strict=True) if canonical_kind(kind) in strong]
     tiers = [tier for group in (strongs, owners[len(strongs) :]) for tier in (*map(_registered, group), *group)]
@@ -138,8 +138,8 @@ def _query(rows: duckdb.DuckDBPyRelation, sql: str) -> duckdb.DuckDBPyRelation:
     return cast("duckdb.DuckDBPyRelation", rows.query("given", sql))
 
 
-def _join(lead: str, kind: str, column: str) -> str:
-    return f"LEFT JOIN identity_aliases {lead} ON {lead}.alias = {_text(canonical_kind(kind) + ':')} || given.{_quoted(column)}"
+def _join(aliases: str, lead: str, kind: str, column: str) -> str:
+    return f"LEFT JOIN {aliases} {lead} ON {lead}.alias = {_text(canonical_kind(kind) + ':')} || given.{_quoted(column)}"
 
 
 def _owner(lead: str, kind: str, column: str) -> str:
@@ -162,10 +162,11 @@ def _claims(owners: list[str]) -> str:
     return f"len(list_distinct([{', '.join(map(_registered, owners))}]))"  # which drops nulls
 
 
-def _keep(connection: duckdb.DuckDBPyConnection, name: str, content: pa.Table) -> None:
-    connection.register("being_kept", content)
-    connection.execute(f"CREATE OR REPLACE TEMP TABLE {_quoted(name)} AS SELECT * FROM being_kept")
-    connection.unregister("being_kept")
+def _kept(connection: duckdb.DuckDBPyConnection, content: pa.Table) -> str:
+    """A name of its own for a table: relations are lazy, and a later call may not change what an earlier one reads."""
+    name = f"identity_{uuid.uuid4().hex}"
+    connection.register(name, content)
+    return name
 
 
 def _quoted(name: str) -> str:

@@ -63,6 +63,20 @@ def test_rows_keep_everything_but_the_identifiers_as_they_were(duck: duckdb.Duck
     ]
 
 
+def test_rows_of_one_table_are_not_changed_by_another(duck: duckdb.DuckDBPyConnection) -> None:
+    """Relations are lazy: the first is read after the second was made."""
+    first = with_hashes(duck, duck.sql("SELECT 'a' AS visitor"), {"cookie": "visitor"}, KEY)
+    ann = member_of(duck, first, {"cookie": "visitor"}, resolve(observed("member:ann cookie:a"))).rows
+    second = with_hashes(duck, duck.sql("SELECT 'b' AS visitor"), {"cookie": "visitor"}, KEY)
+    bob = member_of(duck, second, {"cookie": "visitor"}, resolve(observed("member:bob cookie:a cookie:b"))).rows
+
+    assert (first.fetchall(), second.fetchall()) == (
+        [(hash_identifier("cookie", "a", KEY),)],
+        [(hash_identifier("cookie", "b", KEY),)],
+    )
+    assert (ann.fetchall(), bob.fetchall()) == ([("ann",)], [("bob",)])
+
+
 def test_rows_give_observations(duck: duckdb.DuckDBPyConnection) -> None:
     rows = rows_in(duck, ("1", "ann", "1", "a"), ("1", "ann", "1", None), ("2", None, None, "a"), ("3", None, None, ""))
     hashed = with_hashes(duck, rows, COLUMNS, KEY)
