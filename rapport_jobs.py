@@ -6,13 +6,13 @@ import secrets
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.build import FeatureRows, build
 from features.contract import CONTRACT
-from features.days import calendar_day
+from features.days import calendar_day, naive_utc
 from features.document import facts_page, features_page, settings_page, tags_page
 from features.errors import ConfigurationError, FactsMissing, StoreUnavailable
 from features.facts import Facts, read_manifest
@@ -36,6 +36,9 @@ if TYPE_CHECKING:  # these take seconds to import: only the jobs that use them w
 SHOWN_METRICS = ("auc", "average_precision", "lift_top_tenth", "calibration_error", "qwk", "accuracy", "recall20")
 
 
+CLOCKS_MAY_DIFFER = timedelta(days=1)
+
+
 class Jobs:
     """Every job, on one set of settings and one screen."""
 
@@ -55,7 +58,8 @@ class Jobs:
 
         folder = facts_folder(self.settings)
         with only_run(self.settings, "import"), self.screen.progress("reading, checking, cleaning", 1) as advance:
-            imported = import_mapped(folder, mapping, identity_key=self.settings.identity_key, again=again)
+            latest = naive_utc(self.settings.clock() + CLOCKS_MAY_DIFFER)
+            imported = import_mapped(folder, mapping, identity_key=self.settings.identity_key, latest=latest, again=again)
             advance()
         if imported.report is None:
             self.screen.say(f"Nothing new: every file is in {folder} already.")

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from features.cleaning_rules import LineKey
 from features.facts import (
     ANONYMOUS,
     BUCKETED,
@@ -41,7 +42,7 @@ class Origin:
     currency: str
     files: dict[str, str]
     mapping_hash: str = ""
-    line_key: str = "number"
+    line_key: LineKey = "number"
     country: str = ""
 
 

@@ -9,12 +9,13 @@ are there already are cleaned together with them, and other buckets' files stay 
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 
 import ibis
 from ibis import ir
 
-from features.cleaning import CleaningReport, RuleCount, clean
+from features.cleaning import STANDARD, CleaningReport, Policy, RuleCount, clean, item_spellings, require_publishable
 from features.errors import SourceError
 from features.facts import ANONYMOUS, BUCKETED, Manifest, bucket_name, bucket_sql, connect, empty_table
 from features.facts_folder import WHO_IS_WHO, Draft, Origin, buckets_for, every_bucket, hash_probe
@@ -50,6 +51,8 @@ class Incoming:
         Purchases that the source could not read, with the `reason` each, and how many for which reason.
     identification
         How identifiers lead to members, if there are some.
+    cleaning, latest
+        The shop's own severities and thresholds; the last moment, UTC without a zone, at which a purchase can have happened.
     """
 
     tables: Mapping[str, ir.Table]
@@ -57,6 +60,8 @@ class Incoming:
     unreadable: ir.Table | None = None
     unreadable_counts: tuple[RuleCount, ...] = field(default=())
     identification: Identification | None = None
+    cleaning: Policy = STANDARD
+    latest: datetime | None = None
 
 
 def land(folder: Path, incoming: Incoming, *, base: Manifest | None = None) -> Imported:
@@ -109,11 +114,13 @@ class _Landing:
         self.tables.clear()
         items = self.backend.read_parquet(self.draft.place / f"{ITEMS.name}.parquet", table_name="catalogue")
         report = CleaningReport.of_unreadable(self.incoming.unreadable_counts)
+        spellings = self._spellings(items)
         for bucket in every_bucket(self.buckets):
-            report += self._land_purchases(bucket, items)
+            report += self._land_purchases(bucket, items, spellings)
             for schema in BUCKETED:
                 if schema not in (PURCHASES, ORDERS):
                     self._land_keyed(schema, bucket)
+        require_publishable(report, self.incoming.cleaning)
         self._write_quarantine()
         self.draft.keep(REPORT, report.to_json())
         return Imported(self.draft.finish(self.incoming.origin), report)
@@ -202,18 +209,43 @@ class _Landing:
         place = self.scratch / schema.name / f"bucket={bucket}"
         return f"{place}/*.parquet" if place.exists() else ""
 
-    def _land_purchases(self, bucket: int, items: ir.Table) -> CleaningReport:
+    def _spellings(self, items: ir.Table) -> ir.Table | None:
+        """How items are spelled, by all that comes in and all that is there, so that every bucket spells them alike."""
+        place = self.scratch / PURCHASES.name
+        if not place.exists():
+            return None
+        parts = [f"SELECT item_id FROM {_parquet(f'{place}/*/*.parquet')}"]
+        there = [path for bucket in every_bucket(self.buckets) for path in self.draft.files_of(PURCHASES, bucket)]
+        if there:
+            parts.append(f"SELECT item_id FROM {self.draft.reading(there)}")
+        self.backend.con.execute(f"CREATE OR REPLACE TEMP VIEW every_item AS {' UNION ALL '.join(parts)}")
+        return item_spellings(self.backend.table("every_item"), items).cache()
+
+    def _land_purchases(self, bucket: int, items: ir.Table, spellings: ir.Table | None) -> CleaningReport:
         new = self._incoming(PURCHASES, bucket)
         if not new:
             self._sum_orders(bucket, "", anew=bucket in self._resum)
             return CleaningReport()
         files, before = self._with_orders_there(new, bucket)
         purchases = self.backend.read_parquet(files, table_name=f"incoming_{bucket_name(bucket)}", hive_partitioning=False)
-        cleaned = clean(purchases, items, line_key=self.incoming.origin.line_key)
+        cleaned = clean(
+            purchases,
+            items,
+            policy=self.incoming.cleaning,
+            line_key=self.incoming.origin.line_key,
+            latest=self.incoming.latest,
+            spellings=spellings,
+            earlier=None if before else self._earlier(bucket),
+        )
         cleaned.set_aside.to_parquet(self.scratch / f"set_aside-{bucket_name(bucket)}.parquet")
         path = self.draft.write(PURCHASES, ibis.to_sql(cleaned.accepted), bucket=bucket, anew=before > 0)
         self._sum_orders(bucket, path, anew=before > 0 or bucket in self._resum)
         return cleaned.report.without(before)
+
+    def _earlier(self, bucket: int) -> ir.Table | None:
+        """What a bucket holds already, for returns of what was bought then."""
+        files = [self.draft.place / path for path in self.draft.files_of(PURCHASES, bucket)]
+        return self.backend.read_parquet(files, table_name=f"earlier_{bucket_name(bucket)}") if files else None
 
     def _sum_orders(self, bucket: int, path: str, *, anew: bool) -> None:
         if bucket != ANONYMOUS and (path or anew):

@@ -7,14 +7,15 @@ through a DuckDB file beside the facts, so that a hundred million rows need disk
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import ibis
 from ibis import ir
 
-from features.cleaning import CleaningReport, RuleCount
+from features.cleaning import CleaningReport, Policy, RuleCount
 from features.errors import FactsMissing, SourceError
 from features.facts import Manifest, read_manifest
 from features.facts_folder import Origin
@@ -59,7 +60,9 @@ class _Todo:
     append: bool
 
 
-def import_mapped(folder: Path, mapping_file: Path, *, identity_key: str = "", again: bool = False) -> MappedImport:
+def import_mapped(
+    folder: Path, mapping_file: Path, *, identity_key: str = "", latest: datetime | None = None, again: bool = False
+) -> MappedImport:
     """Bring the files that a mapping names into a facts folder.
 
     Files whose content is in the facts already, by the same mapping, are not read again. After a change of the mapping all
@@ -69,6 +72,8 @@ def import_mapped(folder: Path, mapping_file: Path, *, identity_key: str = "", a
     ----------
     identity_key
         The shop's key for hashing identifiers; needed if the mapping has some.
+    latest
+        Last moment, UTC without a zone, at which a purchase can have happened; None leaves the future open.
     again
         Read everything and replace what is there, whatever was imported before.
 
@@ -83,12 +88,12 @@ def import_mapped(folder: Path, mapping_file: Path, *, identity_key: str = "", a
     """
     mapping = read_mapping(mapping_file)
     try:
-        return _import(folder, mapping, identity_key=identity_key, again=again)
+        return _import(folder, mapping, identity_key=identity_key, latest=latest, again=again)
     except HistoriesDivide:
-        return _import(folder, mapping, identity_key=identity_key, again=True)
+        return _import(folder, mapping, identity_key=identity_key, latest=latest, again=True)
 
 
-def _import(folder: Path, mapping: ShopMapping, *, identity_key: str, again: bool) -> MappedImport:
+def _import(folder: Path, mapping: ShopMapping, *, identity_key: str, latest: datetime | None, again: bool) -> MappedImport:
     with _staging(folder, mapping, _hashing(mapping, identity_key)) as (connection, staging):
         hashes = staging.hashes()
         before = None if again else _state_of(folder, mapping)
@@ -101,7 +106,8 @@ def _import(folder: Path, mapping: ShopMapping, *, identity_key: str, again: boo
             raise SourceError("none of the files of [purchases] could be read", remedy=_first_reason(staging))
         tables = {name: connection.table(f"read_{name}") for name in staging.finish()}
         files = {hashes[name][path]: path.name for name, paths in taken.items() for path in paths}
-        incoming = _incoming(mapping, tables, staging, {**(before.files if before else {}), **files}, identity_key)
+        known = {**(before.files if before else {}), **files}
+        incoming = replace(_incoming(mapping, tables, staging, known, identity_key), latest=latest)
         imported = land(folder, incoming, base=before)
         notes = [count for name in staging.shapes for count in _notes(staging, name)]
     return MappedImport(imported.manifest, imported.report, tuple(files.values()), tuple(staging.skipped), tuple(notes))
@@ -157,6 +163,7 @@ def _incoming(
         unreadable=tables["purchases"].filter(ibis._.reason.notnull()),
         unreadable_counts=staging.reasons("purchases"),
         identification=identification,
+        cleaning=Policy.of(mapping.cleaning),
     )
 
 

@@ -1,6 +1,5 @@
 """Whose a row is: identifiers in purchases and events exchanged for the member they lead to, and histories that move."""
 
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
