@@ -6,7 +6,7 @@ import signal
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -68,7 +68,12 @@ def import_complete_journey(households: Households = None, as_json: AsJson = Fal
 
 @features_app.command("build")
 def features_build(
-    as_of: AsOf, out: Annotated[Path, typer.Option(help="Parquet file to write.")], as_json: AsJson = False
+    as_of: AsOf,
+    out: Annotated[str, typer.Option(help="Parquet file to write.")],
+    engine: Annotated[Literal["duckdb", "spark"], typer.Option(help="What computes them: docs/spark.md.")] = "duckdb",
+    facts: Annotated[str | None, typer.Option(help="Spark: facts elsewhere, for example s3a://bucket/facts.")] = None,
+    collect: Annotated[bool, typer.Option(help="Spark: one file from here, or a folder written by Spark.")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Compute every feature of every member as of a moment, into a Parquet file.
 
@@ -77,7 +82,12 @@ def features_build(
     from rapport_jobs import Jobs
 
     jobs = Jobs(_settings(), as_json=as_json)
-    jobs.screen.result(jobs.build_to_file(as_of, out))
+    if engine == "duckdb":
+        jobs.screen.result(jobs.build_to_file(as_of, Path(out)))
+        return
+    from rapport_spark import build_to_file
+
+    jobs.screen.result(build_to_file(jobs, as_of, out, facts=facts, collected=collect))
 
 
 @features_app.command("document")

@@ -85,7 +85,10 @@ class Jobs:
         """Features of all members as of a moment, into a Parquet file whose metadata name the contract."""
         if not out.parent.is_dir():
             raise ConfigurationError(f"there is no folder {out.parent}", remedy="make it, or name another --out")
-        _, rows = self.build(as_of)
+        return self.write_features(self.build(as_of)[1], out)
+
+    def write_features(self, rows: FeatureRows, out: Path) -> dict[str, Any]:
+        """Feature rows into a Parquet file whose metadata name the contract."""
         columns = {name: rows.column(name) for name in rows.contract.feature_names}
         facts = {"contract_hash": rows.contract.hash, "facts_hash": rows.facts_hash, "as_of": rows.as_of.isoformat()}
         table = pa.table({"member_id": rows.member_ids.tolist(), **columns}).replace_schema_metadata(facts)

@@ -11,7 +11,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from functools import cache, reduce
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import ibis
 from ibis import ir
@@ -38,8 +38,11 @@ from features.sources.schema import ITEMS, LINES, ORDERS, PURCHASES
 
 Tables: TypeAlias = Mapping[str, ir.Table]
 _IBIS_TYPES = {"string": "string", "int64": "int64", "int32": "int32", "timestamp": "timestamp(6)", "boolean": "boolean"}
-_DUCKDB_TYPES = {"int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE"}
+_SQL_TYPES = {"int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE"}
 _PARAMETER = re.compile(r"'@(\w+)@'")
+Dialect: TypeAlias = Literal["duckdb", "pyspark"]
+_QUOTE = {"duckdb": '"', "pyspark": "`"}
+_MARK = {"duckdb": "$", "pyspark": ":"}
 GAP_KINDS = (LONGEST_GAP, SQUARED_GAPS)
 KEYED_KINDS = (DISTINCT, TOP_KEY, SQUARED_KEYS)
 
@@ -84,23 +87,28 @@ IBIS: Operations = {
 
 
 @cache
-def aggregate_sql(contract: Contract) -> str:
-    """DuckDB's text of `aggregate_query` on tables named as in the schema; parameters $as_of (naive UTC) and $day.
+def aggregate_sql(contract: Contract, dialect: Dialect = "duckdb") -> str:
+    """The text of `aggregate_query` on tables named as in the schema; parameters as_of (naive UTC) and day.
 
     Sorted by member. DuckDB adds up integers in 128 bits, of which Ibis knows nothing: the outer casts bring every column
     to its declared type, and refuse what does not fit.
     """
-    inner = _with_parameters(aggregate_query(contract, tables_before_as_of()))
-    columns = ", ".join(f'CAST("{a.name}" AS {_DUCKDB_TYPES[a.dtype]}) AS "{a.name}"' for a in contract.aggregates)
+    inner = query_text(aggregate_query(contract, tables_before_as_of()), dialect)
+    quoted = {a.name: f"{_QUOTE[dialect]}{a.name}{_QUOTE[dialect]}" for a in contract.aggregates}
+    columns = ", ".join(f"CAST({quoted[a.name]} AS {_SQL_TYPES[a.dtype]}) AS {quoted[a.name]}" for a in contract.aggregates)
     return f"SELECT member_id, {columns} FROM ({inner}) ORDER BY member_id"  # noqa: S608 # names from the contract
 
 
 @cache
 def feature_sql(contract: Contract) -> str:
-    """DuckDB's text of `feature_columns` on a table `aggregates`; parameters $day and one for each population edge."""
-    columns = {"member_id": "string", **{a.name: a.dtype for a in contract.aggregates}}
-    table = feature_columns(contract, ibis.table(columns, name="aggregates")).order_by("member_id")
-    return _with_parameters(table.select(*(f"feature.{name}" for name in contract.feature_names)))
+    """DuckDB's text of `feature_columns` on a table `aggregates`; parameters day and one for each population edge."""
+    table = feature_columns(contract, aggregate_table(contract)).order_by("member_id")
+    return query_text(table.select(*(f"feature.{name}" for name in contract.feature_names)), "duckdb")
+
+
+def aggregate_table(contract: Contract) -> ir.Table:
+    """What `aggregate_sql` returns, as a table named `aggregates` to be queried further."""
+    return ibis.table({"member_id": "string", **{a.name: a.dtype for a in contract.aggregates}}, name="aggregates")
 
 
 def parameter(name: str, dtype: str) -> ir.Scalar:
@@ -108,8 +116,9 @@ def parameter(name: str, dtype: str) -> ir.Scalar:
     return ibis.literal(f"@{name}@").cast(dtype)
 
 
-def _with_parameters(query: ir.Table) -> str:
-    return _PARAMETER.sub(r"$\1", str(ibis.to_sql(query, dialect="duckdb")))
+def query_text(query: ir.Table, dialect: Dialect) -> str:
+    """A query in an engine's own words, with parameters as that engine names them: $day on DuckDB, :day on Spark."""
+    return _PARAMETER.sub(rf"{_MARK[dialect]}\1", str(ibis.to_sql(query, dialect=dialect)))
 
 
 def tables_before_as_of() -> dict[str, ir.Table]:
