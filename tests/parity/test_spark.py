@@ -3,6 +3,7 @@
 import math
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime, timedelta
 from itertools import product
 from pathlib import Path
@@ -19,10 +20,9 @@ from shops import ZONE, Line, moment_of, shop
 from typer.testing import CliRunner
 
 import rapport
-from features import behaviour, lifecycle, rfm
 from features.build import FeatureRows, build
 from features.compile import IBIS
-from features.contract import CONTRACT, Contract, declarations_in
+from features.contract import CONTRACT
 from features.declarations import TOTAL, Aggregate, Feature
 from features.errors import ConfigurationError, FactsMissing
 from features.expressions import NUMPY, ratio
@@ -200,14 +200,14 @@ def test_an_odd_shop(at: float, odd_folder: Path, odd_shop: Facts, session: Any)
 
 
 def test_a_declaration_that_is_new_needs_nothing_more(odd_folder: Path, odd_shop: Facts, session: Any) -> None:
-    lines = Aggregate("lines_90d", TOTAL, ORDERS, "lines", "order lines in 90 days", ORDERS.lines, days=90, dtype="int64")
-    share = Feature("lines_per_day_90d", ratio(lines, 90), "lines", "order lines a day", "rfm")
-    contract = Contract.of([*declarations_in(rfm, behaviour, lifecycle), lines, share])
+    lines = Aggregate("tried_90d", TOTAL, ORDERS, "lines", "order lines in 90 days", ORDERS.lines, days=90, dtype="int64")
+    share = Feature("tried_per_day_90d", ratio(lines, 90), "lines", "order lines a day", "rfm")
+    contract = replace(CONTRACT, aggregates=(*CONTRACT.aggregates, lines), features=(*CONTRACT.features, share))
 
     found = build_on_spark(odd_folder, as_of=moment_of(431), contract=contract, session=session)
 
     assert_parity(found, build(odd_shop, as_of=moment_of(431), contract=contract))
-    assert found.column("lines_per_day_90d").max() > 0
+    assert found.column("tried_per_day_90d").max() > 0
 
 
 def test_a_moment_without_zone_is_refused(odd_folder: Path, session: Any) -> None:
