@@ -84,12 +84,13 @@ def main() -> None:
     moments = (end, end, end - timedelta(days=150, hours=8))  # the first of them also warms both engines up
     try:
         with spark_session(Settings.from_env(os.environ).spark_master or LOCAL) as session:
-            found = [compare(facts, folder, moment, session) for moment in moments]
+            found = []
+            for moment in moments:
+                found.append(compare(facts, folder, moment, session))
+                print(found[-1], flush=True)
     except MissingDependency as error:
         print(json.dumps({"skipped": f"{error}: {error.remedy}"}))
         return
-    for figures in found:
-        print(figures)
     print(
         json.dumps(
             {
