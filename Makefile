@@ -5,6 +5,7 @@ SHELL := /bin/bash
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
 
@@ -27,6 +28,15 @@ install: .venv/installed ## build .venv from requirements.lock (reused while it 
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@ && echo "Done: $(BIN)/rapport --help"
 
+.PHONY: spark
+spark: .venv/installed-spark ## add PySpark to .venv (434 MB; needs Java 17 or newer)
+
+.venv/installed-spark: .venv/installed requirements-spark.lock
+	@echo "Adding PySpark to .venv ..."
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --requirement requirements-spark.lock
+	@command -v java >/dev/null || echo "There is no 'java' here, which Spark needs: on Debian and Ubuntu, sudo apt install openjdk-17-jre-headless"
+	@touch $@
+
 .PHONY: demo
 demo: install ## the whole chain on real data, then serve it (ARGS=--no-serve ends after asking)
 	@$(BIN)/rapport demo $(ARGS)
@@ -36,7 +46,7 @@ test: install ## the tests (ARGS="-k codec" chooses)
 	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
 
 .PHONY: test-slow
-test-slow: install ## the long proofs
+test-slow: spark ## the long proofs; those on Spark need Java
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 .PHONY: lint
@@ -51,9 +61,9 @@ format: install ## let ruff write the layout
 	@$(BIN)/ruff format . && $(BIN)/ruff check --fix .
 
 .PHONY: lock
-lock: install ## resolve pyproject.toml into requirements.lock again
-	@$(BIN)/uv pip compile --quiet --universal --generate-hashes --all-extras --python-version 3.11 --no-emit-index-url \
-		--custom-compile-command "make lock" --output-file requirements.lock pyproject.toml
+lock: install ## resolve pyproject.toml into requirements.lock and requirements-spark.lock again
+	@$(LOCK) --extra train --extra demo --extra dev --output-file requirements.lock pyproject.toml
+	@grep -oE 'pyspark[<>=][^"]+' pyproject.toml | $(LOCK) --constraint requirements.lock --output-file requirements-spark.lock -
 
 .PHONY: docs
 docs: install ## write docs/features.md and docs/openapi.json anew from the code

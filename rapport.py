@@ -4,9 +4,10 @@ import os
 import secrets
 import signal
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 import typer.core
@@ -14,6 +15,7 @@ import typer.core
 from features.errors import RapportError
 from features.settings import Settings, variable_of
 
+warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)  # pandera imports it; we do not
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
@@ -99,7 +101,12 @@ def import_complete_journey(households: Households = None, as_json: AsJson = Fal
 
 @features_app.command("build")
 def features_build(
-    as_of: AsOf, out: Annotated[Path, typer.Option(help="Parquet file to write.")], as_json: AsJson = False
+    as_of: AsOf,
+    out: Annotated[str, typer.Option(help="Parquet file to write.")],
+    engine: Annotated[Literal["duckdb", "spark"], typer.Option(help="What computes them: docs/spark.md.")] = "duckdb",
+    facts: Annotated[str | None, typer.Option(help="Spark: facts elsewhere, for example s3a://bucket/facts.")] = None,
+    collect: Annotated[bool, typer.Option(help="Spark: one file from here, or a folder written by Spark.")] = True,
+    as_json: AsJson = False,
 ) -> None:
     """Compute every feature of every member as of a moment, into a Parquet file.
 
@@ -108,8 +115,13 @@ def features_build(
     from features.screen import Screen
     from rapport_features import FeatureJobs
 
-    screen = Screen(as_json=as_json)
-    screen.result(FeatureJobs(_settings(), screen).build_to_file(as_of, out))
+    jobs = FeatureJobs(_settings(), Screen(as_json=as_json))
+    if engine == "duckdb":
+        jobs.screen.result(jobs.build_to_file(as_of, Path(out)))
+        return
+    from rapport_spark import build_to_file
+
+    jobs.screen.result(build_to_file(jobs, as_of, out, facts=facts, collected=collect))
 
 
 @features_app.command("refresh")

@@ -15,7 +15,7 @@ from features.contract import CONTRACT
 from features.days import calendar_day
 from features.errors import ConfigurationError
 from features.facts import Facts
-from features.jobs import as_of_moment, only_run, open_facts, state_folder
+from features.jobs import Calendar, as_of_moment, only_run, open_facts, state_folder
 from features.refresh import Refreshed, refresh, snapshots
 from features.screen import Screen
 from features.settings import Settings
@@ -96,7 +96,7 @@ class FeatureJobs:
 
 
 def write_features(
-    parts: Iterator[FeatureRows], facts: Facts, moment: datetime, out: Path, advance: Callable[..., None]
+    parts: Iterator[FeatureRows], facts: Calendar, moment: datetime, out: Path, advance: Callable[..., None]
 ) -> int:
     """Write feature rows part by part into one Parquet file, put in its place whole; returns the number of members."""
     schema = pa.schema([("member_id", pa.string()), *((name, pa.float32()) for name in CONTRACT.feature_names)])
@@ -113,7 +113,7 @@ def write_features(
     return members
 
 
-def _stamp(facts: Facts, moment: datetime) -> dict[str, str]:
+def _stamp(facts: Calendar, moment: datetime) -> dict[str, str]:
     return {"contract_hash": CONTRACT.hash, "facts_hash": facts.manifest.hash, "as_of": moment.isoformat()}
 
 

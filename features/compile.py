@@ -11,7 +11,7 @@ import re
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import ibis
 from ibis import ir
@@ -25,12 +25,15 @@ from features.summaries import day_parts, keyed_parts, plain_parts, switch_parts
 
 Tables: TypeAlias = Mapping[str, ir.Table]
 _IBIS_TYPES = {"string": "string", "int64": "int64", "int32": "int32", "timestamp": "timestamp(6)", "boolean": "boolean"}
-_DUCKDB_TYPES = {"int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE"}
+_SQL_TYPES = {"int32": "INTEGER", "int64": "BIGINT", "float64": "DOUBLE"}
 _PARAMETER = re.compile(r"'@(\w+)@'")
 FACT_TABLES = (PURCHASES, ORDERS, EVENTS, EXPOSURES, REDEMPTIONS)
 _CUT_BY = ("member_id", "occurred_at", "recorded_at", "superseded_at", "local_day")
 SUMMARISED = (ORDERS, LINES, EVENTS, EXPOSURES, REDEMPTIONS)
 """The tables that aggregates are declared over."""
+Dialect: TypeAlias = Literal["duckdb", "pyspark"]
+_QUOTE = {"duckdb": '"', "pyspark": "`"}
+_MARK = {"duckdb": "$", "pyspark": ":"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +62,35 @@ def part_queries(contract: Contract) -> tuple[PartQuery, ...]:
     queries = []
     for part in _parts(contract, tables):
         aggregates = tuple(declared[name] for name in part.columns if name in declared)
-        columns = ", ".join(f'CAST("{a.name}" AS {_DUCKDB_TYPES[a.dtype]}) AS "{a.name}"' for a in aggregates)
-        sql = f"SELECT member_id, {columns} FROM ({_with_parameters(part)})"  # noqa: S608 # names from the contract
+        columns = ", ".join(f'CAST("{a.name}" AS {_SQL_TYPES[a.dtype]}) AS "{a.name}"' for a in aggregates)
+        inner = query_text(part, "duckdb")
+        sql = f"SELECT member_id, {columns} FROM ({inner})"  # noqa: S608 # names from the contract
         queries.append(PartQuery(aggregates[0].table.name, aggregates, sql))
     return tuple(queries)
 
 
 @cache
+def aggregate_sql(contract: Contract, dialect: Dialect = "duckdb") -> str:
+    """All of it as one query on the stored tables, for an engine that plans those well; parameters as_of and day.
+
+    One row a member, sorted: `member_id` and every aggregate, by declared type.
+    """
+    inner = query_text(aggregate_query(contract, tables_before_as_of()), dialect)
+    quoted = {a.name: f"{_QUOTE[dialect]}{a.name}{_QUOTE[dialect]}" for a in contract.aggregates}
+    columns = ", ".join(f"CAST({quoted[a.name]} AS {_SQL_TYPES[a.dtype]}) AS {quoted[a.name]}" for a in contract.aggregates)
+    return f"SELECT member_id, {columns} FROM ({inner}) ORDER BY member_id"  # noqa: S608 # names from the contract
+
+
+@cache
 def feature_sql(contract: Contract) -> str:
-    """DuckDB's text of `feature_columns` on a table `aggregates`; parameters $day and one for each edge and threshold."""
-    columns = {"member_id": "string", **{a.name: a.dtype for a in contract.aggregates}}
-    table = feature_columns(contract, ibis.table(columns, name="aggregates")).order_by("member_id")
-    return _with_parameters(table.select(*(f"feature.{name}" for name in contract.feature_names)))
+    """DuckDB's text of `feature_columns` on a table `aggregates`; parameters day and one for each edge and threshold."""
+    table = feature_columns(contract, aggregate_table(contract)).order_by("member_id")
+    return query_text(table.select(*(f"feature.{name}" for name in contract.feature_names)), "duckdb")
+
+
+def aggregate_table(contract: Contract) -> ir.Table:
+    """What `aggregate_sql` returns, as a table named `aggregates` to be queried further."""
+    return ibis.table({"member_id": "string", **{a.name: a.dtype for a in contract.aggregates}}, name="aggregates")
 
 
 def parameter(name: str, dtype: str) -> ir.Scalar:
@@ -78,8 +98,9 @@ def parameter(name: str, dtype: str) -> ir.Scalar:
     return ibis.literal(f"@{name}@").cast(dtype)
 
 
-def _with_parameters(query: ir.Table) -> str:
-    return _PARAMETER.sub(r"$\1", str(ibis.to_sql(query, dialect="duckdb")))
+def query_text(query: ir.Table, dialect: Dialect) -> str:
+    """A query in an engine's own words, with parameters as that engine names them: $day on DuckDB, :day on Spark."""
+    return _PARAMETER.sub(rf"{_MARK[dialect]}\1", str(ibis.to_sql(query, dialect=dialect)))
 
 
 def tables_before_as_of() -> dict[str, ir.Table]:

@@ -5,15 +5,32 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
 from pathlib import Path
+from typing import Protocol
+from zoneinfo import ZoneInfo
 
 from features.contract import CONTRACT
 from features.days import day_number, midnight
 from features.embedded import embedded_store
 from features.errors import Busy, ConfigurationError
-from features.facts import Facts
+from features.facts import Facts, Manifest
 from features.settings import Settings, parse_moment
 
 END_OF_FACTS = "end-of-facts"
+
+
+class Calendar(Protocol):
+    """Facts of one shop, on whichever engine, as far as their days go."""
+
+    @property
+    def manifest(self) -> Manifest:
+        """What is in the facts."""
+
+    @property
+    def zone(self) -> ZoneInfo:
+        """The shop's time zone."""
+
+    def midnight(self, day: int) -> datetime:
+        """The aware moment at which a local day begins."""
 
 
 def facts_folder(settings: Settings) -> Path:
@@ -69,7 +86,7 @@ def store_url(settings: Settings) -> Iterator[str]:
             yield url
 
 
-def as_of_moment(text: str, facts: Facts) -> datetime:
+def as_of_moment(text: str, facts: Calendar) -> datetime:
     """The moment a user means by --as-of: a date (its local midnight), a moment with zone, or "end-of-facts".
 
     Raises

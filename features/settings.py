@@ -37,6 +37,9 @@ class Settings:
         default=None,
         metadata={"meaning": "moment that requests are answered at, for replaying the past; empty is the real clock"},
     )
+    spark_master: str = field(
+        default="", metadata={"meaning": "where --engine spark runs; empty is what spark-submit says, else local[2]"}
+    )
     max_staleness_h: int = field(default=26, metadata={"meaning": "age of published features above which rows are STALE"})
     memory_mb: int = field(
         default=1024, metadata={"meaning": "memory that queries over facts may hold; beyond it they use the disk"}
