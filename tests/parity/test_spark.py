@@ -26,9 +26,11 @@ from features.contract import CONTRACT
 from features.declarations import TOTAL, Aggregate, Feature
 from features.errors import ConfigurationError, FactsMissing
 from features.expressions import NUMPY, ratio
-from features.facts import Facts, write
+from features.facts import Facts
+from features.facts_folder import Origin
 from features.online_store import RedisStore
 from features.publish import publish
+from features.sources.landing import Incoming, land
 from features.sources.schema import ORDERS
 from features.spark import SparkFacts, build_on_spark
 from features.spark_output import STAMP, read_written, write_on_spark
@@ -80,7 +82,7 @@ def odd_folder(odd_shop: Facts, tmp_path_factory: pytest.TempPathFactory) -> Pat
     """The odd shop as a facts folder, whose path has a blank and letters beyond ASCII."""
     folder = tmp_path_factory.mktemp("spark") / "an odd shop 店" / "facts"
     tables = {name: table for name, table in odd_shop.tables.items() if name != ORDERS.name}
-    write(folder, tables, source="odd", time_zone=ZONE, currency="USD", extras={})
+    land(folder, Incoming(tables, Origin("odd", ZONE, "USD", files={})))
     return folder
 
 
