@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-
 from features.facts import Facts, connect
 from features.facts_folder import Origin
 from features.sources.landing import Incoming, land

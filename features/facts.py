@@ -56,8 +56,8 @@ class Manifest:
         First moment of each capability, microseconds since 1970; those that the facts never show are absent.
     files, mapping_hash, line_key
         Source files that were imported (content hash to name), under which mapping, and what tells order lines apart.
-    country
-        ISO code of the country whose holidays count; empty if unknown.
+    country, holidays
+        ISO code of the country whose holidays count, empty if unknown; and the shop's own days, in ISO 8601.
     """
 
     source: str
@@ -75,6 +75,7 @@ class Manifest:
     mapping_hash: str = ""
     line_key: str = "number"
     country: str = ""
+    holidays: tuple[str, ...] = ()
     sequence: int = 1
     format: int = FORMAT
 
@@ -240,7 +241,7 @@ def read_manifest(folder: Path) -> Manifest:
     content = json.loads(path.read_text())
     if content.get("format") != FORMAT:
         raise FactsMissing(f"the facts in {folder} were written by another version", remedy="import them again")
-    return Manifest(**content)
+    return Manifest(**{**content, "holidays": tuple(content["holidays"])})
 
 
 def old_folder(folder: Path) -> Path:

@@ -44,6 +44,7 @@ class Origin:
     mapping_hash: str = ""
     line_key: LineKey = "number"
     country: str = ""
+    holidays: tuple[str, ...] = ()
 
 
 class Draft:

@@ -44,7 +44,7 @@ def import_complete_journey(folder: Path, *, households: int | None = None) -> I
     raw = _load(households)
     connection = ibis.duckdb.connect()
     tables = {schema.name: connection.create_table(f"raw_{schema.name}", frame) for schema, frame in canonical(raw).items()}
-    return land(folder, Incoming(tables, Origin(SOURCE, TIME_ZONE, "USD", files={})))
+    return land(folder, Incoming(tables, Origin(SOURCE, TIME_ZONE, "USD", files={}, country="US")))
 
 
 def canonical(raw: Mapping[str, pd.DataFrame]) -> dict[FactTable, pd.DataFrame]:

@@ -19,6 +19,7 @@ from features.cleaning import STANDARD, CleaningReport, Policy, RuleCount, clean
 from features.errors import SourceError
 from features.facts import ANONYMOUS, BUCKETED, Manifest, bucket_name, bucket_sql, connect, empty_table
 from features.facts_folder import WHO_IS_WHO, Draft, Origin, buckets_for, every_bucket, hash_probe
+from features.holidays import holiday_days
 from features.identity import write_resolution
 from features.sources.door import admit
 from features.sources.membership import Identification, assigned, membership, moves_table
@@ -101,6 +102,7 @@ class _Landing:
                 remedy="import everything again: rapport import --again",
             )
         self._resum: set[int] = set()
+        self.holidays: frozenset[int] | None = None
         self.draft = Draft(folder, self.backend.con, buckets=self.buckets, base=base)
 
     def run(self) -> Imported:
@@ -112,6 +114,7 @@ class _Landing:
             if schema.name in self.tables:
                 self._split(schema)
         self.tables.clear()
+        self.holidays = self._holidays()
         items = self.backend.read_parquet(self.draft.place / f"{ITEMS.name}.parquet", table_name="catalogue")
         report = CleaningReport.of_unreadable(self.incoming.unreadable_counts)
         spellings = self._spellings(items)
@@ -250,7 +253,19 @@ class _Landing:
     def _sum_orders(self, bucket: int, path: str, *, anew: bool) -> None:
         if bucket != ANONYMOUS and (path or anew):
             files = self.draft.files_of(PURCHASES, bucket) if anew else [path]
-            self.draft.write_orders(bucket, files, anew=anew)
+            self.draft.write_orders(bucket, files, anew=anew, holidays=self.holidays)
+
+    def _holidays(self) -> frozenset[int] | None:
+        """Holidays on the days of all purchases that orders may be summed from."""
+        origin, place = self.incoming.origin, self.scratch / PURCHASES.name
+        parts = [f"SELECT local_day FROM {_parquet(f'{place}/*/*.parquet')}"] if place.exists() else []
+        if self.base is not None:
+            parts.append(f"SELECT unnest([{self.base.first_day}, {self.base.until_day}]) AS local_day")
+        if not parts:
+            return None
+        span = f"SELECT min(local_day), max(local_day) FROM ({' UNION ALL '.join(parts)}) WHERE abs(local_day) < 100_000"
+        first, last = self.backend.con.execute(span).fetchall()[0]
+        return None if first is None else holiday_days(origin.country, origin.holidays, first_day=first, last_day=last)
 
     def _with_orders_there(self, new: str, bucket: int) -> tuple[str, int]:
         """New rows of a bucket; with all that it has if some are about orders that it has. And how many it has, then."""

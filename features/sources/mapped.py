@@ -19,6 +19,7 @@ from features.cleaning import CleaningReport, Policy, RuleCount
 from features.errors import FactsMissing, SourceError
 from features.facts import Manifest, read_manifest
 from features.facts_folder import Origin
+from features.holidays import own_days
 from features.identifiers import hash_identifier, key_check
 from features.identifiers import identity_key as key_of
 from features.identity_policy import IdentityPolicy
@@ -159,6 +160,7 @@ def _incoming(
             mapping_hash=mapping.hash,
             line_key="number" if "line_no" in mapping.tables["purchases"].rules else "content",
             country=mapping.country,
+            holidays=own_days(mapping.holidays),
         ),
         unreadable=tables["purchases"].filter(ibis._.reason.notnull()),
         unreadable_counts=staging.reasons("purchases"),
