@@ -79,7 +79,7 @@ def test_profiles_carry_the_likely_tier(profiles: list[dict[str, str]], rows: Fe
 
 
 def test_what_features_wrote_into_profiles_stays(profiles: list[dict[str, str]]) -> None:
-    assert all({"lifecycle_stage", "rfm_tier", "as_of", "spend_cents_365d"} <= set(profile) for profile in profiles)
+    assert all({"lifecycle_stage", "rfm_tier", "last_purchase", "spend_cents_365d"} <= set(profile) for profile in profiles)
 
 
 def test_stored_lists_are_those_of_the_recommender(
