@@ -71,7 +71,7 @@ docs: install ## write docs/features.md and docs/openapi.json anew from the code
 
 .PHONY: bench
 bench: install ## run every benchmark; one JSON line each
-	@for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
+	@for script in $$(grep -l __main__ benchmarks/*.py); do echo "== $$script"; $(BIN)/python $$script $(ARGS); done
 
 .PHONY: clean
 clean: ## remove the environment, facts, models and caches

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -114,7 +114,7 @@ def write_features(
 
 
 def _stamp(facts: Calendar, moment: datetime) -> dict[str, str]:
-    return {"contract_hash": CONTRACT.hash, "facts_hash": facts.manifest.hash, "as_of": moment.isoformat()}
+    return {"contract_hash": CONTRACT.hash, "facts_hash": facts.manifest.hash, "as_of": moment.astimezone(UTC).isoformat()}
 
 
 def _require_folder(out: Path) -> None:

@@ -3,6 +3,11 @@
 .venv/bin/python benchmarks/audience.py --members 1000000      JSON on the last line: medians in milliseconds
 """
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose features.py is no package
+
 import argparse
 import json
 import statistics
@@ -10,7 +15,6 @@ import tempfile
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
 
 import numpy as np
 

@@ -3,13 +3,17 @@
 .venv/bin/python benchmarks/cleaning.py --rows 2000000         JSON on the last line: CPU and wall seconds, and the ratio of CPU
 """
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose features.py is no package
+
 import argparse
 import json
 import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import duckdb
 import ibis

@@ -4,6 +4,11 @@ make bench                                  JSON on the last line; --members set
 Real rows of the demo's facts, or of a small import if there are none, are repeated until there are enough members.
 """
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose features.py is no package
+
 import argparse
 import json
 import os
@@ -15,7 +20,6 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any
 
 import numpy as np

@@ -3,6 +3,11 @@
 make bench                                  JSON on the last line: microseconds a member by batch size, medians
 """
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose features.py is no package
+
 import argparse
 import json
 import os

@@ -3,13 +3,17 @@
 .venv/bin/python benchmarks/spark_parity.py        JSON on the last line: features compared, mismatches, seconds of both
 """
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose features.py is no package
+
 import argparse
 import json
 import os
 import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np

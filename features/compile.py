@@ -47,6 +47,11 @@ class PartQuery:
     aggregates: tuple[Aggregate, ...]
     sql: str
 
+    @property
+    def windowed(self) -> bool:
+        """Whether it has the parameter $day: the database refuses parameters that a query does not have."""
+        return "$day" in self.sql
+
 
 @cache
 def part_queries(contract: Contract) -> tuple[PartQuery, ...]:

@@ -72,6 +72,5 @@ def _evidence(facts: Facts, name: str) -> str:
     if not rows:
         return f"no rows in {known.table}"
     if facts.manifest.since.get(name) is None:
-        more = f", or no item of the catalogue has {known.catalogue}" if known.catalogue else ""
-        return f"none of {rows:,} rows in {known.table} has {known.shown_by}{more}"
+        return f"none of {rows:,} rows in {known.table} tells" + (f", nor items.{known.catalogue}" if known.catalogue else "")
     return f"{rows:,} rows in {known.table}"

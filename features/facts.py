@@ -223,6 +223,7 @@ def connect(*, memory_mb: int = MEMORY_MB, scratch: Path | None = None) -> Any:
     """A private in-memory DuckDB, as Ibis has it, that honours a limit and uses the disk beyond it."""
     connection = ibis.duckdb.connect()
     settings = {"memory_limit": f"{memory_mb}MB", "preserve_insertion_order": "false", "TimeZone": "UTC"}
+    settings["enable_progress_bar"] = "false"
     if scratch is not None:
         settings["temp_directory"] = str(scratch)
     for name, value in settings.items():
@@ -241,7 +242,7 @@ def read_manifest(folder: Path) -> Manifest:
     content = json.loads(path.read_text())
     if content.get("format") != FORMAT:
         raise FactsMissing(f"the facts in {folder} were written by another version", remedy="import them again")
-    return Manifest(**{**content, "holidays": tuple(content["holidays"])})
+    return Manifest(**{**content, "holidays": tuple(content.get("holidays", ()))})
 
 
 def old_folder(folder: Path) -> Path:

@@ -81,7 +81,9 @@ class Narrow:
             row_of[numbers] = np.arange(len(numbers))
             for query in part_queries(self.contract):
                 if query.table in present:
-                    found = self._con.sql(query.sql, params={"as_of": known, "day": day}).to_arrow_table()
+                    found = self._con.sql(
+                        query.sql, params={"as_of": known, "day": day} if query.windowed else {"as_of": known}
+                    ).to_arrow_table()
                     rows = row_of[found["member_id"].to_numpy()]
                     for aggregate in query.aggregates:
                         records[aggregate.name][rows] = _filled(found[aggregate.name], aggregate, records.dtype)

@@ -214,15 +214,18 @@ class _Landing:
 
     def _spellings(self, items: ir.Table) -> ir.Table | None:
         """How items are spelled, by all that comes in and all that is there, so that every bucket spells them alike."""
-        place = self.scratch / PURCHASES.name
-        if not place.exists():
-            return None
-        parts = [f"SELECT item_id FROM {_parquet(f'{place}/*/*.parquet')}"]
+        parts = [f"SELECT item_id FROM {_parquet(files)}" for files in self._every_incoming()]
         there = [path for bucket in every_bucket(self.buckets) for path in self.draft.files_of(PURCHASES, bucket)]
+        if not parts:
+            return None
         if there:
             parts.append(f"SELECT item_id FROM {self.draft.reading(there)}")
         self.backend.con.execute(f"CREATE OR REPLACE TEMP VIEW every_item AS {' UNION ALL '.join(parts)}")
         return item_spellings(self.backend.table("every_item"), items).cache()
+
+    def _every_incoming(self) -> list[str]:
+        """Patterns of the files with new purchases of every bucket that has some."""
+        return [files for bucket in every_bucket(self.buckets) if (files := self._incoming(PURCHASES, bucket))]
 
     def _land_purchases(self, bucket: int, items: ir.Table, spellings: ir.Table | None) -> CleaningReport:
         new = self._incoming(PURCHASES, bucket)
@@ -257,8 +260,8 @@ class _Landing:
 
     def _holidays(self) -> frozenset[int] | None:
         """Holidays on the days of all purchases that orders may be summed from."""
-        origin, place = self.incoming.origin, self.scratch / PURCHASES.name
-        parts = [f"SELECT local_day FROM {_parquet(f'{place}/*/*.parquet')}"] if place.exists() else []
+        origin = self.incoming.origin
+        parts = [f"SELECT local_day FROM {_parquet(files)}" for files in self._every_incoming()]
         if self.base is not None:
             parts.append(f"SELECT unnest([{self.base.first_day}, {self.base.until_day}]) AS local_day")
         if not parts:

@@ -48,7 +48,7 @@ def test_declarations_load_no_engine() -> None:
 
 
 def test_the_check_notices_an_engine() -> None:
-    assert "duckdb" in modules_loaded_by("features.build")
+    assert "ibis" in modules_loaded_by("features.build")
 
 
 def imported_by(path: Path) -> set[str]:

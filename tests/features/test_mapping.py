@@ -15,6 +15,7 @@ from features.facts import Facts
 from features.sources.mapped import MappedImport, import_mapped
 
 HEAD = 'source = "shop"\ntime_zone = "Europe/Paris"\ncurrency = "EUR"\n'
+ANY_SHARE = "\n[cleaning]\nmax_quarantine_share = 1.0\n"  # shops of one or two rows
 PLAIN = """
 [purchases]
 files = "*.csv"
@@ -30,7 +31,7 @@ def import_from(folder: Path, mapping: str, files: dict[str, str | bytes]) -> Ma
     """Write files and a mapping, and import them."""
     for name, content in files.items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    (folder / "shop.toml").write_text(HEAD + mapping)
+    (folder / "shop.toml").write_text(HEAD + mapping + ANY_SHARE)
     return import_mapped(folder / "facts", folder / "shop.toml")
 
 

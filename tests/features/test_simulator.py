@@ -117,9 +117,11 @@ def test_cleaning_finds_nothing_to_take_away(tables: dict[str, pa.Table]) -> Non
     purchases, items = (connection.create_table(name, tables[name]) for name in ("purchases", "items"))
 
     report = clean(purchases, items).report
+    found = {count.code: count.rows for count in report.rules}
 
-    assert report.accepted == report.rows_in == tables["purchases"].num_rows
-    assert {count.code: count.rows for count in report.rules}["unknown_item"] == 0
+    assert report.rows_in == tables["purchases"].num_rows
+    assert report.rows_in - report.accepted == found["cancelled"] < 20  # a few bring something back within the hour
+    assert found["unknown_item"] == 0
 
 
 def test_local_days_and_hours_are_those_of_the_zone_on_both_sides_of_a_clock_change(tables: dict[str, pa.Table]) -> None:

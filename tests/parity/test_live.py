@@ -17,6 +17,7 @@ from parity.random_shops import events as any_events
 from shops import START, Event, Exposure, Line, Redemption, moment_of, shop
 
 from features.build import FeatureRows, build
+from features.capabilities import silent
 from features.codec import columns_of, empty_records
 from features.contract import CONTRACT
 from features.declarations import DECAYED
@@ -27,7 +28,6 @@ from features.live import fold, merge
 EVENT_AGGREGATES = [a for a in CONTRACT.aggregates if a.freshness == "event"]
 NIGHTLY_AGGREGATES = [a.name for a in CONTRACT.aggregates if a.freshness == "nightly"]
 EVENT_FEATURES = [i for i, feature in enumerate(CONTRACT.features) if feature.freshness == "event"]
-EMPTY = empty_records(CONTRACT, 1)
 TABLES = ("orders", "events", "exposures", "redemptions")
 
 
@@ -60,14 +60,24 @@ def arrays(today: Mapping[str, pa.Table]) -> dict[str, dict[str, NDArray[Any]]]:
     }
 
 
-def live_records(base: FeatureRows, today: Mapping[str, pa.Table], members: Sequence[str]) -> NDArray[np.void]:
-    """Records of these members from last midnight's and today's facts; members without a base start empty."""
+def live_records(
+    base: FeatureRows, today: Mapping[str, pa.Table], members: Sequence[str], unknown: frozenset[str]
+) -> NDArray[np.void]:
+    """Records of these members from last midnight's and today's facts; members without a base start empty.
+
+    `unknown` names the aggregates of which the shop's facts tell nothing.
+    """
     row_of = {member: row for row, member in enumerate(base.member_ids.tolist())}
-    before = empty_records(CONTRACT, len(members))
+    before = empty_records(CONTRACT, len(members), unknown=unknown)
     for row, member in enumerate(members):
         if member in row_of:
             before[row] = base.records[row_of[member]]
     return merge(CONTRACT, before, fold(CONTRACT, members, arrays(today)))
+
+
+def unknown_to(facts: Facts, day: int) -> frozenset[str]:
+    """Aggregates of which these facts told nothing by a midnight."""
+    return frozenset(a.name for a in silent(CONTRACT.aggregates, facts.absent(day)))
 
 
 def assert_live_is_batch(facts: Facts, moment: datetime) -> tuple[FeatureRows, FeatureRows, NDArray[np.void]]:
@@ -75,7 +85,7 @@ def assert_live_is_batch(facts: Facts, moment: datetime) -> tuple[FeatureRows, F
     batch = build(facts, as_of=moment)
     today = facts_of_today(facts, moment)
     members = sorted({*base.member_ids.tolist(), *(m for rows in today.values() for m in rows["member_id"].to_pylist())})
-    live = live_records(base, today, members)
+    live = live_records(base, today, members, unknown_to(facts, base.day))
 
     assert members == batch.member_ids.tolist()
     for aggregate in EVENT_AGGREGATES:
@@ -125,8 +135,13 @@ def test_nightly_aggregates_of_a_newcomer_are_empty(facts: Facts) -> None:
     newcomers = ~np.isin(batch.member_ids, base.member_ids)
 
     assert newcomers.any()
+    unknown = unknown_to(facts, base.day)
+    empty = empty_records(CONTRACT, 1, unknown=unknown)
+    assert unknown  # a grocer without browsing
     for name in NIGHTLY_AGGREGATES:
-        assert (live[name][newcomers] == EMPTY[name]).all(), name
+        assert np.array_equal(
+            live[name][newcomers], np.repeat(empty[name], newcomers.sum()), equal_nan=empty[name].dtype.kind == "f"
+        )
 
 
 def test_the_order_of_events_does_not_matter(facts: Facts) -> None:
