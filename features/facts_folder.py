@@ -20,11 +20,11 @@ from features.facts import (
     Manifest,
     bucket_name,
     capabilities_since,
-    old_folder,
     span,
 )
 from features.identity import ALIASES_FILE, REVIEW_FILE
 from features.orders import orders_sql
+from features.put_in_place import put_in_place
 from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
 
 ROWS_A_BUCKET = 6_000_000
@@ -155,7 +155,7 @@ class Draft:
         )
         (self.place / MANIFEST).unlink(missing_ok=True)
         (self.place / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2))
-        self._put_in_place()
+        put_in_place(self.place, self.folder)
         return manifest
 
     def discard(self) -> None:
@@ -181,14 +181,6 @@ class Draft:
         paths = ", ".join(f"'{_quoted(self.place / path)}'" for path in files)
         found = self.con.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata([{paths}])").fetchall()[0]
         return int(found[0])
-
-    def _put_in_place(self) -> None:
-        old = old_folder(self.folder)
-        shutil.rmtree(old, ignore_errors=True)
-        if self.folder.exists():
-            self.folder.rename(old)
-        self.place.rename(self.folder)
-        shutil.rmtree(old, ignore_errors=True)
 
 
 def buckets_for(lines: int) -> int:

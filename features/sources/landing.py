@@ -6,7 +6,6 @@ are there already are cleaned together with them, and other buckets' files stay 
 """
 # ruff: noqa: S608 -- names of tables and columns from the schema
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -20,6 +19,7 @@ from features.errors import SourceError
 from features.facts import ANONYMOUS, BUCKETED, Manifest, bucket_name, bucket_sql, connect, empty_table
 from features.facts_folder import WHO_IS_WHO, Draft, Origin, buckets_for, every_bucket, hash_probe
 from features.identity import write_resolution
+from features.scratch import scratch_folder
 from features.sources.door import admit
 from features.sources.membership import Identification, assigned, membership, moves_table
 from features.sources.schema import IDENTITIES, ITEMS, ORDERS, PURCHASES, STORED, FactTable
@@ -77,9 +77,8 @@ def land(folder: Path, incoming: Incoming, *, base: Manifest | None = None) -> I
     SchemaMismatch
         A table does not have the columns and types of its schema.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.scratch-") as scratch:
-        landing = _Landing(folder, incoming, base, Path(scratch))
+    with scratch_folder(folder.parent, f"{folder.name}.scratch") as scratch:
+        landing = _Landing(folder, incoming, base, scratch)
         try:
             return landing.run()
         finally:

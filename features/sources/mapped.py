@@ -4,7 +4,6 @@ Identifiers keep their zeros and `NA` stays `NA`. What cannot be read is a reaso
 through a DuckDB file beside the facts, so that a hundred million rows need disk, not memory.
 """
 
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +21,7 @@ from features.facts_folder import Origin
 from features.identifiers import hash_identifier, key_check
 from features.identifiers import identity_key as key_of
 from features.identity_policy import IdentityPolicy
+from features.scratch import scratch_folder
 from features.sources.fields import STATES
 from features.sources.landing import Incoming, land
 from features.sources.mapping import ShopMapping, read_mapping
@@ -116,11 +116,10 @@ def _import(folder: Path, mapping: ShopMapping, *, identity_key: str, latest: da
 @contextmanager
 def _staging(folder: Path, mapping: ShopMapping, hashed: Hashed | None) -> Iterator[tuple[Any, Staging]]:
     """A DuckDB file beside the facts, gone afterwards, as Ibis has it and ready for the mapping's files."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.staging-", dir=folder.parent) as scratch:
+    with scratch_folder(folder.parent, f"{folder.name}.staging") as scratch:
         # Not disconnected: Ibis still drops tables of its own when they are collected. The file has no name by then.
-        connection = ibis.duckdb.connect(Path(scratch) / "staged.duckdb")
-        yield connection, Staging(connection.con, mapping, Path(scratch), hashed)
+        connection = ibis.duckdb.connect(scratch / "staged.duckdb")
+        yield connection, Staging(connection.con, mapping, scratch, hashed)
 
 
 def _state_of(folder: Path, mapping: ShopMapping) -> Manifest | None:
