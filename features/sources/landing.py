@@ -10,8 +10,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import ibis
+import pyarrow as pa
 from ibis import ir
 
 from features.cleaning import STANDARD, CleaningReport, Policy, RuleCount, clean, item_spellings, require_publishable
@@ -21,7 +23,16 @@ from features.facts_folder import WHO_IS_WHO, Draft, Origin, buckets_for, every_
 from features.identity import write_resolution
 from features.scratch import scratch_folder
 from features.sources.door import admit
-from features.sources.membership import Identification, assigned, membership, moves_table
+from features.sources.membership import (
+    KNOWN_FROM,
+    MOVING,
+    Identification,
+    as_it_came,
+    assigned,
+    ever_known,
+    membership,
+    midnights,
+)
 from features.sources.schema import IDENTITIES, ITEMS, ORDERS, PURCHASES, STORED, FactTable
 
 WHOLE = tuple(table for table in STORED if table not in BUCKETED)
@@ -100,6 +111,7 @@ class _Landing:
                 remedy="import everything again: rapport import --again",
             )
         self._resum: set[int] = set()
+        self._links = False
         self.draft = Draft(folder, self.backend.con, buckets=self.buckets, base=base)
 
     def run(self) -> Imported:
@@ -110,6 +122,7 @@ class _Landing:
         for schema in BUCKETED:
             if schema.name in self.tables:
                 self._split(schema)
+        self._links = PURCHASES.name in self.tables and KNOWN_FROM in self.tables[PURCHASES.name].columns
         self.tables.clear()
         items = self.backend.read_parquet(self.draft.place / f"{ITEMS.name}.parquet", table_name="catalogue")
         report = CleaningReport.of_unreadable(self.incoming.unreadable_counts)
@@ -152,27 +165,30 @@ class _Landing:
             return
         before = self.draft.folder if self.base is not None else None
         found = membership(self.draft.place / f"{IDENTITIES.name}.parquet", self.incoming.identification, before=before)
-        self.tables = assigned(self.tables, found.resolution)
+        zone = ZoneInfo(self.incoming.origin.time_zone)
+        self.tables = assigned(self.tables, found.resolution, zone)
         for name in WHO_IS_WHO:  # these may be the very files of the facts that are added to
             (self.draft.place / name).unlink(missing_ok=True)
         write_resolution(self.draft.place, found.resolution)
-        if found.moved:
-            self._move(found.moved)
+        if found.moved.num_rows:
+            self._move(found.moved, zone)
 
-    def _move(self, moved: Mapping[str, str]) -> None:
+    def _move(self, moved: pa.Table, zone: ZoneInfo) -> None:
         """Take rows out from under old ids and put them under the new ones, in whatever buckets these are."""
-        self.backend.con.register("moved_members", moves_table(moved))
+        self.backend.con.register("moved_days", moved)
+        self.backend.con.register("link_midnights", midnights(moved["linked_day"], zone))
+        self.backend.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE moved_members AS SELECT moved_days.*, {KNOWN_FROM} "
+            "FROM moved_days LEFT JOIN link_midnights USING (linked_day)"
+        )
         for schema in (table for table in BUCKETED if table is not ORDERS):
             files = [path for bucket in range(self.buckets) for path in self.draft.files_of(schema, bucket)]
             if not files:
                 continue
-            columns = ", ".join(c.name for c in schema.columns if c.name != "member_id")
+            columns = ", ".join(MOVING.get(c.name, c.name) for c in schema.columns)
             target = self.scratch / f"moved-{schema.name}.parquet"
-            found = (
-                f"SELECT {columns}, new_member_id AS member_id FROM {self.draft.reading(files)} "
-                "JOIN moved_members ON member_id = old_member_id"
-            )
-            self.backend.con.execute(f"COPY ({found}) TO '{_quoted(target)}' (FORMAT parquet)")
+            found = f"SELECT {columns} FROM {self.draft.reading(files)} AS kept JOIN moved_members ON member_id = old_member_id"
+            self.backend.con.execute(f"COPY ({ever_known(found, schema)}) TO '{_quoted(target)}' (FORMAT parquet)")
             for bucket in range(self.buckets):
                 if self._take_out(schema, bucket):
                     self._resum.add(bucket)
@@ -211,7 +227,7 @@ class _Landing:
     def _spellings(self, items: ir.Table) -> ir.Table | None:
         """How items are spelled, by all that comes in and all that is there, so that every bucket spells them alike."""
         place = self.scratch / PURCHASES.name
-        if not place.exists():
+        if not any(place.glob("*/*.parquet")):
             return None
         parts = [f"SELECT item_id FROM {_parquet(f'{place}/*/*.parquet')}"]
         there = [path for bucket in every_bucket(self.buckets) for path in self.draft.files_of(PURCHASES, bucket)]
@@ -237,7 +253,8 @@ class _Landing:
             earlier=None if before else self._earlier(bucket),
         )
         cleaned.set_aside.to_parquet(self.scratch / f"set_aside-{bucket_name(bucket)}.parquet")
-        path = self.draft.write(PURCHASES, ibis.to_sql(cleaned.accepted), bucket=bucket, anew=before > 0)
+        accepted = ever_known(str(ibis.to_sql(cleaned.accepted)), PURCHASES)
+        path = self.draft.write(PURCHASES, accepted, bucket=bucket, anew=before > 0)
         self._sum_orders(bucket, path, anew=before > 0 or bucket in self._resum)
         return cleaned.report.without(before)
 
@@ -259,7 +276,10 @@ class _Landing:
         there, fresh = self.draft.reading(files), f"(SELECT * FROM {_parquet(new)})"
         if not self._number(f"SELECT count(*) FROM {there} WHERE order_id IN (SELECT order_id FROM {fresh})"):
             return new, 0
-        old = f"SELECT *, '' AS file FROM {there}" if self.incoming.origin.line_key == "content" else f"SELECT * FROM {there}"
+        if self.incoming.origin.line_key == "content":
+            old = f"SELECT *, '' AS file FROM {there}"
+        else:
+            old = as_it_came(there, fresh) if self._links else f"SELECT * FROM {there}"
         copy = self.scratch / f"together-{bucket_name(bucket)}.parquet"
         together = f"{old} UNION ALL BY NAME SELECT * FROM {fresh}"
         self.backend.con.execute(f"COPY ({together}) TO '{_quoted(copy)}' (FORMAT parquet)")
@@ -300,7 +320,8 @@ class _Landing:
 
 
 def _admitted(table: ir.Table, schema: FactTable) -> ir.Table:
-    return admit(_completed(table, schema), schema, also=("file",) if schema is PURCHASES and "file" in table.columns else ())
+    also = [name for name in ("file", KNOWN_FROM) if schema is PURCHASES and name in table.columns]
+    return admit(_completed(table, schema), schema, also=tuple(also))
 
 
 def _completed(table: ir.Table, schema: FactTable) -> ir.Table:
