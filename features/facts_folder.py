@@ -112,7 +112,7 @@ class Draft:
         files
             Those of the draft to sum from: new ones, whose orders are in no other; or, with `anew`, all of the bucket.
         """
-        rows = orders_sql(self.reading(files), holidays) if files else f"{self._everything(ORDERS)} LIMIT 0"
+        rows = orders_sql(self.reading(files), holidays) if files else _nothing(ORDERS)
         self.write(ORDERS, rows, bucket=bucket, anew=anew)
 
     def files_of(self, table: FactTable, bucket: int) -> list[str]:
@@ -164,11 +164,7 @@ class Draft:
 
     def _everything(self, table: FactTable) -> str:
         files = self._paths(table)
-        if files:
-            return f"SELECT * FROM {self.reading(files)}"
-        types = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
-        nothing = ", ".join(f"CAST(NULL AS {types[c.type]}) AS {c.name}" for c in table.columns)
-        return f"SELECT {nothing} LIMIT 0"
+        return f"SELECT * FROM {self.reading(files)}" if files else _nothing(table)
 
     def _paths(self, table: FactTable) -> list[str]:
         if table not in BUCKETED:
@@ -194,6 +190,13 @@ def buckets_for(lines: int) -> int:
 def every_bucket(buckets: int) -> list[int]:
     """The buckets of members, and that of nobody."""
     return [*range(buckets), ANONYMOUS]
+
+
+def _nothing(table: FactTable) -> str:
+    """The query for no row of a table."""
+    types = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
+    nothing = ", ".join(f"CAST(NULL AS {types[c.type]}) AS {c.name}" for c in table.columns)
+    return f"SELECT {nothing} LIMIT 0"
 
 
 def hash_probe(con: Any) -> str:

@@ -8,6 +8,7 @@ from typing import cast
 from zoneinfo import ZoneInfo
 
 import duckdb
+import ibis
 import pyarrow as pa
 import pyarrow.compute
 from ibis import ir
@@ -15,13 +16,13 @@ from ibis import ir
 from features.days import midnight, naive_utc
 from features.errors import FactsMissing, SourceError
 from features.facts import BUCKETED
+from features.identifiers import MEMBER, canonical_kind
 from features.identity import Moves, Resolution, moves, read_resolution, resolve
 from features.identity_policy import IdentityPolicy
 from features.identity_rows import member_of
 from features.sources.schema import EVENTS, ORDERS, PURCHASES, FactTable
+from features.sources.shaping import IDENTIFIER
 
-IDENTIFIER = "id_"
-"""Columns of a table handed over whose names begin so hold hashed identifiers of the kind that follows."""
 MOVED = pa.schema([("old_member_id", pa.string()), ("new_member_id", pa.string()), ("linked_day", pa.int32())])
 KNOWN_FROM = "known_from"
 """Column of purchases: midnight after the day on which a link made them their member's; null where no link had to be learned.
@@ -100,6 +101,7 @@ def assigned(tables: Mapping[str, ir.Table], resolution: Resolution, zone: ZoneI
         kinds = {name.removeprefix(IDENTIFIER): name for name in table.columns if name.startswith(IDENTIFIER)}
         if not kinds and not merged:
             continue
+        table = _with_one_member_id(table, kinds)
         backend = table.get_backend()
         relation = backend.con.sql(str(backend.compile(table)))
         rows = member_of(backend.con, relation, {**kinds, "member": "member_id"}, resolution).rows
@@ -109,6 +111,14 @@ def assigned(tables: Mapping[str, ir.Table], resolution: Resolution, zone: ZoneI
         rows.create(f"assigned_{schema.name}")
         found[schema.name] = backend.table(f"assigned_{schema.name}")
     return found
+
+
+def _with_one_member_id(table: ir.Table, kinds: dict[str, str]) -> ir.Table:
+    """The table with the member id that stands among a row's identifiers where its own column has none; no such kind then."""
+    for kind in [kind for kind in kinds if canonical_kind(kind) == MEMBER]:
+        column = table[kinds.pop(kind)]
+        table = table.mutate(member_id=ibis.coalesce(table.member_id, column.nullif(""))).drop(column.get_name())
+    return table
 
 
 def midnights(days: pa.ChunkedArray, zone: ZoneInfo) -> pa.Table:

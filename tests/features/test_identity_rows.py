@@ -74,7 +74,7 @@ def test_rows_of_one_table_are_not_changed_by_another(duck: duckdb.DuckDBPyConne
         [(hash_identifier("cookie", "a", KEY),)],
         [(hash_identifier("cookie", "b", KEY),)],
     )
-    assert (ann.fetchall(), bob.fetchall()) == ([("ann",)], [("bob",)])
+    assert (ann.fetchall(), bob.fetchall()) == ([("ann", 0)], [("bob", 0)])
 
 
 def test_rows_give_observations(duck: duckdb.DuckDBPyConnection) -> None:
