@@ -177,7 +177,8 @@ def test_a_moved_history_can_be_sent_again_and_corrected(tmp_path: Path) -> None
     imported(tmp_path, SITE, sales_2=LOGIN, clicks_2=LOGIN_CLICKS)
     rows = Facts.open(tmp_path / "facts").manifest.rows["purchases"]
     for number in (3, 4):
-        imported(tmp_path, SITE, **{f"sales_{number}": APRIL + f"x{number},0,,bob,a,1.00,2024-04-11 1{number}:00,\n"})
+        (tmp_path / f"sales-{number}.csv").write_text(APRIL + f"x{number},0,,bob,a,1.00,2024-04-11 1{number}:00,\n")
+        imported(tmp_path, SITE)
         assert Facts.open(tmp_path / "facts").manifest.rows["purchases"] == rows + number - 2
     imported(tmp_path, SITE, sales_5=SITE_COLUMNS + "w1,0,c1,,a,6.00,2024-04-01 10:00,2024-04-20 08:00\n")
 

@@ -30,7 +30,9 @@ def import_from(folder: Path, mapping: str, files: dict[str, str | bytes]) -> Ma
     """Write files and a mapping, and import them."""
     for name, content in files.items():
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-    (folder / "shop.toml").write_text(HEAD + mapping)
+    (folder / "shop.toml").write_text(
+        f"{HEAD}{mapping}\n[cleaning]\nmax_quarantine_share = 1.0\n"
+    )  # of two rows one may be bad
     return import_mapped(folder / "facts", folder / "shop.toml")
 
 
