@@ -102,6 +102,7 @@ class _Landing:
     def __init__(self, folder: Path, incoming: Incoming, base: Manifest | None, scratch: Path) -> None:
         self.incoming, self.scratch, self.base = incoming, scratch, base
         self.tables = dict(incoming.tables)
+        self._links = False
         self.backend = connect(memory_mb=MEMORY_MB, scratch=scratch)
         lines = self.tables[PURCHASES.name].count().to_pyarrow().as_py() if PURCHASES.name in self.tables else 0
         self.buckets = base.buckets if base else buckets_for(lines)
@@ -111,7 +112,6 @@ class _Landing:
                 remedy="import everything again: rapport import --again",
             )
         self._resum: set[int] = set()
-        self._links = False
         self.draft = Draft(folder, self.backend.con, buckets=self.buckets, base=base)
 
     def run(self) -> Imported:
