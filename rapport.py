@@ -7,11 +7,12 @@ import sys
 import warnings
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, NoReturn
 
 import typer
 import typer.core
 
+from features.disk import disk_full
 from features.errors import RapportError
 from features.settings import Settings, variable_of
 
@@ -379,10 +380,19 @@ def main() -> None:
     try:
         app()
     except RapportError as error:
-        typer.secho(f"rapport: {error}", fg=typer.colors.RED, err=True)
-        if error.remedy:
-            typer.secho(f"         {error.remedy}", err=True)
-        sys.exit(error.exit_code)
+        _refuse(error)
+    except Exception as error:  # the one edge: a full disk comes as whatever the library that wrote makes of it
+        full = disk_full(error)
+        if full is None:
+            raise
+        _refuse(full)
+
+
+def _refuse(error: RapportError) -> NoReturn:
+    typer.secho(f"rapport: {error}", fg=typer.colors.RED, err=True)
+    if error.remedy:
+        typer.secho(f"         {error.remedy}", err=True)
+    sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -58,6 +58,7 @@ class Jobs:
 
         folder = facts_folder(self.settings)
         with only_run(self.settings, "import"), self.screen.progress("reading, checking, cleaning", 1) as advance:
+            before = _purchases_in(folder)
             latest = naive_utc(self.settings.clock() + CLOCKS_MAY_DIFFER)
             imported = import_mapped(folder, mapping, identity_key=self.settings.identity_key, latest=latest, again=again)
             advance()
@@ -65,6 +66,7 @@ class Jobs:
             self.screen.say(f"Nothing new: every file is in {folder} already.")
         else:
             self._show_report(imported.report, imported.notes, folder)
+            self._show_loss(before, imported.manifest.rows["purchases"], imported.gone)
         for skipped in imported.skipped:
             self.screen.say(f"Left out: {skipped.reason}")
         return imported
@@ -84,9 +86,11 @@ class Jobs:
     def _import(self, run: Callable[[Path], Imported]) -> Imported:
         folder = facts_folder(self.settings)
         with only_run(self.settings, "import"), self.screen.progress("reading, checking, cleaning", 1) as advance:
+            before = _purchases_in(folder)
             imported = run(folder)
             advance()
         self._show_report(imported.report, (), folder)
+        self._show_loss(before, imported.manifest.rows["purchases"], ())
         return imported
 
     def _show_report(self, report: CleaningReport, notes: Sequence[RuleCount], folder: Path) -> None:
@@ -99,6 +103,13 @@ class Jobs:
             f"{report.rows_in:,} rows in = {report.accepted:,} accepted + {report.quarantined:,} quarantined "
             f"+ {report.duplicates:,} duplicates. Kept in {folder}."
         )
+
+    def _show_loss(self, before: int, now: int, gone: Sequence[str]) -> None:
+        """Say it plainly when facts were replaced by much less."""
+        if now * 2 < before:
+            self.screen.say(f"Attention: {now:,} purchases stand in place of {before:,}. Is a file missing?")
+        if gone:
+            self.screen.say(f"Attention: these were in the facts before and are not among the files now: {', '.join(gone)}")
 
     def build(self, as_of: str) -> tuple[Facts, FeatureRows]:
         """Facts, and features of all members as of a moment; as of a midnight by going on from the last one."""
@@ -304,6 +315,14 @@ def import_figures(imported: Imported) -> dict[str, Any]:
     return {**asdict(imported.report), "rows": imported.manifest.rows, "facts_hash": imported.manifest.hash}
 
 
+def _purchases_in(folder: Path) -> int:
+    """How many purchases are in the facts that an import may replace."""
+    try:
+        return read_manifest(folder).rows["purchases"]
+    except FactsMissing:
+        return 0
+
+
 def mapped_figures(imported: MappedImport) -> dict[str, Any]:
     """One import by a mapping for a program."""
     return {
@@ -311,6 +330,7 @@ def mapped_figures(imported: MappedImport) -> dict[str, Any]:
         "files": list(imported.files),
         "skipped": [asdict(skipped) for skipped in imported.skipped],
         "notes": [asdict(note) for note in imported.notes],
+        "gone": list(imported.gone),
         "rows": imported.manifest.rows,
         "facts_hash": imported.manifest.hash,
     }

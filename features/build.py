@@ -1,6 +1,5 @@
 """THE call: features of every member as of a moment. Training and publishing both use it, and nothing else computes them."""
 
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,6 +16,7 @@ from features.derive import derive, derive_columns
 from features.expressions import NUMPY, evaluate
 from features.facts import Facts
 from features.narrow import Members, Narrow, Records
+from features.scratch import scratch_folder
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,8 +66,9 @@ def build(facts: Facts, *, as_of: datetime, contract: Contract = CONTRACT) -> Fe
         The facts carry a threshold that the contract does not know.
     """
     require_zone(as_of)
-    member_ids, records = together(aggregates_by_bucket(facts, contract, as_of=as_of))
-    known = scalars_at_midnight(facts, contract, as_of=as_of, records=records)
+    with facts.reading():
+        member_ids, records = together(aggregates_by_bucket(facts, contract, as_of=as_of))
+        known = scalars_at_midnight(facts, contract, as_of=as_of, records=records)
     return feature_rows(facts, contract, as_of=as_of, member_ids=member_ids, records=records, scalars=known)
 
 
@@ -75,20 +76,25 @@ def build_by_bucket(facts: Facts, *, as_of: datetime, scratch: Path, contract: C
     """The same as `build`, one bucket of members after the other, so that memory does not grow with the shop.
 
     Aggregates of all members are kept in a temporary folder below `scratch` until the edges of the population are known.
+
+    Raises
+    ------
+    FactsReplaced
+        Other facts were put in place before the first row.
     """
     require_zone(as_of)
     day = facts.local_day(as_of)
-    scratch.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=scratch, prefix="aggregates-") as folder:
+    with scratch_folder(scratch, "aggregates") as folder, facts.reading():
         kept: list[tuple[Path, Path]] = []
         for members, records in aggregates_by_bucket(facts, contract, as_of=as_of):
-            kept.append((Path(folder) / f"{len(kept)}.members.npy", Path(folder) / f"{len(kept)}.records.npy"))
+            kept.append((folder / f"{len(kept)}.members.npy", folder / f"{len(kept)}.records.npy"))
             for path, array in zip(kept[-1], (members, records), strict=True):
                 np.save(path, array, allow_pickle=False)
         at_midnight = (np.load(path, allow_pickle=False) for _, path in kept)
         if as_of != facts.midnight(day):
             at_midnight = (records for _, records in aggregates_by_bucket(facts, contract, as_of=facts.midnight(day)))
         known = scalars(contract, at_midnight, day=day, thresholds=facts.thresholds)
+        facts.require_unchanged()
         for members_file, records_file in kept:
             members, records = np.load(members_file, allow_pickle=False), np.load(records_file, allow_pickle=False)
             yield feature_rows(facts, contract, as_of=as_of, member_ids=members, records=records, scalars=known)

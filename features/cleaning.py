@@ -72,7 +72,9 @@ def clean(
     Parameters
     ----------
     purchases
-        Canonical purchases, validated; with `line_key` "content", a column `file` tells the exports apart.
+        Canonical purchases, validated; with `line_key` "content", a column `file` tells the exports apart. With a column
+        `known_from`, the rows accepted are recorded then at the earliest; which rows are versions of a line, their own
+        `recorded_at` says.
     items
         The catalogue.
     unreadable
@@ -95,7 +97,9 @@ def clean(
     columns = [column.name for column in PURCHASES.columns]
     kept = looked_at.filter(looked_at.reason.isnull())
     return Cleaned(
-        accepted=kept.mutate(item_id=kept.spelling, quantity=kept.pieces).select(*columns),
+        accepted=kept.mutate(
+            item_id=kept.spelling, quantity=kept.pieces, recorded_at=ibis.greatest(kept.recorded_at, kept.known_from)
+        ).select(*columns),
         set_aside=looked_at.filter(looked_at.reason.notnull()).select(*columns, "reason"),
         report=_report(looked_at, active, unreadable),
     )
@@ -109,7 +113,7 @@ def _looked_at(purchases: ir.Table, known: ir.Table, active: Sequence[tuple[Rule
     notes = [f"coalesce({rule.claims(terms)}, false) AS {_flag(rule)}" for rule, action in alone if action == "note"]
     later = [f"false AS {_flag(rule)}" for rule, action in active if isinstance(rule, GroupRule) and action == "note"]
     own = [column.name for column in PURCHASES.columns]
-    parts = [*own, "file", "spelling", "pieces", f"{reason} AS reason", *notes, *later]
+    parts = [*own, "file", "known_from", "spelling", "pieces", f"{reason} AS reason", *notes, *later]
     entries = _beside_entries(purchases, {rule.code for rule, _ in active}, terms)
     return queried(f"SELECT {', '.join(parts)} FROM ({entries})", purchases=purchases, known=known)
 
@@ -124,11 +128,13 @@ def _beside_entries(purchases: ir.Table, codes: set[str], terms: Terms) -> str:
     by_file = terms.line_key == "content" and "file" in purchases.columns
     spelling = "coalesce(k.spelling, p.item_id)" if "case_only_item_id" in codes else "p.item_id"
     weighed = "measured" if "sold_by_measure" in codes else "false"
+    known_from = "p.known_from" if "known_from" in purchases.columns else "NULL::TIMESTAMP"
     return f"""
         SELECT * EXCLUDE (entry, in_catalogue, measured, cost), entry AND in_catalogue AS listed,
                CASE WHEN entry THEN cost END AS item_cost_cents, CASE WHEN NOT (entry AND {weighed}) THEN quantity END AS pieces
         FROM (
             SELECT {own}, {quantity} AS quantity, {"coalesce(p.file, '')" if by_file else "''"} AS file, {spelling} AS spelling,
+                   {known_from} AS known_from,
                    coalesce(k.spelling = {spelling}, false) AS entry, coalesce(k.listed, false) AS in_catalogue,
                    coalesce(k.by_measure, false) AS measured, k.item_cost_cents AS cost
             FROM {{purchases}} p LEFT JOIN {{known}} k ON p.item_id = k.item_id

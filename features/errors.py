@@ -16,6 +16,7 @@ RapportError
 ├── NothingPublished        Redis answers but holds no published features
 ├── BundleRefused           a model's files fail a check
 ├── ModelMissing            no model stands under that name and alias
+├── DiskFull                there is no room, or no more is allowed, for what has to be written
 └── Busy                    another run holds the lock
 """
 
@@ -137,6 +138,13 @@ class ModelMissing(RapportError):
     http_status = 503
     exit_code = 4
     code = "model_missing"
+
+
+class DiskFull(RapportError):
+    """A job could not write what it had to; what it would have replaced is as it was."""
+
+    exit_code = 74
+    code = "disk_full"
 
 
 class Busy(RapportError):

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
+import duckdb
 import ibis
 import pyarrow as pa
 from ibis import ir
@@ -29,6 +30,8 @@ from features.capabilities import absent, since_sql, tables_that_show
 from features.days import day_of, microseconds, midnight
 from features.errors import FactsMissing, FactsReplaced
 from features.orders import orders_sql
+from features.put_in_place import recovered
+from features.scratch import spill_folder
 from features.sources.schema import EVENTS, EXPOSURES, ORDERS, PURCHASES, REDEMPTIONS, STORED, FactTable
 
 MANIFEST = "manifest.json"
@@ -113,16 +116,14 @@ class Facts:
         ------
         FactsMissing
             Nothing was imported into the folder, or by a version with another layout.
+        FactsReplaced
+            Other facts were put in place while these were being opened.
         """
         manifest = read_manifest(folder)
-        connection = connect(memory_mb=memory_mb, scratch=folder.parent / "scratch")
-        for table in STORED:
-            connection.raw_sql(f"CREATE VIEW {table.name} AS {_reading(folder, manifest, table, None)}")
-        for bucket in range(manifest.buckets):
-            connection.raw_sql(f"CREATE SCHEMA {_schema(bucket)}")
-            for table in BUCKETED:
-                connection.raw_sql(f"CREATE VIEW {_schema(bucket)}.{table.name} AS {_reading(folder, manifest, table, bucket)}")
-        tables = {table.name: connection.table(table.name) for table in STORED}
+        connection = connect(memory_mb=memory_mb, scratch=spill_folder(folder.parent))
+        with replacement_told(folder, manifest):
+            _create_views(connection, folder, manifest)
+            tables = {table.name: connection.table(table.name) for table in STORED}
         return cls(manifest, connection, tables, folder, thresholds or {})
 
     @classmethod
@@ -215,8 +216,17 @@ class Facts:
 
     def require_unchanged(self) -> None:
         """Raise FactsReplaced if the folder now holds other facts than those that were opened."""
-        if self.folder is not None and read_manifest(self.folder).hash != self.manifest.hash:
-            raise FactsReplaced("the facts were replaced while they were being read", remedy="run the command again")
+        if self.folder is not None:
+            require_same(self.folder, self.manifest)
+
+    @contextmanager
+    def reading(self) -> Iterator[None]:
+        """Let what goes wrong in the block because the facts were replaced meanwhile be FactsReplaced."""
+        if self.folder is None:
+            yield
+            return
+        with replacement_told(self.folder, self.manifest):
+            yield
 
 
 def connect(*, memory_mb: int = MEMORY_MB, scratch: Path | None = None) -> Any:
@@ -231,23 +241,31 @@ def connect(*, memory_mb: int = MEMORY_MB, scratch: Path | None = None) -> Any:
     return connection
 
 
+def require_same(folder: Path, manifest: Manifest) -> None:
+    """Raise FactsReplaced if the folder now holds other facts than those that the manifest is of."""
+    if read_manifest(folder).hash != manifest.hash:
+        raise FactsReplaced("the facts were replaced while they were being read", remedy="run the command again")
+
+
+@contextmanager
+def replacement_told(folder: Path, manifest: Manifest) -> Iterator[None]:
+    """Let errors of the block be FactsReplaced where that is why: files that were read are not there any more."""
+    try:
+        yield
+    except (duckdb.Error, OSError):
+        require_same(folder, manifest)
+        raise
+
+
 def read_manifest(folder: Path) -> Manifest:
     """The manifest of a facts folder; FactsMissing if there is none that this version reads."""
-    path = folder / MANIFEST
-    old = old_folder(folder)
-    if not folder.exists() and old.exists():
-        old.rename(folder)  # a run was killed between taking the old facts away and putting the new ones there
+    path = recovered(folder) / MANIFEST
     if not path.exists():
         raise FactsMissing(f"there are no facts in {folder}", remedy='import some: "rapport import complete-journey"')
     content = json.loads(path.read_text())
     if content.get("format") != FORMAT:
         raise FactsMissing(f"the facts in {folder} were written by another version", remedy="import them again")
     return Manifest(**{**content, "holidays": tuple(content.get("holidays", ()))})
-
-
-def old_folder(folder: Path) -> Path:
-    """Where the facts of before stand for the moment in which they are replaced."""
-    return folder.with_name(f"{folder.name}.old")
 
 
 def bucket_name(bucket: int) -> str:
@@ -259,6 +277,16 @@ def bucket_sql(buckets: int) -> str:
     """The bucket of a row by its member id."""
     known = "0" if buckets == 1 else f"CAST(hash(member_id) % {buckets} AS INTEGER)"
     return f"CASE WHEN member_id IS NULL THEN {ANONYMOUS} ELSE {known} END"
+
+
+def _create_views(connection: Any, folder: Path, manifest: Manifest) -> None:
+    """A view of each table, and of each bucket of those that are in buckets."""
+    for table in STORED:
+        connection.raw_sql(f"CREATE VIEW {table.name} AS {_reading(folder, manifest, table, None)}")
+    for bucket in range(manifest.buckets):
+        connection.raw_sql(f"CREATE SCHEMA {_schema(bucket)}")
+        for table in BUCKETED:
+            connection.raw_sql(f"CREATE VIEW {_schema(bucket)}.{table.name} AS {_reading(folder, manifest, table, bucket)}")
 
 
 def _schema(bucket: int) -> str:

@@ -20,11 +20,11 @@ from features.facts import (
     Manifest,
     bucket_name,
     capabilities_since,
-    old_folder,
     span,
 )
 from features.identity import ALIASES_FILE, REVIEW_FILE
 from features.orders import orders_sql
+from features.put_in_place import put_in_place
 from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
 
 ROWS_A_BUCKET = 6_000_000
@@ -113,7 +113,7 @@ class Draft:
         files
             Those of the draft to sum from: new ones, whose orders are in no other; or, with `anew`, all of the bucket.
         """
-        rows = orders_sql(self.reading(files), holidays) if files else f"{self._everything(ORDERS)} LIMIT 0"
+        rows = orders_sql(self.reading(files), holidays) if files else _nothing(ORDERS)
         self.write(ORDERS, rows, bucket=bucket, anew=anew)
 
     def files_of(self, table: FactTable, bucket: int) -> list[str]:
@@ -156,7 +156,7 @@ class Draft:
         )
         (self.place / MANIFEST).unlink(missing_ok=True)
         (self.place / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2))
-        self._put_in_place()
+        put_in_place(self.place, self.folder)
         return manifest
 
     def discard(self) -> None:
@@ -165,11 +165,7 @@ class Draft:
 
     def _everything(self, table: FactTable) -> str:
         files = self._paths(table)
-        if files:
-            return f"SELECT * FROM {self.reading(files)}"
-        types = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
-        nothing = ", ".join(f"CAST(NULL AS {types[c.type]}) AS {c.name}" for c in table.columns)
-        return f"SELECT {nothing} LIMIT 0"
+        return f"SELECT * FROM {self.reading(files)}" if files else _nothing(table)
 
     def _paths(self, table: FactTable) -> list[str]:
         if table not in BUCKETED:
@@ -183,14 +179,6 @@ class Draft:
         found = self.con.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata([{paths}])").fetchall()[0]
         return int(found[0])
 
-    def _put_in_place(self) -> None:
-        old = old_folder(self.folder)
-        shutil.rmtree(old, ignore_errors=True)
-        if self.folder.exists():
-            self.folder.rename(old)
-        self.place.rename(self.folder)
-        shutil.rmtree(old, ignore_errors=True)
-
 
 def buckets_for(lines: int) -> int:
     """How many buckets to spread members over, for so many purchase lines: a power of two."""
@@ -203,6 +191,13 @@ def buckets_for(lines: int) -> int:
 def every_bucket(buckets: int) -> list[int]:
     """The buckets of members, and that of nobody."""
     return [*range(buckets), ANONYMOUS]
+
+
+def _nothing(table: FactTable) -> str:
+    """The query for no row of a table."""
+    types = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
+    nothing = ", ".join(f"CAST(NULL AS {types[c.type]}) AS {c.name}" for c in table.columns)
+    return f"SELECT {nothing} LIMIT 0"
 
 
 def hash_probe(con: Any) -> str:

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 
 from features.identifiers import MEMBER, canonical_kind, hash_identifier
 from features.identity import ANONYMOUS, Resolution
+from features.identity_graph import NO_DAY
 
 _COUNTS = f"""
 SELECT count(*) FILTER (NOT anonymous), count(*) FILTER (anonymous), count(*) FILTER (anonymous IS NULL),
@@ -27,7 +28,8 @@ class Assigned:
     Attributes
     ----------
     rows
-        As given, without the columns of identifiers, and with `member_id`: null where a row has no identifier.
+        As given, without the columns of identifiers, and with `member_id`: null where a row has no identifier; and with
+        `linked_day`, the first day by which one of its identifiers led to that member: null where it always did.
     registered, anonymous, without
         How many rows belong to a registered member, to a person known by identifiers alone, to nobody.
     conflicting
@@ -118,7 +120,7 @@ def member_of(
     identifiers
         Kind of identifier to the name of the column that holds it, hashed; kind `member` for the shop's own id.
     """
-    aliases = _kept(connection, resolution.aliases.select(["alias", "member_id"]))
+    aliases = _kept(connection, resolution.aliases.select(["alias", "member_id", "linked_day"]))
     strong = resolution.policy.strong
     ranked = sorted(identifiers.items(), key=lambda pair: canonical_kind(pair[0]) not in strong)
     leads = [f"lead_{place}" for place in range(len(ranked))]
@@ -127,7 +129,7 @@ def member_of(
     strongs = [owner for owner, (kind, _) in zip(owners, ranked, strict=True) if canonical_kind(kind) in strong]
     tiers = [tier for group in (strongs, owners[len(strongs) :]) for tier in (*map(_registered, group), *group)]
     dropped = ", ".join(_quoted(column) for column in dict.fromkeys(identifiers.values()))
-    made = f"{_first(tiers)} AS member_id, {_claims(owners)} > 1 AS conflicting"
+    made = f"{_first(tiers)} AS member_id, {_linked_day(_first(tiers), leads, owners)}, {_claims(owners)} > 1 AS conflicting"
     assigned = _query(rows, f"SELECT given.* EXCLUDE ({dropped}), {made} FROM given {joins}")
     (counts,) = _query(assigned, _COUNTS).fetchall()
     return Assigned(_query(assigned, "SELECT * EXCLUDE (conflicting) FROM given"), *map(int, counts))
@@ -155,6 +157,15 @@ def _registered(owner: str) -> str:
 
 def _first(values: list[str]) -> str:
     return f"coalesce({', '.join(values)})"
+
+
+def _linked_day(member: str, leads: list[str], owners: list[str]) -> str:
+    """The earliest day of the leads to the member of a row; those without a day were there before all others."""
+    days = [
+        f"CASE WHEN {owner} = {member} THEN coalesce({lead}.linked_day, {NO_DAY}) END"
+        for lead, owner in zip(leads, owners, strict=True)
+    ]
+    return f"nullif(least({', '.join(days)}), {NO_DAY}) AS linked_day"
 
 
 def _claims(owners: list[str]) -> str:

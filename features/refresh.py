@@ -69,34 +69,49 @@ def refresh(facts: Facts, folder: Path, *, day: int, contract: Contract = CONTRA
     reason = _reason_to_build(facts, state, day)
     draft = StateDraft(folder)
     members = touched = 0
-    for bucket in facts.buckets:
-        if state is None or reason or _rewritten(facts, state, bucket):
-            part = full_bucket(facts, contract, bucket, day=day)
-            touched += len(part.member_ids)
-        else:
-            part, anew = advance(facts, contract, bucket, state.bucket(bucket), _change(facts, state, bucket, day))
-            touched += anew
-        silence(part.records, silent(contract.aggregates, facts.absent(day)))
-        members += len(part.member_ids)
-        draft.write(bucket, part)
-    facts.require_unchanged()
-    return Refreshed(draft.finish(facts, contract, day=day), members, touched, reason)
+    try:
+        with facts.reading():
+            for bucket in facts.buckets:
+                part, anew = _part(facts, contract, bucket, None if reason else state, day)
+                members, touched = members + len(part.member_ids), touched + anew
+                draft.write(bucket, part)
+            return Refreshed(draft.finish(facts, contract, day=day), members, touched, reason)
+    finally:
+        draft.discard()
+
+
+def _part(facts: Facts, contract: Contract, bucket: int, state: State | None, day: int) -> tuple[BucketState, int]:
+    """One bucket as of the midnight at which a day begins, from a state if there is one; and how many were summed up anew."""
+    if state is None or _rewritten(facts, state, bucket):
+        part = full_bucket(facts, contract, bucket, day=day)
+        touched = len(part.member_ids)
+    else:
+        part, touched = advance(facts, contract, bucket, state.bucket(bucket), _change(facts, state, bucket, day))
+    silence(part.records, silent(contract.aggregates, facts.absent(day)))
+    return part, touched
 
 
 def snapshots(facts: Facts, days: Iterable[int], *, contract: Contract = CONTRACT) -> Iterator[FeatureRows]:
     """Feature rows as of the midnights at which local days begin, ascending; each equals a build as of that moment.
 
     Each bucket is read once for all of them.
+
+    Raises
+    ------
+    FactsReplaced
+        Other facts were put in place meanwhile; nothing was yielded.
     """
     wanted = sorted(set(days))
     parts: dict[int, list[BucketState]] = {day: [] for day in wanted}
-    for bucket in facts.buckets if wanted else ():
-        narrow = Narrow(facts, bucket, contract, before=facts.midnight(wanted[-1]))
-        for day in wanted:
-            numbers, records, present = narrow.aggregates(as_of=facts.midnight(day), day=day)
-            silence(records, silent(contract.aggregates, facts.absent(day)))
-            parts[day].append(BucketState(narrow.member_ids[numbers], records, bits_of(numbers, present)))
-        narrow.close()
+    with facts.reading():
+        for bucket in facts.buckets if wanted else ():
+            narrow = Narrow(facts, bucket, contract, before=facts.midnight(wanted[-1]))
+            for day in wanted:
+                numbers, records, present = narrow.aggregates(as_of=facts.midnight(day), day=day)
+                silence(records, silent(contract.aggregates, facts.absent(day)))
+                parts[day].append(BucketState(narrow.member_ids[numbers], records, bits_of(numbers, present)))
+            narrow.close()
+        facts.require_unchanged()
     for day in wanted:
         members, records = together((part.member_ids, part.records) for part in parts.pop(day))
         known = scalars(contract, [records], day=day, thresholds=facts.thresholds)

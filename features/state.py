@@ -24,6 +24,7 @@ from features.compile import SUMMARISED
 from features.contract import Contract
 from features.facts import Facts
 from features.narrow import Members, Narrow, Records
+from features.put_in_place import put_in_place, recovered
 
 STATE = "state.json"
 FORMAT = 1
@@ -63,10 +64,7 @@ class State:
     @classmethod
     def open(cls, folder: Path, contract: Contract) -> "State | None":
         """The state in a folder; None if there is none that this contract can go on from."""
-        old = folder.with_name(f"{folder.name}.old")
-        if not folder.exists() and old.exists():
-            old.rename(folder)  # a run was killed between taking the old state away and putting the new one there
-        path = folder / STATE
+        path = recovered(folder) / STATE
         if not path.exists():
             return None
         content = json.loads(path.read_text())
@@ -122,7 +120,13 @@ class StateDraft:
             np.save(self.place / f"{number:02d}.{name}.npy", array, allow_pickle=False)
 
     def finish(self, facts: Facts, contract: Contract, *, day: int) -> State:
-        """Put it in place, and return it."""
+        """Put it in place, and return it.
+
+        Raises
+        ------
+        FactsReplaced
+            Other facts were put in place meanwhile.
+        """
         manifest = StateManifest(
             contract=contract.hash,
             as_of=facts.midnight(day).isoformat(),
@@ -135,13 +139,13 @@ class StateDraft:
         if facts.folder is not None:
             os.link(facts.folder / "items.parquet", self.place / "items.parquet")
         (self.place / STATE).write_text(json.dumps(asdict(manifest)))
-        old = self.folder.with_name(f"{self.folder.name}.old")
-        shutil.rmtree(old, ignore_errors=True)
-        if self.folder.exists():
-            self.folder.rename(old)
-        self.place.rename(self.folder)
-        shutil.rmtree(old, ignore_errors=True)
+        facts.require_unchanged()
+        put_in_place(self.place, self.folder)
         return State(self.folder, manifest)
+
+    def discard(self) -> None:
+        """Remove what was not put in place; nothing once it was."""
+        shutil.rmtree(self.place, ignore_errors=True)
 
 
 def full_bucket(facts: Facts, contract: Contract, number: int, *, day: int) -> BucketState:

@@ -6,13 +6,14 @@ are there already are cleaned together with them, and other buckets' files stay 
 """
 # ruff: noqa: S608 -- names of tables and columns from the schema
 
-import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import ibis
+import pyarrow as pa
 from ibis import ir
 
 from features.cleaning import STANDARD, CleaningReport, Policy, RuleCount, clean, item_spellings, require_publishable
@@ -21,8 +22,18 @@ from features.facts import ANONYMOUS, BUCKETED, Manifest, bucket_name, bucket_sq
 from features.facts_folder import WHO_IS_WHO, Draft, Origin, buckets_for, every_bucket, hash_probe
 from features.holidays import holiday_days
 from features.identity import write_resolution
+from features.scratch import scratch_folder
 from features.sources.door import admit
-from features.sources.membership import Identification, assigned, membership, moves_table
+from features.sources.membership import (
+    KNOWN_FROM,
+    MOVING,
+    Identification,
+    as_it_came,
+    assigned,
+    ever_known,
+    membership,
+    midnights,
+)
 from features.sources.schema import IDENTITIES, ITEMS, ORDERS, PURCHASES, STORED, FactTable
 
 WHOLE = tuple(table for table in STORED if table not in BUCKETED)
@@ -78,9 +89,8 @@ def land(folder: Path, incoming: Incoming, *, base: Manifest | None = None) -> I
     SchemaMismatch
         A table does not have the columns and types of its schema.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=f"{folder.name}.scratch-") as scratch:
-        landing = _Landing(folder, incoming, base, Path(scratch))
+    with scratch_folder(folder.parent, f"{folder.name}.scratch") as scratch:
+        landing = _Landing(folder, incoming, base, scratch)
         try:
             return landing.run()
         finally:
@@ -93,6 +103,7 @@ class _Landing:
     def __init__(self, folder: Path, incoming: Incoming, base: Manifest | None, scratch: Path) -> None:
         self.incoming, self.scratch, self.base = incoming, scratch, base
         self.tables = dict(incoming.tables)
+        self._links = False
         self.backend = connect(memory_mb=MEMORY_MB, scratch=scratch)
         lines = self.tables[PURCHASES.name].count().to_pyarrow().as_py() if PURCHASES.name in self.tables else 0
         self.buckets = base.buckets if base else buckets_for(lines)
@@ -113,6 +124,7 @@ class _Landing:
         for schema in BUCKETED:
             if schema.name in self.tables:
                 self._split(schema)
+        self._links = PURCHASES.name in self.tables and KNOWN_FROM in self.tables[PURCHASES.name].columns
         self.tables.clear()
         self.holidays = self._holidays()
         items = self.backend.read_parquet(self.draft.place / f"{ITEMS.name}.parquet", table_name="catalogue")
@@ -156,27 +168,30 @@ class _Landing:
             return
         before = self.draft.folder if self.base is not None else None
         found = membership(self.draft.place / f"{IDENTITIES.name}.parquet", self.incoming.identification, before=before)
-        self.tables = assigned(self.tables, found.resolution)
+        zone = ZoneInfo(self.incoming.origin.time_zone)
+        self.tables = assigned(self.tables, found.resolution, zone)
         for name in WHO_IS_WHO:  # these may be the very files of the facts that are added to
             (self.draft.place / name).unlink(missing_ok=True)
         write_resolution(self.draft.place, found.resolution)
-        if found.moved:
-            self._move(found.moved)
+        if found.moved.num_rows:
+            self._move(found.moved, zone)
 
-    def _move(self, moved: Mapping[str, str]) -> None:
+    def _move(self, moved: pa.Table, zone: ZoneInfo) -> None:
         """Take rows out from under old ids and put them under the new ones, in whatever buckets these are."""
-        self.backend.con.register("moved_members", moves_table(moved))
+        self.backend.con.register("moved_days", moved)
+        self.backend.con.register("link_midnights", midnights(moved["linked_day"], zone))
+        self.backend.con.execute(
+            f"CREATE OR REPLACE TEMP TABLE moved_members AS SELECT moved_days.*, {KNOWN_FROM} "
+            "FROM moved_days LEFT JOIN link_midnights USING (linked_day)"
+        )
         for schema in (table for table in BUCKETED if table is not ORDERS):
             files = [path for bucket in range(self.buckets) for path in self.draft.files_of(schema, bucket)]
             if not files:
                 continue
-            columns = ", ".join(c.name for c in schema.columns if c.name != "member_id")
+            columns = ", ".join(MOVING.get(c.name, c.name) for c in schema.columns)
             target = self.scratch / f"moved-{schema.name}.parquet"
-            found = (
-                f"SELECT {columns}, new_member_id AS member_id FROM {self.draft.reading(files)} "
-                "JOIN moved_members ON member_id = old_member_id"
-            )
-            self.backend.con.execute(f"COPY ({found}) TO '{_quoted(target)}' (FORMAT parquet)")
+            found = f"SELECT {columns} FROM {self.draft.reading(files)} AS kept JOIN moved_members ON member_id = old_member_id"
+            self.backend.con.execute(f"COPY ({ever_known(found, schema)}) TO '{_quoted(target)}' (FORMAT parquet)")
             for bucket in range(self.buckets):
                 if self._take_out(schema, bucket):
                     self._resum.add(bucket)
@@ -244,7 +259,8 @@ class _Landing:
             earlier=None if before else self._earlier(bucket),
         )
         cleaned.set_aside.to_parquet(self.scratch / f"set_aside-{bucket_name(bucket)}.parquet")
-        path = self.draft.write(PURCHASES, ibis.to_sql(cleaned.accepted), bucket=bucket, anew=before > 0)
+        accepted = ever_known(str(ibis.to_sql(cleaned.accepted)), PURCHASES)
+        path = self.draft.write(PURCHASES, accepted, bucket=bucket, anew=before > 0)
         self._sum_orders(bucket, path, anew=before > 0 or bucket in self._resum)
         return cleaned.report.without(before)
 
@@ -278,7 +294,10 @@ class _Landing:
         there, fresh = self.draft.reading(files), f"(SELECT * FROM {_parquet(new)})"
         if not self._number(f"SELECT count(*) FROM {there} WHERE order_id IN (SELECT order_id FROM {fresh})"):
             return new, 0
-        old = f"SELECT *, '' AS file FROM {there}" if self.incoming.origin.line_key == "content" else f"SELECT * FROM {there}"
+        if self.incoming.origin.line_key == "content":
+            old = f"SELECT *, '' AS file FROM {there}"
+        else:
+            old = as_it_came(there, fresh) if self._links else f"SELECT * FROM {there}"
         copy = self.scratch / f"together-{bucket_name(bucket)}.parquet"
         together = f"{old} UNION ALL BY NAME SELECT * FROM {fresh}"
         self.backend.con.execute(f"COPY ({together}) TO '{_quoted(copy)}' (FORMAT parquet)")
@@ -319,7 +338,8 @@ class _Landing:
 
 
 def _admitted(table: ir.Table, schema: FactTable) -> ir.Table:
-    return admit(_completed(table, schema), schema, also=("file",) if schema is PURCHASES and "file" in table.columns else ())
+    also = [name for name in ("file", KNOWN_FROM) if schema is PURCHASES and name in table.columns]
+    return admit(_completed(table, schema), schema, also=tuple(also))
 
 
 def _completed(table: ir.Table, schema: FactTable) -> ir.Table:

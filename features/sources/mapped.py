@@ -4,8 +4,7 @@ Identifiers keep their zeros and `NA` stays `NA`. What cannot be read is a reaso
 through a DuckDB file beside the facts, so that a hundred million rows need disk, not memory.
 """
 
-import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -23,6 +22,7 @@ from features.holidays import own_days
 from features.identifiers import hash_identifier, key_check
 from features.identifiers import identity_key as key_of
 from features.identity_policy import IdentityPolicy
+from features.scratch import scratch_folder
 from features.sources.fields import STATES
 from features.sources.landing import Incoming, land
 from features.sources.mapping import ShopMapping, read_mapping
@@ -44,6 +44,8 @@ class MappedImport:
         Files that could not be read and were left out, because the mapping says so.
     notes
         Rows of other tables that were set aside, and values that were left out.
+    gone
+        Files whose rows were in the facts that were replaced, and that are not among the mapping's files any more.
     """
 
     manifest: Manifest
@@ -51,6 +53,7 @@ class MappedImport:
     files: tuple[str, ...] = ()
     skipped: tuple[SkippedFile, ...] = ()
     notes: tuple[RuleCount, ...] = ()
+    gone: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +87,21 @@ def import_mapped(
         The mapping is wrong, or a file cannot be read or changes meanwhile; the facts are as they were.
     SchemaMismatch
         Columns that the mapping names are not there or of another type: the message has all of them.
+    HistoriesDivide
+        All files have to be read again, and some that are in the facts are not there any more.
     ConfigurationError
         There are identifiers and no way to hash them.
     """
     mapping = read_mapping(mapping_file)
     try:
         return _import(folder, mapping, identity_key=identity_key, latest=latest, again=again)
-    except HistoriesDivide:
+    except HistoriesDivide as divided:
+        gone = _gone(_manifest_in(folder), {path.name for table in mapping.tables.values() for path in table.files})
+        if gone:
+            raise HistoriesDivide(
+                f"{divided}; all files have to be read again, and {', '.join(gone)} cannot be found",
+                remedy="bring them back, or go on without their rows: rapport import --mapping … --again",
+            ) from divided
         return _import(folder, mapping, identity_key=identity_key, latest=latest, again=True)
 
 
@@ -109,29 +120,38 @@ def _import(folder: Path, mapping: ShopMapping, *, identity_key: str, latest: da
         files = {hashes[name][path]: path.name for name, paths in taken.items() for path in paths}
         known = {**(before.files if before else {}), **files}
         incoming = replace(_incoming(mapping, tables, staging, known, identity_key), latest=latest)
+        gone = () if before else _gone(_manifest_in(folder), {path.name for paths in hashes.values() for path in paths})
         imported = land(folder, incoming, base=before)
         notes = [count for name in staging.shapes for count in _notes(staging, name)]
-    return MappedImport(imported.manifest, imported.report, tuple(files.values()), tuple(staging.skipped), tuple(notes))
+    return MappedImport(imported.manifest, imported.report, tuple(files.values()), tuple(staging.skipped), tuple(notes), gone)
 
 
 @contextmanager
 def _staging(folder: Path, mapping: ShopMapping, hashed: Hashed | None) -> Iterator[tuple[Any, Staging]]:
     """A DuckDB file beside the facts, gone afterwards, as Ibis has it and ready for the mapping's files."""
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f"{folder.name}.staging-", dir=folder.parent) as scratch:
+    with scratch_folder(folder.parent, f"{folder.name}.staging") as scratch:
         # Not disconnected: Ibis still drops tables of its own when they are collected. The file has no name by then.
-        connection = ibis.duckdb.connect(Path(scratch) / "staged.duckdb")
-        yield connection, Staging(connection.con, mapping, Path(scratch), hashed)
+        connection = ibis.duckdb.connect(scratch / "staged.duckdb")
+        yield connection, Staging(connection.con, mapping, scratch, hashed)
 
 
 def _state_of(folder: Path, mapping: ShopMapping) -> Manifest | None:
     """The manifest of facts that the same mapping made, if it says which files they are from."""
+    manifest = _manifest_in(folder)
+    same = manifest is not None and manifest.mapping_hash == mapping.hash and manifest.source == mapping.source
+    return manifest if same and manifest is not None and manifest.files else None
+
+
+def _manifest_in(folder: Path) -> Manifest | None:
     try:
-        manifest = read_manifest(folder)
+        return read_manifest(folder)
     except FactsMissing:
         return None
-    same = manifest.mapping_hash == mapping.hash and manifest.source == mapping.source
-    return manifest if same and manifest.files else None
+
+
+def _gone(before: Manifest | None, names: Collection[str]) -> tuple[str, ...]:
+    """Names of files that went into the facts, without those that are still there, be it with other content."""
+    return tuple(sorted(set(before.files.values()) - set(names))) if before is not None else ()
 
 
 def _todo(hashes: Mapping[str, Mapping[Path, str]], before: Manifest | None) -> _Todo:

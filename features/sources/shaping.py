@@ -19,6 +19,8 @@ BROKEN_ROW = f"{UNREADABLE}row"
 MARKS: Mapping[str, str] = {"reason": "VARCHAR", "unread": "VARCHAR", "file": "VARCHAR", "row": "BIGINT"}
 """Why a row is set aside; which of its fields could not be read; where it stands."""
 OBSERVATION = "observation_id"
+IDENTIFIER = "id_"
+"""Columns whose names begin so hold hashed identifiers of the kind that follows."""
 _WHEN: Mapping[str, str] = {"occurred_at": "TIMESTAMP", "local_day": "INTEGER", "local_hour": "INTEGER"}
 
 
@@ -48,7 +50,7 @@ class Shape:
         if "occurred_at" in columns:
             columns |= _WHEN
         if self.kinds or self.table.name == "identities":
-            columns |= {OBSERVATION: "VARCHAR", **{f"id_{kind}": "VARCHAR" for kind in self.kinds}}
+            columns |= {OBSERVATION: "VARCHAR", **{f"{IDENTIFIER}{kind}": "VARCHAR" for kind in self.kinds}}
         return {**columns, **MARKS}
 
     def query(self, raw: RawFile, file: str) -> str:
@@ -69,7 +71,7 @@ class Shape:
             kind: f"{HASHED}({text(kind)}, {identifier_text(rule, raw.columns)})"
             for kind, rule in self.table.identifiers.items()
         }
-        found += [f"{sql} AS {quoted(f'id_{kind}')}" for kind, sql in ids.items()]
+        found += [f"{sql} AS {quoted(IDENTIFIER + kind)}" for kind, sql in ids.items()]
         needed = self._needs_fingerprint(readings)
         made = f"CASE WHEN {needed} THEN md5({self._fingerprint(raw, ids)}) END AS fingerprint"
         return f"SELECT {', '.join(found)}, {made}, rapport_row, rapport_broken FROM ({raw.rows_sql})"
@@ -113,7 +115,7 @@ class Shape:
         """Ids for rows that have none, from what stands in them, so that the same rows get the same ids in every file."""
         row = "'row-' || fingerprint"
         if self.table.name == "purchases":
-            person = ", ".join(["member_id", *(quoted(f"id_{kind}") for kind in self.kinds), row])
+            person = ", ".join(["member_id", *(quoted(f"{IDENTIFIER}{kind}") for kind in self.kinds), row])
             return [f"coalesce(order_id, coalesce({person}) || '@' || CAST(occurred_at AS VARCHAR)) AS order_id"]
         if self.table.name == "events" and "event_id" in self.table.rules:
             return [f"coalesce(event_id, {row}) AS event_id"]
@@ -129,7 +131,7 @@ class Shape:
         """The columns of the staged table from fields and marks."""
         made: dict[str, str] = {
             **{field.target: quoted(field.name) for field in self.fields},
-            **{f"id_{kind}": quoted(f"id_{kind}") for kind in self.kinds},
+            **{f"{IDENTIFIER}{kind}": quoted(f"{IDENTIFIER}{kind}") for kind in self.kinds},
             "local_day": local_day_sql("occurred_at", self.zone),
             "local_hour": f"CAST(hour({local_sql('occurred_at', self.zone)}) AS INTEGER)",
             "channel": _one_of("channel", CHANNELS),
@@ -171,7 +173,7 @@ def identities_sql(shapes: Mapping[str, Shape]) -> str:
     parts = []
     for name, shape in shapes.items():
         day = {"members": "registered_day"}.get(name, "local_day")
-        pairs = [(text(kind), quoted(f"id_{kind}")) for kind in shape.kinds]
+        pairs = [(text(kind), quoted(f"{IDENTIFIER}{kind}")) for kind in shape.kinds]
         if pairs and name != "identities":
             pairs.append(("'member'", "member_id"))
         if name == "identities" and "identifier" in shape.table.rules:

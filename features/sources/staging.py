@@ -18,7 +18,7 @@ from features.sources.forms_sql import quoted, text
 from features.sources.mapping import ShopMapping, TableMapping
 from features.sources.reading import REJECTS, WHICH_ENCODING, BadFile, columns_of_file, raw_file, sha256_of
 from features.sources.schema import STORED
-from features.sources.shaping import BROKEN_ROW, HASHED, OBSERVATION, UNREADABLE, Shape, identities_sql
+from features.sources.shaping import BROKEN_ROW, HASHED, IDENTIFIER, OBSERVATION, UNREADABLE, Shape, identities_sql
 
 Hashed = Callable[[str, Sequence[str]], Sequence[str]]
 """From a kind of identifier and some of them to what is kept of each: features.identity says how."""
@@ -133,14 +133,18 @@ class Staging:
         return taken
 
     def finish(self) -> tuple[str, ...]:
-        """Make `read_<table>` of every staged table: canonical columns, `reason`, `file` and `row`; returns their names."""
+        """Make `read_<table>` of every staged table, and return their names.
+
+        It has the canonical columns, `reason`, `file` and `row`, and the hashed identifiers that lead to the row's member.
+        """
         canonical = {schema.name: [column.name for column in schema.columns] for schema in STORED}
         made = []
         for name, shape in self.shapes.items():
             if name == "identities":
                 continue
             extra = [column for column in ("reason", "file", "row", OBSERVATION) if column in shape.columns]
-            there = [quoted(column) for column in (*canonical[name], *extra) if column in shape.columns]
+            ids = [f"{IDENTIFIER}{kind}" for kind in shape.kinds]
+            there = [quoted(column) for column in (*canonical[name], *extra, *ids) if column in shape.columns]
             self.duck.execute(f"CREATE VIEW read_{name} AS SELECT {', '.join(there)} FROM {self._rows_of(name)}")
             made.append(name)
         seen = identities_sql(self.shapes)

@@ -33,7 +33,7 @@ def rows_in(duck: duckdb.DuckDBPyConnection, *rows: tuple[str | None, ...]) -> d
 def assigned(duck: duckdb.DuckDBPyConnection, observations: pa.Table, *rows: tuple[str | None, ...]) -> list[str | None]:
     hashed = with_hashes(duck, rows_in(duck, *rows), COLUMNS, KEY)
     done = member_of(duck, hashed, COLUMNS, resolve(observations))
-    assert done.rows.columns == ["order_id", "day", "member_id"]
+    assert done.rows.columns == ["order_id", "day", "member_id", "linked_day"]
     assert done.registered + done.anonymous + done.without == len(rows)
     return [row[2] for row in done.rows.order("day").fetchall()]
 
@@ -74,7 +74,7 @@ def test_rows_of_one_table_are_not_changed_by_another(duck: duckdb.DuckDBPyConne
         [(hash_identifier("cookie", "a", KEY),)],
         [(hash_identifier("cookie", "b", KEY),)],
     )
-    assert (ann.fetchall(), bob.fetchall()) == ([("ann",)], [("bob",)])
+    assert (ann.fetchall(), bob.fetchall()) == ([("ann", 0)], [("bob", 0)])
 
 
 def test_rows_give_observations(duck: duckdb.DuckDBPyConnection) -> None:
