@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
@@ -25,7 +26,7 @@ from features.days import day_of, microseconds, midnight, naive_utc
 from features.declarations import Aggregate, Feature
 from features.errors import FactsMissing
 from features.expressions import Call, Expression
-from features.facts import MANIFEST, Manifest, read_manifest
+from features.facts import BUCKETED, MANIFEST, Manifest, read_manifest
 from features.sources.schema import STORED, FactTable
 from features.spark_session import own_view, spark_session
 
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame, SparkSession
 
 _SPARK_TYPES = {"string": "STRING", "int64": "BIGINT", "int32": "INT", "timestamp": "TIMESTAMP_NTZ", "boolean": "BOOLEAN"}
+_PATTERN_SIGNS = re.compile(r"[\\{}\[\]*?]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,11 @@ def location(folder: Path | str) -> str:
     return str(folder).rstrip("/") if "://" in str(folder) else f"file://{Path(folder).absolute()}"
 
 
+def literally(path: str) -> str:
+    """A path that Spark is to read as it stands: it takes every path for a pattern."""
+    return _PATTERN_SIGNS.sub(r"\\\g<0>", path)
+
+
 @cache
 def edge_contract(contract: Contract) -> Contract:
     """The part of a contract that population edges rest on."""
@@ -182,19 +189,21 @@ def _row_sql(contract: Contract) -> str:
 
 
 def _table(place: str, table: FactTable, manifest: Manifest, session: SparkSession) -> DataFrame:
-    """A stored table: the files of its folder, or its one file; read with the schema's own types."""
+    """A stored table: the files that the manifest names and no others, read with the schema's own types."""
     from pyspark.errors import AnalysisException
 
-    schema = ", ".join(f"`{column.name}` {_SPARK_TYPES[column.type]}" for column in table.columns)
-    for files in (f"{place}/{table.name}/*.parquet", f"{place}/{table.name}.parquet"):
-        try:
-            return session.read.schema(schema).parquet(files)
-        except AnalysisException as error:
-            if error.getCondition() != "PATH_NOT_FOUND":
-                raise
-    if manifest.rows.get(table.name, 0):
-        raise FactsMissing(f"the files of {table.name} are not in {place}", remedy="import them again")
-    return session.createDataFrame([], schema)
+    types = {column.name: _SPARK_TYPES[column.type] for column in table.columns}
+    files = manifest.files_of(table.name) if table in BUCKETED else [f"{table.name}.parquet"]
+    if not files:  # a relation that Spark knows to be empty, so that all that rests on it alone is left out of its plans
+        nothing = ", ".join(f"CAST(NULL AS {spark_type}) AS `{name}`" for name, spark_type in types.items())
+        return session.sql(f"SELECT {nothing} WHERE false")
+    schema = ", ".join(f"`{name}` {spark_type}" for name, spark_type in types.items())
+    try:
+        return session.read.schema(schema).parquet(*(literally(f"{place}/{path}") for path in files))
+    except AnalysisException as error:
+        if error.getCondition() != "PATH_NOT_FOUND":
+            raise
+        raise FactsMissing(f"files of {table.name} are not in {place}", remedy="import them again") from error
 
 
 def _distant_manifest(place: str, session: SparkSession) -> Manifest:
@@ -202,7 +211,7 @@ def _distant_manifest(place: str, session: SparkSession) -> Manifest:
     from pyspark.errors import AnalysisException
 
     try:
-        text = session.read.text(f"{place}/{MANIFEST}", wholetext=True).toArrow()["value"][0].as_py()
+        text = session.read.text(literally(f"{place}/{MANIFEST}"), wholetext=True).toArrow()["value"][0].as_py()
     except AnalysisException as error:
         raise FactsMissing(
             f"there are no facts in {place}: {error.getCondition()}", remedy="copy a whole facts folder there"

@@ -16,7 +16,7 @@ import pyarrow.parquet
 from features.build import FeatureRows
 from features.contract import CONTRACT, Contract
 from features.errors import ConfigurationError, ContractMismatch
-from features.spark import SparkFacts, location, matrix_from, records_from
+from features.spark import SparkFacts, literally, location, matrix_from, records_from
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -56,7 +56,7 @@ def write_on_spark(facts: SparkFacts, out: Path | str, *, as_of: datetime, contr
     rows.selectExpr("member_id", *_output_columns(contract)).write.mode("overwrite").parquet(f"{place}/{ROWS}")
     written = Written(
         out=str(out),
-        members=facts.session.read.parquet(f"{place}/{ROWS}").count(),
+        members=facts.session.read.parquet(literally(f"{place}/{ROWS}")).count(),
         contract_hash=contract.hash,
         facts_hash=facts.manifest.hash,
         as_of=as_of.astimezone(UTC).isoformat(),
