@@ -16,6 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+from shop import open_shop
 
 from features.build import silence
 from features.capabilities import silent
@@ -24,8 +25,6 @@ from features.facts import Facts
 from features.narrow import Narrow
 from features.refresh import Refreshed, refresh
 from features.state import State
-
-from shop import open_shop
 
 RUNS = 3
 FLOATS = 1e-12
@@ -52,7 +51,9 @@ def mismatches(facts: Facts, state: State, day: int) -> int:
             return len(numbers) * len(CONTRACT.aggregates)
         for aggregate in CONTRACT.aggregates:
             left, right = kept.records[aggregate.name], records[aggregate.name]
-            same = np.isclose(left, right, rtol=FLOATS, atol=0, equal_nan=True) if aggregate.dtype == "float64" else left == right
+            same = (
+                np.isclose(left, right, rtol=FLOATS, atol=0, equal_nan=True) if aggregate.dtype == "float64" else left == right
+            )
             differing += int(np.sum(~same))
     return differing
 

@@ -62,8 +62,10 @@ class Narrow:
             For each fact table the spans of local days that are read, disjoint; tables not named are left out. None reads all.
         """
         self.contract, self._con, self._bucket = contract, facts.connection.con, bucket
-        used = {aggregate.table for aggregate in contract.aggregates}
-        self._tables = [t for t in SUMMARISED if t in used and all(c is None or len(c.get(t.name, ())) for c in (only, days))]
+        used = {aggregate.table.name for aggregate in contract.aggregates}
+        self._tables = [
+            t for t in SUMMARISED if t.name in used and all(c is None or len(c.get(t.name, ())) for c in (only, days))
+        ]
         self._only, self._days = only, days
         with facts.within(bucket):
             self.member_ids = self._number_members(naive_utc(before))

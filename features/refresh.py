@@ -87,7 +87,8 @@ def refresh(facts: Facts, folder: Path, *, day: int, contract: Contract = CONTRA
 def _advanced(facts: Facts, contract: Contract, bucket: int, state: State, day: int) -> tuple[BucketState, int]:
     """A bucket of a state gone on from, and the number of members whom the days between touched."""
     change = _change(facts, state, bucket, day)
-    tables = [table for table in SUMMARISED if table in {a.table for a in contract.aggregates}]
+    used = {aggregate.table.name for aggregate in contract.aggregates}
+    tables = [table for table in SUMMARISED if table.name in used]
     repaired = {table.name: repaired_members(facts, contract, bucket, table, change) for table in tables}
     base = replace(state.bucket(bucket), tiles=state.tiles(bucket, contract))
     return advance(Nights(facts, contract, start=change.from_day, day=day), bucket, base, repaired)

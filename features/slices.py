@@ -81,10 +81,10 @@ def moved_queries(contract: Contract) -> tuple[PartQuery, ...]:
     """What to add to each sum, and the extremes of what came; parameters $as_of, $start and $day."""
     moved = [a for a in contract.aggregates if is_moved(a)]
     tables = known_facts(contract)
-    parts = [
-        tables[group[0].table.name].group_by("member_id").agg(**{a.name: _moved(a, tables[a.table.name]) for a in group})
-        for group in grouped(moved, (TOTAL, COUNT, *EXTREMES), lambda a: a.table.name)
-    ]
+    parts = []
+    for group in grouped(moved, (TOTAL, COUNT, *EXTREMES), lambda a: a.table.name):
+        table = _signed(tables[group[0].table.name], group)
+        parts.append(table.group_by("member_id").agg(**{a.name: _moved(a, table) for a in group}))
     for group in grouped(moved, (DAYS,), lambda a: (a.table.name, str(a.where))):
         table = tables[group[0].table.name]
         parts.append(_moved_days(group, table.filter(condition_of(group[0], table)), ("member_id",)))
@@ -151,7 +151,8 @@ def tile_queries(contract: Contract, name: str) -> tuple[TileQuery, ...]:
     tiling = next(t for t in tilings(contract) if t.name == name)
     table = with_key(tiling.fields[0], known_facts(contract)[tiling.table.name])
     plain = [field for field in tiling.fields if field.kind is not DAYS]
-    parts = [table.group_by("member_id", "key").agg(**{f.name: _moved(f, table) for f in plain})] if plain else []
+    signed = _signed(table, plain)
+    parts = [signed.group_by("member_id", "key").agg(**{f.name: _moved(f, signed) for f in plain})] if plain else []
     parts += [
         _moved_days(group, table.filter(condition_of(group[0], table)), ("member_id", "key"))
         for group in grouped(tiling.fields, (DAYS,), lambda f: str(f.where))
@@ -220,12 +221,21 @@ def _sign(aggregate: Aggregate, table: ir.Table) -> ir.IntegerColumn:
     return came - left.cast("int64")
 
 
+def _signed(table: ir.Table, group: list[Aggregate]) -> ir.Table:
+    """The facts with a column for each window, the sign: said once, it is planned once."""
+    return table.mutate(**{_sign_of(a): _sign(a, table) for a in group})
+
+
+def _sign_of(aggregate: Aggregate) -> str:
+    return f"sign in {aggregate.days}"
+
+
 def _moved(aggregate: Aggregate, table: ir.Table) -> ir.Value:
     condition = condition_of(aggregate, table)
     if aggregate.kind is COUNT:
-        return _sign(aggregate, table).sum(where=condition)
+        return table[_sign_of(aggregate)].sum(where=condition)
     if aggregate.kind is TOTAL:
-        return (value_of(aggregate, table) * _sign(aggregate, table)).sum(where=condition)
+        return (value_of(aggregate, table) * table[_sign_of(aggregate)]).sum(where=condition)
     came = value_of(aggregate, table)
     condition &= table.local_day >= _start()
     return came.min(where=condition) if aggregate.kind is SMALLEST else came.max(where=condition)

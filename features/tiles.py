@@ -98,8 +98,9 @@ def fill_keyed(records: Records, contract: Contract, tiles: dict[str, Tile], *, 
 
 def renumbered(tile: Tile, number_of: NDArray[np.int64]) -> Tile:
     """The tile after members were given other numbers in the same order; rows of members numbered -1 are left out."""
-    members = number_of[tile.members].astype(np.int32)
-    return _chosen(replace(tile, members=members), members >= 0)
+    members = number_of.astype(np.int32)[tile.members]
+    tile = replace(tile, members=members)
+    return _chosen(tile, members >= 0) if (number_of < 0).any() else tile
 
 
 def folded(
@@ -114,14 +115,20 @@ def folded(
         codes = np.searchsorted(every_key, tile.keys).astype(np.int32)[codes]
     pairs = tile.members.astype(np.int64) * len(every_key) + codes
     given = members * len(every_key) + np.searchsorted(every_key, keys)
-    fresh = np.sort(given[~_within(given, pairs)])
-    if len(fresh):
-        places = np.searchsorted(pairs, fresh)
-        blanks = {f.name: 0 if f.kind.empty is not None else missing_value(np.dtype(f.dtype)) for f in tiling.fields}
-        pairs = np.insert(pairs, places, fresh)
-        columns = {name: np.insert(column, places, blanks[name]) for name, column in tile.columns.items()}
-        tile = Tile((pairs // len(every_key)).astype(np.int32), (pairs % len(every_key)).astype(np.int32), every_key, columns)
     rows = np.searchsorted(pairs, given)
+    fresh = np.flatnonzero(np.append(pairs, -1)[rows] != given)
+    if len(fresh):
+        fresh = fresh[np.argsort(given[fresh])]
+        new, places = given[fresh], rows[fresh]
+        rows += np.searchsorted(new, given)
+        blanks = {f.name: 0 if f.kind.empty is not None else missing_value(np.dtype(f.dtype)) for f in tiling.fields}
+        columns = {name: np.insert(column, places, blanks[name]) for name, column in tile.columns.items()}
+        tile = Tile(
+            np.insert(tile.members, places, new // len(every_key)),
+            np.insert(codes, places, new % len(every_key)),
+            every_key,
+            columns,
+        )
     for changed, change in changes.items():
         column = tile.columns[changed.name]
         column[rows] = moved(changed, column[rows], change)
@@ -196,13 +203,8 @@ def _largest(rows: Column, totals: Column, members: int) -> Column:
 
 def _chosen(tile: Tile, rows: NDArray[np.bool_]) -> Tile:
     """The tile with some of its rows, and the keys that they need."""
-    used, codes = np.unique(tile.codes[rows], return_inverse=True)
-    columns = {name: column[rows] for name, column in tile.columns.items()}
-    return Tile(tile.members[rows], codes.astype(np.int32), tile.keys[used], columns)
-
-
-def _within(wanted: NDArray[np.int64], known: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of the numbers are among known ones, ascending."""
-    if not len(known):
-        return np.zeros(len(wanted), dtype=np.bool_)
-    return np.asarray(known[np.minimum(np.searchsorted(known, wanted), len(known) - 1)] == wanted)
+    codes = tile.codes[rows]
+    used = np.zeros(len(tile.keys), dtype=np.bool_)
+    used[codes] = True
+    codes = (np.cumsum(used) - 1).astype(np.int32)[codes]
+    return Tile(tile.members[rows], codes, tile.keys[used], {name: column[rows] for name, column in tile.columns.items()})
