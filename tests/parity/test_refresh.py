@@ -66,7 +66,6 @@ def imported(
 def test_a_refresh_equals_a_build(
     happened: Shop, start: int, nights: list[int], buckets: int, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    told = {"events": happened.events, "exposures": happened.exposures, "redemptions": happened.redemptions}
     facts = shop(
         happened.lines,
         events=happened.events,
