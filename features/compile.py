@@ -8,7 +8,7 @@ window function (the previous purchase day), joins and plain arithmetic.
 """
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, reduce
 from typing import Literal, TypeAlias
@@ -61,17 +61,26 @@ def part_queries(contract: Contract) -> tuple[PartQuery, ...]:
     up integers in 128 bits, of which Ibis knows nothing: the outer casts bring every column to its declared type, and refuse
     what does not fit.
     """
+    return tuple(part_query(contract, part) for part in _parts(contract, known_facts(contract)))
+
+
+def known_facts(contract: Contract) -> dict[str, ir.Table]:
+    """The tables that aggregates are declared over, with the columns they use, cut to facts known and past as of $as_of."""
     moment = parameter("as_of", "timestamp")
-    tables = {t.name: _known_before(_unbound(t, needed_columns(contract, t)), moment) for t in SUMMARISED}
+    return {t.name: _known_before(_unbound(t, needed_columns(contract, t)), moment) for t in SUMMARISED}
+
+
+def part_query(contract: Contract, part: ir.Table) -> PartQuery:
+    """The text for a part, a row a member; the part's columns that are no aggregates of the contract are left out."""
     declared = {aggregate.name: aggregate for aggregate in contract.aggregates}
-    queries = []
-    for part in _parts(contract, tables):
-        aggregates = tuple(declared[name] for name in part.columns if name in declared)
-        columns = ", ".join(f'CAST("{a.name}" AS {_SQL_TYPES[a.dtype]}) AS "{a.name}"' for a in aggregates)
-        inner = query_text(part, "duckdb")
-        sql = f"SELECT member_id, {columns} FROM ({inner})"  # noqa: S608 # names from the contract
-        queries.append(PartQuery(aggregates[0].table.name, aggregates, sql))
-    return tuple(queries)
+    aggregates = tuple(declared[name] for name in part.columns if name in declared)
+    sql = f"SELECT member_id, {typed_columns(aggregates)} FROM ({query_text(part, 'duckdb')})"  # noqa: S608 # own names
+    return PartQuery(aggregates[0].table.name, aggregates, sql)
+
+
+def typed_columns(aggregates: Iterable[Aggregate]) -> str:
+    """Columns of a query, each brought to the declared type of the aggregate whose name it has."""
+    return ", ".join(f'CAST("{a.name}" AS {_SQL_TYPES[a.dtype]}) AS "{a.name}"' for a in aggregates)
 
 
 @cache

@@ -47,7 +47,7 @@ def merge(contract: Contract, base: NDArray[np.void], today: NDArray[np.void]) -
     before, now = columns_of(base), columns_of(today)
     for aggregate in contract.aggregates:
         if aggregate.freshness == "event":
-            _store(merged, aggregate, _across_days(aggregate, before, now))
+            store(merged, aggregate, across_days(aggregate, before, now))
     return merged
 
 
@@ -64,7 +64,7 @@ def _fold_one(aggregate: Aggregate, records: NDArray[np.void], rows: NDArray[np.
     folded = columns_of(records)[aggregate.name]
     fold_in = {"add": np.add, "decay": np.add, "smaller": np.fmin, "larger": np.fmax}[aggregate.kind.within_day]
     fold_in.at(folded, rows[counted], value[counted])
-    _store(records, aggregate, folded)
+    store(records, aggregate, folded)
 
 
 def _numbers_as_floats(table: FactTable, columns: Facts) -> Facts:
@@ -88,9 +88,10 @@ def _weights(
     return np.asarray(np.exp2(-ages / (aggregate.half_life_days or 1)))
 
 
-def _across_days(
+def across_days(
     aggregate: Aggregate, before: Mapping[str, NDArray[np.float64]], now: Mapping[str, NDArray[np.float64]]
 ) -> NDArray[np.float64]:
+    """An aggregate of all days from that of earlier days and that of one day after them, by the rule of its kind."""
     base, today = before[aggregate.name], now[aggregate.name]
     match aggregate.kind.across_days:
         case "add":
@@ -148,6 +149,7 @@ def _second_day(
     return earlier
 
 
-def _store(records: NDArray[np.void], aggregate: Aggregate, values: NDArray[np.float64]) -> None:
+def store(records: NDArray[np.void], aggregate: Aggregate, values: NDArray[np.float64]) -> None:
+    """Values into a field of the records, NaN as what is missing."""
     dtype = records.dtype[aggregate.name]
     records[aggregate.name] = np.where(np.isnan(values), missing_value(dtype), values)

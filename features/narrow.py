@@ -6,9 +6,9 @@ a bucket, however many groups of aggregates and however many moments are then as
 # ruff: noqa: S608 -- names of tables and columns from the schema and the contract
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -18,13 +18,15 @@ from features.codec import empty_records, missing_value
 from features.compile import SUMMARISED, needed_columns, part_queries
 from features.contract import Contract
 from features.days import naive_utc
-from features.declarations import Aggregate
+from features.declarations import Aggregate, Kind
 from features.facts import Facts
 from features.sources.schema import ITEMS, LINES, PURCHASES, FactTable
 
 Members = NDArray[np.str_]
 Records = NDArray[np.void]
 Numbers = NDArray[np.int64]
+Spans: TypeAlias = Sequence[tuple[int, int]]
+"""Runs of local days: the first of each, and the day after its last."""
 ITEM_CODES = ("department", "category", "brand")
 """What is known of items in words, and only compared: kept as numbers."""
 
@@ -46,6 +48,7 @@ class Narrow:
         *,
         before: datetime,
         only: Mapping[str, NDArray[np.str_]] | None = None,
+        days: Mapping[str, Spans] | None = None,
     ) -> None:
         """Read a bucket.
 
@@ -55,18 +58,24 @@ class Narrow:
             Facts that happen at or after this moment are left out.
         only
             For each fact table the members whose facts are read; tables not named are left out. None reads all.
+        days
+            For each fact table the spans of local days that are read, disjoint; tables not named are left out. None reads all.
         """
         self.contract, self._con, self._bucket = contract, facts.connection.con, bucket
-        used = {aggregate.table for aggregate in contract.aggregates}
-        self._tables = [t for t in SUMMARISED if t in used and (only is None or len(only.get(t.name, ())))]
-        self._only = only
+        used = {aggregate.table.name for aggregate in contract.aggregates}
+        self._tables = [
+            t for t in SUMMARISED if t.name in used and all(c is None or len(c.get(t.name, ())) for c in (only, days))
+        ]
+        self._only, self._days = only, days
         with facts.within(bucket):
             self.member_ids = self._number_members(naive_utc(before))
             for table in self._tables:
                 self._read(table, naive_utc(before))
 
-    def aggregates(self, *, as_of: datetime, day: int) -> tuple[Numbers, Records, dict[str, Numbers]]:
-        """Aggregates of the members with a fact before `as_of`.
+    def aggregates(
+        self, *, as_of: datetime, day: int, leave_out: Collection[Kind] = ()
+    ) -> tuple[Numbers, Records, dict[str, Numbers]]:
+        """Aggregates of the members with a fact before `as_of`; those of kinds left out as if there were no facts.
 
         Returns
         -------
@@ -80,14 +89,29 @@ class Narrow:
             row_of = np.full(len(self.member_ids), -1, dtype=np.int64)
             row_of[numbers] = np.arange(len(numbers))
             for query in part_queries(self.contract):
-                if query.table in present:
-                    found = self._con.sql(
-                        query.sql, params={"as_of": known, "day": day} if query.windowed else {"as_of": known}
-                    ).to_arrow_table()
+                if query.table in present and query.aggregates[0].kind not in leave_out:
+                    moment = {"as_of": known, "day": day} if query.windowed else {"as_of": known}
+                    found = self._con.sql(query.sql, params=moment).to_arrow_table()
                     rows = row_of[found["member_id"].to_numpy()]
                     for aggregate in query.aggregates:
-                        records[aggregate.name][rows] = _filled(found[aggregate.name], aggregate, records.dtype)
+                        records[aggregate.name][rows] = filled(found[aggregate.name], aggregate)
         return numbers, records, present
+
+    def present(self, *, as_of: datetime) -> dict[str, Numbers]:
+        """By fact table the numbers of the members with a fact that was known and past as of a moment."""
+        with self._narrow():
+            return {table.name: self._present(table, naive_utc(as_of)) for table in self._tables}
+
+    def ask(self, sql: str, **parameters: object) -> pa.Table:
+        """Rows of a query on the narrow tables; without rows to read from, the tables that were left out are not there."""
+        with self._narrow():
+            rows: pa.Table = self._con.sql(sql, params=parameters).to_arrow_table()
+        return rows
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Names of the fact tables that were read."""
+        return frozenset(table.name for table in self._tables)
 
     def close(self) -> None:
         """Give the memory back."""
@@ -104,7 +128,7 @@ class Narrow:
     def _number_members(self, before: datetime) -> Members:
         self.close()
         self._con.execute("CREATE SCHEMA narrow")
-        parts = [f"SELECT DISTINCT member_id FROM {_source(table)} WHERE occurred_at < $before" for table in self._tables]
+        parts = [f"SELECT DISTINCT member_id FROM {self._source(table)} WHERE occurred_at < $before" for table in self._tables]
         if self._only is not None:
             chosen = np.unique(np.concatenate([np.empty(0, dtype=np.str_), *self._only.values()]))
             self._con.register("chosen_members", pa.table({"member_id": pa.array(chosen.tolist(), pa.string())}))
@@ -131,23 +155,24 @@ class Narrow:
             self._number_items()
             joins = "LEFT JOIN narrow.item_numbers AS item ON item.item_id = fact.item_id"
         self._con.execute(
-            f"CREATE TABLE narrow.{table.name} AS SELECT {', '.join(columns)} FROM {_source(table)} AS fact "
+            f"CREATE TABLE narrow.{table.name} AS SELECT {', '.join(columns)} FROM {self._source(table)} AS fact "
             f"JOIN {members} AS member ON member.member_id = fact.member_id {joins} WHERE fact.occurred_at < $before",
             {"before": before},
         )
 
     def _number_items(self) -> None:
-        """Items of the catalogue and of the bucket's purchases, each with a number, and numbers for what is said in words."""
-        words = ", ".join(
-            f"dense_rank() OVER (ORDER BY {name}) * CAST({name} IS NOT NULL AS INTEGER) AS {name}" for name in ITEM_CODES
-        )
+        """The catalogue with a number for each item and for what is said in words: the same numbers on every night."""
+        words = ", ".join(f"CASE WHEN {name} IS NOT NULL THEN hash({name}) END AS {name}" for name in ITEM_CODES)
         rest = ", ".join(c.name for c in ITEMS.columns if c.name not in {"item_id", *ITEM_CODES})
-        ids = f"SELECT item_id FROM {ITEMS.name} UNION SELECT item_id FROM {PURCHASES.name} WHERE item_id IS NOT NULL"
-        self._con.execute(
-            "CREATE TABLE narrow.item_numbers AS SELECT item_id, CAST(row_number() OVER () AS INTEGER) AS number, "
-            f"{', '.join(f'CAST(nullif({name}, 0) AS INTEGER) AS {name}' for name in ITEM_CODES)}, {rest} "
-            f"FROM ({ids}) LEFT JOIN (SELECT item_id, {words}, {rest} FROM {ITEMS.name}) USING (item_id)"
-        )
+        self._con.execute(f"CREATE TABLE narrow.item_numbers AS SELECT item_id, {words}, {rest} FROM {ITEMS.name}")
+
+    def _source(self, table: FactTable) -> str:
+        """The stored table that a fact table is read from, or the days of it that are asked about."""
+        name = PURCHASES.name if table is LINES else table.name
+        if self._days is None:
+            return name
+        spans = (f"SELECT * FROM {name} WHERE local_day >= {a} AND local_day < {b}" for a, b in self._days[table.name])
+        return f"({' UNION ALL '.join(spans)})"
 
     def _present(self, table: FactTable, as_of: datetime) -> Numbers:
         """Numbers of the members with a fact in a table that was known and past as of a moment."""
@@ -169,24 +194,19 @@ def _known(table: FactTable) -> list[str]:
     return known
 
 
-def _source(table: FactTable) -> str:
-    """The stored table that a fact table is read from."""
-    return PURCHASES.name if table is LINES else table.name
-
-
 def _column(name: str, table: FactTable) -> str:
     """How a column is read: members and items as their numbers, what the catalogue says from there, the rest as it is."""
     if name == "member_id":
         return "member.number AS member_id"
     if table is LINES and name == "item_id":
-        return "item.number AS item_id"
+        return "CASE WHEN fact.item_id IS NOT NULL THEN hash(fact.item_id) END AS item_id"
     if table is LINES and name in {c.name for c in ITEMS.columns}:
         return f"item.{name}"
     return f"fact.{name}"
 
 
-def _filled(column: pa.ChunkedArray, aggregate: Aggregate, dtype: Any) -> NDArray[np.generic]:
+def filled(column: pa.ChunkedArray, aggregate: Aggregate) -> NDArray[np.generic]:
     """A column of a query as stored: nothing to add up is 0, a first day that never was is missing."""
-    empty = missing_value(dtype[aggregate.name]) if aggregate.kind.empty is None else aggregate.kind.empty
+    empty = missing_value(np.dtype(aggregate.dtype)) if aggregate.kind.empty is None else aggregate.kind.empty
     values: NDArray[np.generic] = column.combine_chunks().fill_null(empty).to_numpy()
     return values

@@ -1,27 +1,27 @@
-"""The nightly refresh: last night's aggregates brought to this midnight by looking again at those whom the day touched.
+"""The nightly refresh: last night's aggregates brought to this midnight by the facts that came in or left a window since.
 
-A member's aggregates over a fact table change from one midnight to the next only if a fact came in, a fact left one of the
-windows, or something about the past became known. Those members are summed up anew, all others keep their record: so the
-outcome equals a full build bit for bit, and what it costs follows from how many the day touched.
+What it costs follows from the day, not from history (`features.advance`). Members of whose past something became known, such
+as a late line or another category of an item, are summed up from all their facts. The outcome equals a full build: integers
+bit for bit, floats to 12 digits, as decayed totals are carried on instead of added up.
 """
 # ruff: noqa: S608 -- names of tables and columns from the schema and the contract
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
+from features.advance import Nights, advance
 from features.build import FeatureRows, feature_rows, scalars, silence, together
 from features.capabilities import silent
-from features.codec import empty_records
 from features.compile import SUMMARISED
 from features.contract import CONTRACT, Contract
 from features.days import naive_utc
 from features.facts import Facts
 from features.narrow import Members, Narrow
 from features.sources.schema import ITEMS, LINES, PURCHASES, FactTable
-from features.state import BIT_OF, BucketState, State, StateDraft, bits_of, full_bucket
+from features.state import BucketState, State, StateDraft, bits_of, full_bucket, hash_probe
 
 MOST_DAYS = 62
 """Days between two states beyond which nearly everyone is touched and a full build is cheaper."""
@@ -36,7 +36,7 @@ class Refreshed:
     reason
         Why everything was built anew; empty if it was not.
     touched
-        Members whose aggregates were summed up anew.
+        Members for whom a fact came or left a window, or who were summed up from all their facts.
     """
 
     state: State
@@ -58,7 +58,8 @@ class Change:
 def refresh(facts: Facts, folder: Path, *, day: int, contract: Contract = CONTRACT) -> Refreshed:
     """Bring the state in a folder to the midnight at which a local day begins; build it if it cannot be gone on from.
 
-    Equal to a full build bit for bit. Killed at any moment and run again, the outcome is the same.
+    Equal to a full build: integers bit for bit, floats to 12 digits.
+    Killed at any moment and run again, the outcome is the same.
 
     Raises
     ------
@@ -74,7 +75,7 @@ def refresh(facts: Facts, folder: Path, *, day: int, contract: Contract = CONTRA
             for bucket in facts.buckets:
                 part, anew = _part(facts, contract, bucket, None if reason else state, day)
                 members, touched = members + len(part.member_ids), touched + anew
-                draft.write(bucket, part)
+                draft.write(bucket, part, contract)
             return Refreshed(draft.finish(facts, contract, day=day), members, touched, reason)
     finally:
         draft.discard()
@@ -86,9 +87,19 @@ def _part(facts: Facts, contract: Contract, bucket: int, state: State | None, da
         part = full_bucket(facts, contract, bucket, day=day)
         touched = len(part.member_ids)
     else:
-        part, touched = advance(facts, contract, bucket, state.bucket(bucket), _change(facts, state, bucket, day))
+        part, touched = _advanced(facts, contract, bucket, state, day)
     silence(part.records, silent(contract.aggregates, facts.absent(day)))
     return part, touched
+
+
+def _advanced(facts: Facts, contract: Contract, bucket: int, state: State, day: int) -> tuple[BucketState, int]:
+    """A bucket of a state gone on from, and the number of members whom the days between touched."""
+    change = _change(facts, state, bucket, day)
+    used = {aggregate.table.name for aggregate in contract.aggregates}
+    tables = [table for table in SUMMARISED if table.name in used]
+    repaired = {table.name: repaired_members(facts, contract, bucket, table, change) for table in tables}
+    base = replace(state.bucket(bucket), tiles=state.tiles(bucket, contract))
+    return advance(Nights(facts, contract, start=change.from_day, day=day), bucket, base, repaired)
 
 
 def snapshots(facts: Facts, days: Iterable[int], *, contract: Contract = CONTRACT) -> Iterator[FeatureRows]:
@@ -118,57 +129,29 @@ def snapshots(facts: Facts, days: Iterable[int], *, contract: Contract = CONTRAC
         yield feature_rows(facts, contract, as_of=facts.midnight(day), member_ids=members, records=records, scalars=known)
 
 
-def advance(facts: Facts, contract: Contract, bucket: int, base: BucketState, change: Change) -> tuple[BucketState, int]:
-    """One bucket brought from one midnight to another, and the number of members who were summed up anew."""
-    tables = [t for t in SUMMARISED if t in {a.table for a in contract.aggregates}]
-    touched = {table.name: touched_members(facts, contract, bucket, table, change) for table in tables}
-    midnight = facts.midnight(change.to_day)
-    narrow = Narrow(facts, bucket, contract, before=midnight, only=touched)
-    numbers, fresh, present = narrow.aggregates(as_of=midnight, day=change.to_day)
-    narrow.close()
-    member_ids = np.union1d(base.member_ids, narrow.member_ids)
-    records = empty_records(contract, len(member_ids))
-    bits = np.zeros(len(member_ids), dtype=np.uint8)
-    kept = np.searchsorted(member_ids, base.member_ids)
-    records[kept], bits[kept] = base.records, base.present
-    rows_of_fresh = np.searchsorted(member_ids, narrow.member_ids[numbers])
-    blank = empty_records(contract, 1)
-    for table in tables:
-        rows = np.searchsorted(member_ids, touched[table.name])
-        there = np.isin(numbers, present.get(table.name, np.empty(0, np.int64)))
-        for aggregate in (a for a in contract.aggregates if a.table is table):
-            records[aggregate.name][rows] = blank[aggregate.name][0]
-            records[aggregate.name][rows_of_fresh[there]] = fresh[aggregate.name][there]
-        bits[rows] &= ~BIT_OF[table.name]
-        bits[rows_of_fresh[there]] |= BIT_OF[table.name]
-    known = bits != 0
-    return BucketState(member_ids[known], records[known], bits[known]), len(narrow.member_ids)
-
-
-def touched_members(facts: Facts, contract: Contract, bucket: int, table: FactTable, change: Change) -> Members:
-    """Members of a bucket whose aggregates over a fact table may differ between the two midnights, sorted."""
-    windows = {a.days for a in contract.aggregates if a.table is table and a.days is not None}
+def repaired_members(facts: Facts, contract: Contract, bucket: int, table: FactTable, change: Change) -> Members:
+    """Members of a bucket of whose past in a fact table something else is known than on the night before, sorted."""
     source = PURCHASES if table is LINES else table
     names = {column.name for column in source.columns}
-    ranges = [f"local_day >= {change.from_day - w} AND local_day < {change.to_day - w}" for w in sorted({0, *windows})]
-    ranges += [f"{name} >= $since AND {name} < $until" for name in ("recorded_at", "superseded_at") if name in names]
-    parts = [f"SELECT member_id FROM {source.name} WHERE {condition}" for condition in ranges]
+    before = f"local_day < {change.from_day}"
+    known = {name for name in ("recorded_at", "superseded_at") if name in names}
+    conditions = [f"{name} >= $since AND {name} < $until AND {before}" for name in sorted(known)]
+    parts = [f"SELECT member_id FROM {source.name} WHERE {condition}" for condition in conditions]
     parts += [
-        f"SELECT member_id FROM read_parquet('{_quoted(facts, path)}') WHERE local_day < {change.from_day}"
+        f"SELECT member_id FROM read_parquet('{_quoted(facts, path)}') WHERE {before}"
         for path in facts.manifest.files_of(source.name, bucket)
         if path in change.new_files
     ]
     if table is LINES and change.items_before is not None:
         changed = _changed_items(contract, change.items_before)
-        parts.append(f"SELECT member_id FROM {source.name} WHERE item_id IN ({changed})")
+        parts.append(f"SELECT member_id FROM {source.name} WHERE {before} AND item_id IN ({changed})")
+    if not parts:
+        return np.empty(0, dtype=np.str_)
+    moments = {"since": naive_utc(facts.midnight(change.from_day)), "until": naive_utc(facts.midnight(change.to_day))}
     found = facts.query(
         f"SELECT DISTINCT member_id FROM ({' UNION ALL '.join(parts)}) WHERE member_id IS NOT NULL ORDER BY member_id",
         bucket=bucket,
-        **(
-            {"since": naive_utc(facts.midnight(change.from_day)), "until": naive_utc(facts.midnight(change.to_day))}
-            if "recorded_at" in names
-            else {}
-        ),
+        **(moments if known else {}),
     )
     return np.asarray(found["member_id"].to_pylist(), dtype=np.str_)
 
@@ -192,6 +175,8 @@ def _reason_to_build(facts: Facts, state: State | None, day: int) -> str:
         return "the state is of a later day"
     if day - known.day > MOST_DAYS:
         return f"the state is {day - known.day} days old"
+    if known.hash_probe != hash_probe(facts):
+        return "this version of the database tells keys apart in another way"
     if known.absent != sorted(facts.absent(day)):
         return "the facts tell something that they did not tell before"
     return ""

@@ -3,6 +3,7 @@
     FOLDER/state.json                      contract, moment, and the files of facts that went in
     FOLDER/03.members.npy, 03.records.npy  bucket 3: member ids, sorted, and a record each
     FOLDER/03.present.npy                  of each member a bit for each fact table in which they have facts
+    FOLDER/03.lines-item_id.0.npy          what members did with each item, a column a file: `features.tiles`
     FOLDER/items.parquet                   the catalogue of that night
 
 Plain numpy files, read without pickle. A folder is written whole or not at all.
@@ -12,9 +13,10 @@ import json
 import os
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,28 +24,38 @@ from numpy.typing import NDArray
 from features.build import FeatureRows, feature_rows, scalars, together
 from features.compile import SUMMARISED
 from features.contract import Contract
-from features.facts import Facts
+from features.declarations import KEYED_KINDS
+from features.facts import HASH_PROBE, Facts
 from features.narrow import Members, Narrow, Records
 from features.put_in_place import put_in_place, recovered
+from features.slices import Tiling, tilings
+from features.tiles import Tile, fill_keyed, lasting, tiles_since
 
 STATE = "state.json"
-FORMAT = 1
+FORMAT = 2
 Present = NDArray[np.uint8]
 BIT_OF = {table.name: np.uint8(1 << position) for position, table in enumerate(SUMMARISED)}
 
 
 @dataclass(frozen=True, slots=True)
 class BucketState:
-    """Members of one bucket, sorted by id; a record each; and in which fact tables they have facts (`BIT_OF`)."""
+    """Members of one bucket, sorted by id; a record each; in which fact tables they have facts (`BIT_OF`); and their tiles.
+
+    Row n is that of member n of the tiles, which are by name of the tiling.
+    """
 
     member_ids: Members
     records: Records
     present: Present
+    tiles: dict[str, Tile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class StateManifest:
-    """What a state was made from. `day` is the local day that begins at `as_of`; `absent` are missing capabilities."""
+    """What a state was made from. `day` is the local day that begins at `as_of`; `absent` are missing capabilities.
+
+    `hash_probe` is what the hash function made of a known text: keys of tiles are such hashes.
+    """
 
     contract: str
     as_of: str
@@ -52,6 +64,7 @@ class StateManifest:
     files: dict[str, str]
     buckets: int
     absent: list[str]
+    hash_probe: str
     format: int = FORMAT
 
 
@@ -76,6 +89,15 @@ class State:
         """What it holds of one bucket."""
         read = {name: np.load(self.folder / f"{number:02d}.{name}.npy", allow_pickle=False) for name in _PARTS}
         return BucketState(read["members"], read["records"], read["present"])
+
+    def tiles(self, number: int, contract: Contract) -> dict[str, Tile]:
+        """The tiles of one bucket, by name of the tiling."""
+        found = {}
+        for tiling in tilings(contract):
+            columns = [f.name for f in tiling.fields]
+            arrays = (np.load(path, allow_pickle=False) for path in _tile_files(self.folder, number, tiling))
+            found[tiling.name] = Tile(next(arrays), next(arrays), next(arrays), dict(zip(columns, arrays, strict=True)))
+        return found
 
     def buckets(self) -> Iterator[BucketState]:
         """What it holds, bucket by bucket."""
@@ -114,8 +136,13 @@ class StateDraft:
         shutil.rmtree(self.place, ignore_errors=True)
         self.place.mkdir(parents=True)
 
-    def write(self, number: int, part: BucketState) -> None:
+    def write(self, number: int, part: BucketState, contract: Contract) -> None:
         """Keep one bucket."""
+        for tiling in tilings(contract):
+            tile = part.tiles[tiling.name]
+            arrays: list[NDArray[Any]] = [tile.members, tile.codes, tile.keys, *(tile.columns[f.name] for f in tiling.fields)]
+            for path, array in zip(_tile_files(self.place, number, tiling), arrays, strict=True):
+                np.save(path, array, allow_pickle=False)
         for name, array in zip(_PARTS, (part.member_ids, part.records, part.present), strict=True):
             np.save(self.place / f"{number:02d}.{name}.npy", array, allow_pickle=False)
 
@@ -135,6 +162,7 @@ class StateDraft:
             files=facts.manifest.sha256,
             buckets=facts.manifest.buckets,
             absent=sorted(facts.absent(day)),
+            hash_probe=hash_probe(facts),
         )
         if facts.folder is not None:
             os.link(facts.folder / "items.parquet", self.place / "items.parquet")
@@ -150,11 +178,26 @@ class StateDraft:
 
 def full_bucket(facts: Facts, contract: Contract, number: int, *, day: int) -> BucketState:
     """Aggregates of one bucket as of the midnight at which a day begins, from all its facts."""
-    midnight = facts.midnight(day)
-    narrow = Narrow(facts, number, contract, before=midnight)
-    numbers, records, present = narrow.aggregates(as_of=midnight, day=day)
+    narrow = Narrow(facts, number, contract, before=facts.midnight(day))
+    found = summed_up(narrow, contract, as_of=facts.midnight(day), day=day)
     narrow.close()
-    return BucketState(narrow.member_ids[numbers], records, bits_of(numbers, present))
+    return found
+
+
+def summed_up(narrow: Narrow, contract: Contract, *, as_of: datetime, day: int) -> BucketState:
+    """Aggregates and tiles of the members that were read, those without facts known by then left out."""
+    numbers, records, present = narrow.aggregates(as_of=as_of, day=day, leave_out=KEYED_KINDS)
+    row_of = np.full(len(narrow.member_ids), -1, dtype=np.int64)
+    row_of[numbers] = np.arange(len(numbers))
+    tiles = tiles_since(narrow, contract, {}, as_of=as_of, day=day, row_of=row_of)
+    tiles = {tiling.name: lasting(tiles[tiling.name], tiling, contract, day) for tiling in tilings(contract)}
+    fill_keyed(records, contract, tiles, day=day)
+    return BucketState(narrow.member_ids[numbers], records, bits_of(numbers, present), tiles)
+
+
+def hash_probe(facts: Facts) -> str:
+    """What the hash function of the database makes of a known text."""
+    return str(facts.query("SELECT CAST(hash($text) AS VARCHAR) AS probe", text=HASH_PROBE)["probe"][0])
 
 
 def bits_of(numbers: NDArray[np.int64], present: dict[str, NDArray[np.int64]]) -> Present:
@@ -163,3 +206,8 @@ def bits_of(numbers: NDArray[np.int64], present: dict[str, NDArray[np.int64]]) -
     for table, members in present.items():
         bits[np.searchsorted(numbers, members)] |= BIT_OF[table]
     return bits
+
+
+def _tile_files(folder: Path, number: int, tiling: Tiling) -> list[Path]:
+    names = ["members", "codes", "keys", *(str(place) for place in range(len(tiling.fields)))]
+    return [folder / f"{number:02d}.{tiling.name}.{name}.npy" for name in names]

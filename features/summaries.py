@@ -43,7 +43,7 @@ EXACT = "decimal(38, 15)"
 def plain_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
     """One grouped query per fact table for all kinds that need a single pass."""
     parts = []
-    for group in _grouped(contract, _PLAIN, lambda a: a.table.name):
+    for group in grouped(contract.aggregates, _PLAIN, lambda a: a.table.name):
         table = _with_last_days(tables[group[0].table.name], [a for a in group if a.kind is DECAYED])
         parts.append(table.group_by("member_id").agg(**{a.name: _plain(a, table, day) for a in group}))
     return parts
@@ -52,9 +52,9 @@ def plain_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> li
 def day_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
     """Days with facts and the gaps between them; one query per set of facts."""
     parts = []
-    for group in _grouped(contract, (DAYS, *GAP_KINDS), lambda a: (a.table.name, str(a.where))):
+    for group in grouped(contract.aggregates, (DAYS, *GAP_KINDS), lambda a: (a.table.name, str(a.where))):
         facts = tables[group[0].table.name]
-        days = facts.filter(_condition(group[0], facts)).select("member_id", "local_day").distinct()
+        days = facts.filter(condition_of(group[0], facts)).select("member_id", "local_day").distinct()
         if any(a.kind in GAP_KINDS for a in group):
             previous = days.local_day.lag().over(ibis.window(group_by=days.member_id, order_by=days.local_day))
             days = days.mutate(previous=previous, gap=(days.local_day - previous).cast("int64"))
@@ -65,8 +65,8 @@ def day_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list
 def keyed_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
     """First a row by member and key, then over keys; one query per fact table and key."""
     parts = []
-    for group in _grouped(contract, KEYED_KINDS, lambda a: (a.table.name, str(a.key))):
-        facts = _with_key(group[0], tables[group[0].table.name])
+    for group in grouped(contract.aggregates, KEYED_KINDS, lambda a: (a.table.name, str(a.key))):
+        facts = with_key(group[0], tables[group[0].table.name])
         columns: dict[str, ir.Value] = {}
         for aggregate in group:
             columns.update(_of_one_key(aggregate, facts, day))
@@ -78,9 +78,9 @@ def keyed_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> li
 def switch_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> list[ir.Table]:
     """Changes of a key from one fact to the next, in order of time, then of the table's key, then of this one."""
     parts = []
-    for group in _grouped(contract, (SWITCHES,), lambda a: (a.table.name, str(a.where), a.days, str(a.key))):
+    for group in grouped(contract.aggregates, (SWITCHES,), lambda a: (a.table.name, str(a.where), a.days, str(a.key))):
         schema = group[0].table
-        facts = _with_key(group[0], tables[schema.name])
+        facts = with_key(group[0], tables[schema.name])
         facts = facts.filter(_counted(group[0], facts, day))
         order = [facts[name] for name in dict.fromkeys(("occurred_at", *schema.key, "key"))]
         before = facts.key.lag().over(ibis.window(group_by=facts.member_id, order_by=order))
@@ -92,26 +92,29 @@ def switch_parts(contract: Contract, tables: Tables, day: ir.IntegerScalar) -> l
 _PLAIN = (TOTAL, COUNT, SMALLEST, LARGEST, DECAYED)
 
 
-def _grouped(contract: Contract, kinds: Iterable[object], by: Callable[[Aggregate], object]) -> list[list[Aggregate]]:
+def grouped(
+    aggregates: Iterable[Aggregate], kinds: Iterable[object], by: Callable[[Aggregate], object]
+) -> list[list[Aggregate]]:
+    """Aggregates of some kinds, those together that have something in common."""
     groups: dict[object, list[Aggregate]] = defaultdict(list)
-    for aggregate in contract.aggregates:
+    for aggregate in aggregates:
         if aggregate.kind in kinds:
             groups[by(aggregate)].append(aggregate)
     return list(groups.values())
 
 
-def _condition(aggregate: Aggregate, table: ir.Table) -> ir.BooleanValue:
+def condition_of(aggregate: Aggregate, table: ir.Table) -> ir.BooleanValue:
     """Which facts the aggregate is about, whenever they happened."""
     return ibis.literal(True) if aggregate.where is None else evaluate(aggregate.where, table, IBIS)
 
 
 def _counted(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) -> ir.BooleanValue:
     """Which facts the aggregate counts: those inside its window that meet its condition."""
-    condition = _condition(aggregate, table)
+    condition = condition_of(aggregate, table)
     return condition if aggregate.days is None else condition & (table.local_day >= day - aggregate.days)
 
 
-def _value(aggregate: Aggregate, table: ir.Table) -> Any:
+def value_of(aggregate: Aggregate, table: ir.Table) -> Any:
     """The aggregate's value for each fact: 1 if it has none; in floats if it adds up floats."""
     if aggregate.value is None:
         return ibis.literal(1)
@@ -136,7 +139,7 @@ def _with_last_days(table: ir.Table, decayed: list[Aggregate]) -> ir.Table:
         return table
     last_days = {last.name: last for last in map(_last_day_of, decayed)}
     last = table.group_by("member_id").agg(
-        **{f"last.{name}": table.local_day.max(where=_condition(a, table)) for name, a in last_days.items()}
+        **{f"last.{name}": table.local_day.max(where=condition_of(a, table)) for name, a in last_days.items()}
     )
     return table.left_join(last, "member_id").drop("member_id_right")
 
@@ -144,7 +147,7 @@ def _with_last_days(table: ir.Table, decayed: list[Aggregate]) -> ir.Table:
 def _decayed(aggregate: Aggregate, table: ir.Table) -> ir.Value:
     """Each value times 2^(-days before the last day / half-life). Facts after it are none of these and must not overflow."""
     age = ibis.greatest(table[f"last.{_last_day_of(aggregate).name}"] - table.local_day, 0).cast("float64")
-    return (_value(aggregate, table) * power_of_two(-age / float(aggregate.half_life_days or 1))).cast(EXACT)
+    return (value_of(aggregate, table) * power_of_two(-age / float(aggregate.half_life_days or 1))).cast(EXACT)
 
 
 def _plain(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) -> ir.Value:
@@ -153,12 +156,12 @@ def _plain(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) -> ir.V
         case kind if kind is COUNT:
             return table.count(where=counted)
         case kind if kind is SMALLEST:
-            return _value(aggregate, table).min(where=counted)
+            return value_of(aggregate, table).min(where=counted)
         case kind if kind is LARGEST:
-            return _value(aggregate, table).max(where=counted)
+            return value_of(aggregate, table).max(where=counted)
         case kind if kind is DECAYED:
             return _decayed(aggregate, table).sum(where=counted).cast("float64")
-    return _value(aggregate, table).sum(where=counted)
+    return value_of(aggregate, table).sum(where=counted)
 
 
 def _of_days(aggregate: Aggregate, days: ir.Table, day: ir.IntegerScalar) -> ir.Value:
@@ -172,7 +175,7 @@ def _of_days(aggregate: Aggregate, days: ir.Table, day: ir.IntegerScalar) -> ir.
     return days.count() if aggregate.days is None else days.count(where=days.local_day >= day - aggregate.days)
 
 
-def _with_key(aggregate: Aggregate, table: ir.Table) -> ir.Table:
+def with_key(aggregate: Aggregate, table: ir.Table) -> ir.Table:
     """The facts that have a key, with the key as a column."""
     if aggregate.key is None:
         raise ValueError(f"aggregate {aggregate.name} needs a key")
@@ -195,7 +198,7 @@ def _total(aggregate: Aggregate) -> str:
 
 def _of_one_key(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) -> dict[str, ir.Value]:
     """What must be known of each member and key. Named by meaning, so that aggregates share what is the same."""
-    condition, counted = _condition(aggregate, table), _counted(aggregate, table, day)
+    condition, counted = condition_of(aggregate, table), _counted(aggregate, table, day)
     match aggregate.kind:
         case kind if kind is DISTINCT:
             return {_last(aggregate): table.local_day.max(where=condition)}
@@ -206,7 +209,7 @@ def _of_one_key(aggregate: Aggregate, table: ir.Table, day: ir.IntegerScalar) ->
                 _first(aggregate): table.local_day.min(where=counted),
                 _last(aggregate): table.local_day.max(where=condition),
             }
-    total = table.count(where=counted) if aggregate.value is None else _value(aggregate, table).sum(where=counted)
+    total = table.count(where=counted) if aggregate.value is None else value_of(aggregate, table).sum(where=counted)
     return {_total(aggregate): total}
 
 
