@@ -5,6 +5,11 @@ On a simulated shop of so many order lines in a year (`benchmarks/shop.py`). Sec
 runs each, by turns. The texts of the queries are made before: the same second or two for either.
 """
 
+import sys
+from pathlib import Path
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose features.py is no package
+
 import argparse
 import json
 import os
@@ -13,11 +18,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
-from shop import open_shop
 
+from benchmarks.shop import open_shop
 from features.build import silence
 from features.capabilities import silent
 from features.contract import CONTRACT

@@ -20,8 +20,8 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from shop import facts_folder as simulated_folder
 
+from benchmarks.shop import facts_folder as simulated_folder
 from features.build import FeatureRows, build
 from features.contract import CONTRACT, Contract
 from features.declarations import DECAYED, LOG_KEYS
