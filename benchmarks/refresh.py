@@ -2,7 +2,7 @@
 
 .venv/bin/python benchmarks/refresh.py --rows 10_000_000       JSON on the last line
 On a simulated shop of so many order lines in a year (`benchmarks/shop.py`). Seconds of CPU over all threads, a median of three
-runs each, by turns. The texts of the queries are made before: the same second or two for either.
+runs each, by turns. The texts of the queries, some seconds once a process, are made before and not counted.
 """
 
 import sys
