@@ -1,7 +1,7 @@
 """What each member of a shop did before a moment, as far as it was known then, in plain Python from the canonical rows."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from typing import Any, NamedTuple
@@ -19,6 +19,7 @@ class Records(NamedTuple):
     events: Sequence[Row] = ()
     exposures: Sequence[Row] = ()
     redemptions: Sequence[Row] = ()
+    holidays: Collection[date] | None = None
 
 
 @dataclass
@@ -89,7 +90,7 @@ def members_before(moment: datetime, records: Records, zone: ZoneInfo) -> dict[s
     """What each known member did before the moment."""
     members: dict[str, Member] = defaultdict(Member)
     for row, local in _known(records.purchases, moment, zone):
-        _add_line(members[row["member_id"]], row, local, records.catalogue.get(row["item_id"], {}))
+        _add_line(members[row["member_id"]], row, local, records)
     for row, local in _known(records.events, moment, zone):
         did = Did(
             day_number(local), row["event_type"], row["item_id"], row["session_id"], row["duration_s"], channel=row["channel"]
@@ -117,13 +118,16 @@ def _utc(moment: datetime | None) -> datetime | None:
     return None if moment is None else moment.replace(tzinfo=UTC)
 
 
-def _add_line(member: Member, line: Row, local: datetime, entry: Row) -> None:
-    when = (line["occurred_at"], line["order_id"], line["kind"])
-    of_one_order = (*when, line["channel"], line["store_id"], line["recorded_at"], line["superseded_at"])
+def _add_line(member: Member, line: Row, local: datetime, records: Records) -> None:
+    entry = records.catalogue.get(line["item_id"], {})
+    of_one_order = (line["occurred_at"], line["order_id"], line["kind"], line["channel"], line["store_id"])
     orders = member.sales if line["kind"] == "sale" else member.returns
     order = next((known for known in orders if known.when == of_one_order), None)
     if order is None:
-        order = Order(of_one_order, day_number(local), local.hour, channel=line["channel"], store=line["store_id"])
+        holiday = None if records.holidays is None else local.date() in records.holidays
+        order = Order(
+            of_one_order, day_number(local), local.hour, channel=line["channel"], store=line["store_id"], holiday=holiday
+        )
         orders.append(order)
     order.lines += 1
     order.cents += line["net_cents"]

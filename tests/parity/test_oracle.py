@@ -1,7 +1,7 @@
 """The query's features against an oracle in plain Python, on random shops and on real purchases."""
 
 from collections.abc import Collection, Mapping
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from math import isclose, isnan
 
 import numpy as np
@@ -30,11 +30,25 @@ COUNTED = {f.name for f in CONTRACT.features if f.unit in WHOLE} - {
 """Whole numbers: these must agree to the last digit, as float32 can hold them."""
 
 
+HOLIDAYS_2017 = [
+    *(date(2017, 1, day) for day in (1, 2, 16)),  # New Year's Day and the Monday after, Martin Luther King
+    *(date(2017, 2, 20), date(2017, 5, 29), date(2017, 7, 4)),  # Washington, Memorial Day, Independence Day
+    *(
+        date(2017, 9, 4),
+        date(2017, 10, 9),
+        date(2017, 11, 10),
+        date(2017, 11, 11),
+    ),  # Labor Day, Columbus, Veterans (observed, real)
+    *(date(2017, 11, 23), date(2017, 12, 25)),  # Thanksgiving, Christmas
+]
+"""Federal holidays of the United States, by hand."""
+
+
 def read(facts: Facts) -> oracle.Records:
     rows = {name: facts.tables[name].to_pyarrow().to_pylist() for name in ("purchases", "events", "exposures", "redemptions")}
-    return oracle.Records(
-        catalogue={entry["item_id"]: entry for entry in facts.tables["items"].to_pyarrow().to_pylist()}, **rows
-    )
+    catalogue = {entry["item_id"]: entry for entry in facts.tables["items"].to_pyarrow().to_pylist()}
+    holidays = HOLIDAYS_2017 if facts.manifest.country == "US" else None
+    return oracle.Records(catalogue=catalogue, holidays=holidays, **rows)
 
 
 def differences(rows: FeatureRows, expected: Mapping[str, Mapping[str, oracle.Value]]) -> list[str]:
