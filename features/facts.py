@@ -13,7 +13,7 @@ bucket by bucket in bounded memory. `features.facts_folder` writes such a folder
 
 import json
 import uuid
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -135,6 +135,7 @@ class Facts:
         thresholds: Mapping[str, float] | None = None,
         buckets: int = 1,
         since: Mapping[str, int] | None = None,
+        holidays: Collection[int] | None = None,
     ) -> "Facts":
         """Facts of canonical tables held in memory, for a notebook or a test; tables not given are empty.
 
@@ -145,12 +146,14 @@ class Facts:
             that may be missing may be left out.
         since
             First moment of each capability, if that is known better than these rows show it.
+        holidays
+            Local days that are holidays; None if nobody knows.
         """
         connection = connect()
         for table in (t for t in STORED if t is not ORDERS):
             content = completed(tables[table.name], table) if table.name in tables else empty_table(table)
             connection.create_table(table.name, content)
-        connection.raw_sql(f"CREATE TABLE {ORDERS.name} AS {orders_sql(PURCHASES.name)}")
+        connection.raw_sql(f"CREATE TABLE {ORDERS.name} AS {orders_sql(PURCHASES.name, holidays)}")
         for bucket in range(buckets):
             connection.raw_sql(f"CREATE SCHEMA {_schema(bucket)}")
             for table in BUCKETED:

@@ -7,6 +7,7 @@ from shops import Event, Exposure, Line, Redemption, moment_of, shop
 
 from features.build import FeatureRows, build
 from features.facts import Facts
+from features.holidays import holiday_days
 
 LATER = st.lists(st.tuples(st.one_of(sales, returns), st.one_of(st.just(0), st.integers(0, 24 * 400))), min_size=1, max_size=20)
 """Lines and how many hours after T they come; 0 is T itself."""
@@ -83,6 +84,7 @@ def test_truncating_real_facts_changes_nothing(facts: Facts) -> None:
     truncated = Facts.in_memory(
         {"purchases": purchases_before.to_pyarrow(), **others},
         time_zone=facts.manifest.time_zone,
+        holidays=holiday_days("US", (), first_day=facts.manifest.first_day, last_day=facts.manifest.until_day),
     )
     assert truncated.manifest.until_day < facts.manifest.until_day
 
