@@ -84,7 +84,7 @@ def typed_columns(aggregates: Iterable[Aggregate]) -> str:
 
 
 @cache
-def aggregate_sql(contract: Contract, dialect: Dialect = "duckdb") -> str:
+def aggregate_sql(contract: Contract, dialect: Dialect) -> str:
     """All of it as one query on the stored tables, for an engine that plans those well; parameters as_of and day.
 
     One row a member, sorted: `member_id` and every aggregate, by declared type.
@@ -93,13 +93,6 @@ def aggregate_sql(contract: Contract, dialect: Dialect = "duckdb") -> str:
     quoted = {a.name: f"{_QUOTE[dialect]}{a.name}{_QUOTE[dialect]}" for a in contract.aggregates}
     columns = ", ".join(f"CAST({quoted[a.name]} AS {_SQL_TYPES[a.dtype]}) AS {quoted[a.name]}" for a in contract.aggregates)
     return f"SELECT member_id, {columns} FROM ({inner}) ORDER BY member_id"  # noqa: S608 # names from the contract
-
-
-@cache
-def feature_sql(contract: Contract) -> str:
-    """DuckDB's text of `feature_columns` on a table `aggregates`; parameters day and one for each edge and threshold."""
-    table = feature_columns(contract, aggregate_table(contract)).order_by("member_id")
-    return query_text(table.select(*(f"feature.{name}" for name in contract.feature_names)), "duckdb")
 
 
 def aggregate_table(contract: Contract) -> ir.Table:

@@ -1,14 +1,23 @@
 """The one call that computes features: windows, moments, members, and that both engines say the same."""
 
 from datetime import datetime
+from math import isnan
 
+import duckdb
 import numpy as np
+import pyarrow as pa
 import pytest
+from parity.agreement import assert_same_floats
 from shops import Line, moment_of, shop
 
 from features.build import FeatureRows, build
+from features.capabilities import silent
+from features.codec import columns_of
+from features.compile import aggregate_sql, aggregate_table, feature_columns, query_text
 from features.contract import CONTRACT
+from features.days import naive_utc
 from features.derive import derive
+from features.facts import Facts
 
 
 def test_windows_begin_at_local_midnight_and_end_at_the_moment_asked_about() -> None:
@@ -71,6 +80,31 @@ def test_edges_of_a_day_are_those_of_its_midnight() -> None:
 
 
 def test_both_engines_derive_the_same_bits(rows: FeatureRows) -> None:
-    derived = derive(CONTRACT, rows.records, day=rows.day, edges=rows.edges)
+    """Features by the query that Ibis makes of the formulas, against those that numpy derives."""
+    connection = duckdb.connect()
+    known = {name: [None if isnan(v) else v for v in values.tolist()] for name, values in columns_of(rows.records).items()}
+    types = {"int32": pa.int32(), "int64": pa.int64(), "float64": pa.float64()}
+    aggregates = {a.name: pa.array(known[a.name], pa.float64()).cast(types[a.dtype]) for a in CONTRACT.aggregates}
+    connection.register("aggregates", pa.table({"member_id": rows.member_ids.tolist(), **aggregates}))
+    query = feature_columns(CONTRACT, aggregate_table(CONTRACT)).order_by("member_id")
+    names = [f"feature.{name}" for name in CONTRACT.feature_names]
 
-    assert derived.tobytes() == rows.matrix.tobytes() or np.array_equal(derived, rows.matrix, equal_nan=True)
+    found = connection.sql(query_text(query.select(*names), "duckdb"), params={"day": float(rows.day), **rows.edges})
+    table = found.to_arrow_table()
+    queried = np.column_stack([table[name].to_numpy().astype(np.float32) for name in names])
+
+    derived = derive(CONTRACT, rows.records, day=rows.day, edges=rows.edges)
+    assert derived.tobytes() == rows.matrix.tobytes()
+    assert_same_floats(queried, derived, CONTRACT.features)
+
+
+def test_narrow_tables_say_what_one_query_of_the_stored_tables_says(rows: FeatureRows, facts: Facts) -> None:
+    whole = facts.query(aggregate_sql(CONTRACT, "duckdb"), as_of=naive_utc(rows.as_of), day=rows.day)
+    stored, silenced = columns_of(rows.records), silent(CONTRACT.aggregates, facts.absent(rows.day))
+
+    assert whole["member_id"].to_pylist() == rows.member_ids.tolist()
+    assert len(silenced) < len(CONTRACT.aggregates)
+    for aggregate in CONTRACT.aggregates:
+        if aggregate not in silenced:
+            expected = whole[aggregate.name].to_numpy().astype(np.float64)
+            np.testing.assert_allclose(stored[aggregate.name], expected, rtol=0 if aggregate.dtype != "float64" else 1e-12)
