@@ -33,6 +33,7 @@ from features.orders import orders_sql
 from features.put_in_place import recovered
 from features.scratch import spill_folder
 from features.sources.schema import EVENTS, EXPOSURES, ORDERS, PURCHASES, REDEMPTIONS, STORED, FactTable
+from features.sql_text import parquet
 
 MANIFEST = "manifest.json"
 FORMAT = 3
@@ -299,17 +300,21 @@ def _schema(bucket: int) -> str:
 def _reading(folder: Path, manifest: Manifest, table: FactTable, bucket: int | None) -> str:
     """The query that reads a table, or one bucket of it; without rows if it has no file."""
     if table not in BUCKETED:
-        return f"SELECT * FROM read_parquet('{_path(folder / table.name)}.parquet')"  # noqa: S608 # own names
-    files = ", ".join(f"'{_path(folder / name)}'" for name in manifest.files_of(table.name, bucket))
-    if files:
-        return f"SELECT * FROM read_parquet([{files}])"  # noqa: S608 # own names
+        return f"SELECT * FROM {parquet(folder / f'{table.name}.parquet')}"  # noqa: S608 # own names
+    files = [folder / name for name in manifest.files_of(table.name, bucket)]
+    return f"SELECT * FROM {parquet(files)}" if files else no_rows_sql(table)  # noqa: S608 # own names
+
+
+def no_rows_sql(table: FactTable) -> str:
+    """The query for no row of a table."""
     types = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
     nothing = ", ".join(f"CAST(NULL AS {types[c.type]}) AS {c.name}" for c in table.columns)
     return f"SELECT {nothing} LIMIT 0"
 
 
-def _path(path: Path) -> str:
-    return str(path).replace("'", "''")
+def hash_probe(con: Any) -> str:
+    """What this database's hash makes of a known text."""
+    return str(con.execute("SELECT hash(?)", [HASH_PROBE]).fetchall()[0][0])
 
 
 def arrow_schema(table: FactTable) -> pa.Schema:

@@ -15,17 +15,19 @@ from features.cleaning_rules import LineKey
 from features.facts import (
     ANONYMOUS,
     BUCKETED,
-    HASH_PROBE,
     MANIFEST,
     Manifest,
     bucket_name,
     capabilities_since,
+    hash_probe,
+    no_rows_sql,
     span,
 )
 from features.identity import ALIASES_FILE, REVIEW_FILE
 from features.orders import orders_sql
 from features.put_in_place import put_in_place
 from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
+from features.sql_text import parquet, text
 
 ROWS_A_BUCKET = 6_000_000
 """Purchase lines of one bucket when a shop is imported; see benchmarks/README.md for what it is weighed against."""
@@ -93,7 +95,7 @@ class Draft:
         order = ", ".join(_order(table))
         target = self.place / path
         self.con.execute(
-            f"COPY (SELECT {columns} FROM ({query}) ORDER BY {order}) TO '{_quoted(target)}' (FORMAT parquet, COMPRESSION zstd)"
+            f"COPY (SELECT {columns} FROM ({query}) ORDER BY {order}) TO {text(target)} (FORMAT parquet, COMPRESSION zstd)"
         )
         if bucket is not None and not self._rows([path]):
             target.unlink()
@@ -113,7 +115,7 @@ class Draft:
         files
             Those of the draft to sum from: new ones, whose orders are in no other; or, with `anew`, all of the bucket.
         """
-        rows = orders_sql(self.reading(files), holidays) if files else _nothing(ORDERS)
+        rows = orders_sql(self.reading(files), holidays) if files else no_rows_sql(ORDERS)
         self.write(ORDERS, rows, bucket=bucket, anew=anew)
 
     def files_of(self, table: FactTable, bucket: int) -> list[str]:
@@ -123,13 +125,12 @@ class Draft:
 
     def reading(self, files: list[str]) -> str:
         """A query in parentheses that reads files of the draft."""
-        paths = ", ".join(f"'{_quoted(self.place / path)}'" for path in files)
-        return f"(SELECT * FROM read_parquet([{paths}]))"
+        return f"(SELECT * FROM {parquet(self.place / path for path in files)})"
 
-    def keep(self, name: str, text: str) -> None:
+    def keep(self, name: str, content: str) -> None:
         """A text beside the facts, such as the cleaning report."""
         (self.place / name).unlink(missing_ok=True)
-        (self.place / name).write_text(text)
+        (self.place / name).write_text(content)
 
     def finish(self, origin: Origin) -> Manifest:
         """Put the draft in the place of the folder, and return its manifest.
@@ -165,7 +166,7 @@ class Draft:
 
     def _everything(self, table: FactTable) -> str:
         files = self._paths(table)
-        return f"SELECT * FROM {self.reading(files)}" if files else _nothing(table)
+        return f"SELECT * FROM {self.reading(files)}" if files else no_rows_sql(table)
 
     def _paths(self, table: FactTable) -> list[str]:
         if table not in BUCKETED:
@@ -175,7 +176,7 @@ class Draft:
     def _rows(self, files: list[str]) -> int:
         if not files:
             return 0
-        paths = ", ".join(f"'{_quoted(self.place / path)}'" for path in files)
+        paths = ", ".join(text(self.place / path) for path in files)
         found = self.con.execute(f"SELECT sum(num_rows) FROM parquet_file_metadata([{paths}])").fetchall()[0]
         return int(found[0])
 
@@ -193,18 +194,6 @@ def every_bucket(buckets: int) -> list[int]:
     return [*range(buckets), ANONYMOUS]
 
 
-def _nothing(table: FactTable) -> str:
-    """The query for no row of a table."""
-    types = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
-    nothing = ", ".join(f"CAST(NULL AS {types[c.type]}) AS {c.name}" for c in table.columns)
-    return f"SELECT {nothing} LIMIT 0"
-
-
-def hash_probe(con: Any) -> str:
-    """What this database's hash makes of a known text."""
-    return str(con.execute("SELECT hash(?)", [HASH_PROBE]).fetchall()[0][0])
-
-
 def _order(table: FactTable) -> list[str]:
     """Day by day, then a member's facts side by side: a slice of days is a slice of the file. No two rows may change places."""
     names = [column.name for column in table.columns]
@@ -216,7 +205,3 @@ def _order(table: FactTable) -> list[str]:
 def _sha256(path: Path) -> str:
     with path.open("rb") as content:
         return hashlib.file_digest(content, "sha256").hexdigest()
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

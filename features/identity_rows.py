@@ -1,5 +1,5 @@
 """Identifiers in a source's rows: hashed, taken out as observations, and exchanged for the member they lead to."""
-# ruff: noqa: S608 -- names go through _quoted, texts through _text
+# ruff: noqa: S608 -- names go through quoted, texts through text
 
 import uuid
 from collections.abc import Mapping
@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 from features.identifiers import MEMBER, canonical_kind, hash_identifier
 from features.identity import ANONYMOUS, Resolution
 from features.identity_graph import NO_DAY
+from features.sql_text import quoted, text
 
 _COUNTS = f"""
 SELECT count(*) FILTER (NOT anonymous), count(*) FILTER (anonymous), count(*) FILTER (anonymous IS NULL),
@@ -69,13 +70,13 @@ def with_hashes(
         Kind of identifier to the name of the column that holds it.
     """
     for kind, column in columns.items():
-        found = f"CAST(given.{_quoted(column)} AS VARCHAR)"
+        found = f"CAST(given.{quoted(column)} AS VARCHAR)"
         raw = _query(rows, f"SELECT DISTINCT {found} AS found FROM given WHERE {found} IS NOT NULL").to_arrow_table()
         hashes = hash_identifiers(kind, raw["found"], key, country=country)
         name = _kept(connection, pa.table({"found": raw["found"], "hash": hashes}))
         rows = _query(
             rows,
-            f"SELECT given.* REPLACE (h.hash AS {_quoted(column)}) FROM given LEFT JOIN {name} h ON {found} = h.found",
+            f"SELECT given.* REPLACE (h.hash AS {quoted(column)}) FROM given LEFT JOIN {name} h ON {found} = h.found",
         )
     return rows
 
@@ -92,11 +93,11 @@ def identities_of(
     identifiers
         Kind of identifier to the name of the column that holds it.
     """
-    local_day = f"CAST(min({_quoted(day)}) AS INTEGER)" if day else "CAST(NULL AS INTEGER)"
+    local_day = f"CAST(min({quoted(day)}) AS INTEGER)" if day else "CAST(NULL AS INTEGER)"
     each = " UNION ALL ".join(  # names are quoted
-        f"SELECT CAST({_quoted(observation)} AS VARCHAR) AS observation_id, {_text(canonical_kind(kind))} AS identifier_kind, "
-        f"CAST({_quoted(column)} AS VARCHAR) AS identifier, {local_day} AS local_day FROM given "
-        f"WHERE {_quoted(column)} <> '' AND {_quoted(observation)} IS NOT NULL GROUP BY ALL"
+        f"SELECT CAST({quoted(observation)} AS VARCHAR) AS observation_id, {text(canonical_kind(kind))} AS identifier_kind, "
+        f"CAST({quoted(column)} AS VARCHAR) AS identifier, {local_day} AS local_day FROM given "
+        f"WHERE {quoted(column)} <> '' AND {quoted(observation)} IS NOT NULL GROUP BY ALL"
         for kind, column in identifiers.items()
     )
     return _query(rows, each)
@@ -128,7 +129,7 @@ def member_of(
     owners = [_owner(lead, *pair) for lead, pair in zip(leads, ranked, strict=True)]
     strongs = [owner for owner, (kind, _) in zip(owners, ranked, strict=True) if canonical_kind(kind) in strong]
     tiers = [tier for group in (strongs, owners[len(strongs) :]) for tier in (*map(_registered, group), *group)]
-    dropped = ", ".join(_quoted(column) for column in dict.fromkeys(identifiers.values()))
+    dropped = ", ".join(quoted(column) for column in dict.fromkeys(identifiers.values()))
     made = f"{_first(tiers)} AS member_id, {_linked_day(_first(tiers), leads, owners)}, {_claims(owners)} > 1 AS conflicting"
     assigned = _query(rows, f"SELECT given.* EXCLUDE ({dropped}), {made} FROM given {joins}")
     (counts,) = _query(assigned, _COUNTS).fetchall()
@@ -141,12 +142,12 @@ def _query(rows: duckdb.DuckDBPyRelation, sql: str) -> duckdb.DuckDBPyRelation:
 
 
 def _join(aliases: str, lead: str, kind: str, column: str) -> str:
-    return f"LEFT JOIN {aliases} {lead} ON {lead}.alias = {_text(canonical_kind(kind) + ':')} || given.{_quoted(column)}"
+    return f"LEFT JOIN {aliases} {lead} ON {lead}.alias = {text(canonical_kind(kind) + ':')} || given.{quoted(column)}"
 
 
 def _owner(lead: str, kind: str, column: str) -> str:
     """The id that an identifier leads to; an identifier not seen in any observation leads to an id of its own."""
-    found = f"nullif(CAST(given.{_quoted(column)} AS VARCHAR), '')"
+    found = f"nullif(CAST(given.{quoted(column)} AS VARCHAR), '')"
     own = found if canonical_kind(kind) == MEMBER else f"'{ANONYMOUS}' || left({found}, 16)"
     return f"coalesce({lead}.member_id, {own})"
 
@@ -178,11 +179,3 @@ def _kept(connection: duckdb.DuckDBPyConnection, content: pa.Table) -> str:
     name = f"identity_{uuid.uuid4().hex}"
     connection.register(name, content)
     return name
-
-
-def _quoted(name: str) -> str:
-    return '"' + name.replace('"', '""') + '"'
-
-
-def _text(value: str) -> str:
-    return "'" + value.replace("'", "''") + "'"

@@ -18,10 +18,11 @@ from features.capabilities import silent
 from features.compile import SUMMARISED
 from features.contract import CONTRACT, Contract
 from features.days import naive_utc
-from features.facts import Facts
+from features.facts import Facts, hash_probe
 from features.narrow import Members, Narrow
 from features.sources.schema import ITEMS, LINES, PURCHASES, FactTable
-from features.state import BucketState, State, StateDraft, bits_of, full_bucket, hash_probe
+from features.sql_text import parquet
+from features.state import BucketState, State, StateDraft, bits_of, full_bucket
 
 MOST_DAYS = 62
 """Days between two states beyond which nearly everyone is touched and a full build is cheaper."""
@@ -138,7 +139,7 @@ def repaired_members(facts: Facts, contract: Contract, bucket: int, table: FactT
     conditions = [f"{name} >= $since AND {name} < $until AND {before}" for name in sorted(known)]
     parts = [f"SELECT member_id FROM {source.name} WHERE {condition}" for condition in conditions]
     parts += [
-        f"SELECT member_id FROM read_parquet('{_quoted(facts, path)}') WHERE {before}"
+        f"SELECT member_id FROM {parquet((facts.folder or Path()) / path)} WHERE {before}"
         for path in facts.manifest.files_of(source.name, bucket)
         if path in change.new_files
     ]
@@ -160,7 +161,7 @@ def _changed_items(contract: Contract, before: Path) -> str:
     """The query for items about which the catalogue now says something else that aggregates rest on."""
     used = sorted({column for a in contract.aggregates for table, column in a.columns() if table == ITEMS.name})
     columns = ", ".join(["item_id", *(name for name in used if name != "item_id")])
-    old = f"SELECT {columns} FROM read_parquet('{str(before).replace(chr(39), chr(39) * 2)}')"
+    old = f"SELECT {columns} FROM {parquet(before)}"
     now = f"SELECT {columns} FROM {ITEMS.name}"
     return f"SELECT item_id FROM (({now} EXCEPT {old}) UNION ALL ({old} EXCEPT {now}))"
 
@@ -175,7 +176,7 @@ def _reason_to_build(facts: Facts, state: State | None, day: int) -> str:
         return "the state is of a later day"
     if day - known.day > MOST_DAYS:
         return f"the state is {day - known.day} days old"
-    if known.hash_probe != hash_probe(facts):
+    if known.hash_probe != hash_probe(facts.connection.con):
         return "this version of the database tells keys apart in another way"
     if known.absent != sorted(facts.absent(day)):
         return "the facts tell something that they did not tell before"
@@ -199,7 +200,3 @@ def _change(facts: Facts, state: State, bucket: int, day: int) -> Change:
         new_files=frozenset(now.keys() - old.keys()),
         items_before=state.folder / items if old.get(items) != now.get(items) else None,
     )
-
-
-def _quoted(facts: Facts, path: str) -> str:
-    return str((facts.folder or Path()) / path).replace("'", "''")

@@ -25,7 +25,7 @@ from features.build import FeatureRows, feature_rows, scalars, together
 from features.compile import SUMMARISED
 from features.contract import Contract
 from features.declarations import KEYED_KINDS
-from features.facts import HASH_PROBE, Facts
+from features.facts import Facts, hash_probe
 from features.narrow import Members, Narrow, Records
 from features.put_in_place import put_in_place, recovered
 from features.slices import Tiling, tilings
@@ -104,15 +104,6 @@ class State:
         for number in range(self.manifest.buckets):
             yield self.bucket(number)
 
-    def rows_by_bucket(self, facts: Facts, contract: Contract) -> Iterator[FeatureRows]:
-        """Feature rows as of the state's moment, one bucket after the other."""
-        day = self.manifest.day
-        known = scalars(contract, (part.records for part in self.buckets()), day=day, thresholds=facts.thresholds)
-        for part in self.buckets():
-            yield feature_rows(
-                facts, contract, as_of=self.as_of, member_ids=part.member_ids, records=part.records, scalars=known
-            )
-
     def rows(self, facts: Facts, contract: Contract) -> FeatureRows:
         """Feature rows of everyone as of the state's moment, sorted by member id."""
         members, records = together((part.member_ids, part.records) for part in self.buckets())
@@ -162,7 +153,7 @@ class StateDraft:
             files=facts.manifest.sha256,
             buckets=facts.manifest.buckets,
             absent=sorted(facts.absent(day)),
-            hash_probe=hash_probe(facts),
+            hash_probe=hash_probe(facts.connection.con),
         )
         if facts.folder is not None:
             os.link(facts.folder / "items.parquet", self.place / "items.parquet")
@@ -193,11 +184,6 @@ def summed_up(narrow: Narrow, contract: Contract, *, as_of: datetime, day: int) 
     tiles = {tiling.name: lasting(tiles[tiling.name], tiling, contract, day) for tiling in tilings(contract)}
     fill_keyed(records, contract, tiles, day=day)
     return BucketState(narrow.member_ids[numbers], records, bits_of(numbers, present), tiles)
-
-
-def hash_probe(facts: Facts) -> str:
-    """What the hash function of the database makes of a known text."""
-    return str(facts.query("SELECT CAST(hash($text) AS VARCHAR) AS probe", text=HASH_PROBE)["probe"][0])
 
 
 def bits_of(numbers: NDArray[np.int64], present: dict[str, NDArray[np.int64]]) -> Present:

@@ -19,12 +19,11 @@ from features.sources.forms_sql import (
     is_number,
     is_text,
     plain_number,
-    quoted,
-    text,
     value_sql,
     whole_or_as_is,
 )
 from features.sources.mapping import FieldRule
+from features.sql_text import quoted, text
 
 ARITHMETIC = (exp.Column, exp.Identifier, exp.Literal, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.Paren, exp.Abs,
               exp.Coalesce, exp.Round, exp.Concat, exp.DPipe, exp.Upper, exp.Lower, exp.Trim, exp.Null)  # fmt: skip

@@ -5,6 +5,7 @@ Each function takes the SQL of what was found and its DuckDB type, and gives SQL
 
 from features.sources.fields import Field
 from features.sources.mapping import FieldRule
+from features.sql_text import text
 
 TRUE_WORDS = ("1", "true", "t", "yes", "y", "ja", "j", "oui", "o", "si", "sí", "s", "是", "有")
 FALSE_WORDS = ("0", "false", "f", "no", "n", "nein", "non", "否", "无")
@@ -146,16 +147,6 @@ def local_day_sql(moment: str, zone: str) -> str:
 def local_sql(moment: str, zone: str) -> str:
     """A UTC moment in the shop's zone."""
     return moment if zone in UTC_ZONES else f"timezone({text(zone)}, timezone('UTC', {moment}))"
-
-
-def quoted(name: str) -> str:
-    """A name in SQL."""
-    return '"' + name.replace('"', '""') + '"'
-
-
-def text(value: str) -> str:
-    """A text in SQL."""
-    return "'" + value.replace("'", "''") + "'"
 
 
 def whole_or_as_is(name: str) -> str:

@@ -18,8 +18,8 @@ from ibis import ir
 
 from features.cleaning import STANDARD, CleaningReport, Policy, RuleCount, clean, item_spellings, require_publishable
 from features.errors import SourceError
-from features.facts import ANONYMOUS, BUCKETED, Manifest, bucket_name, bucket_sql, connect, empty_table
-from features.facts_folder import WHO_IS_WHO, Draft, Origin, buckets_for, every_bucket, hash_probe
+from features.facts import ANONYMOUS, BUCKETED, Manifest, bucket_name, bucket_sql, connect, empty_table, hash_probe
+from features.facts_folder import WHO_IS_WHO, Draft, Origin, buckets_for, every_bucket
 from features.holidays import holiday_days
 from features.identity import write_resolution
 from features.scratch import scratch_folder
@@ -35,6 +35,7 @@ from features.sources.membership import (
     midnights,
 )
 from features.sources.schema import IDENTITIES, ITEMS, ORDERS, PURCHASES, STORED, FactTable
+from features.sql_text import parquet, text
 
 WHOLE = tuple(table for table in STORED if table not in BUCKETED)
 QUARANTINE = "quarantine.parquet"
@@ -144,23 +145,23 @@ class _Landing:
         """A table that is not in buckets: what is new stands in place of what has the same key."""
         parts = []
         if self.base is not None:
-            parts.append(f"SELECT *, 1 AS age FROM {_parquet(self.draft.place / f'{schema.name}.parquet')}")
+            parts.append(f"SELECT *, 1 AS age FROM {parquet(self.draft.place / f'{schema.name}.parquet')}")
         if schema.name in self.tables:
             path = self.scratch / f"{schema.name}.parquet"
             _admitted(self.tables[schema.name], schema).to_parquet(path)
-            parts.append(f"SELECT *, 0 AS age FROM {_parquet(path)}")
+            parts.append(f"SELECT *, 0 AS age FROM {parquet(path)}")
         if not parts:
             empty = self.scratch / f"{schema.name}.parquet"
             ibis.memtable(empty_table(schema)).to_parquet(empty)
-            parts.append(f"SELECT *, 0 AS age FROM {_parquet(empty)}")
+            parts.append(f"SELECT *, 0 AS age FROM {parquet(empty)}")
         together = " UNION ALL BY NAME ".join(f"({part})" for part in parts)
         copy = self.scratch / f"{schema.name}-all.parquet"
         order = ", ".join(["age", *(f"CAST({c.name} AS VARCHAR)" for c in schema.columns)])
         first = (
             f"SELECT * FROM ({together}) QUALIFY row_number() OVER (PARTITION BY {', '.join(schema.key)} ORDER BY {order}) = 1"
         )
-        self.backend.con.execute(f"COPY ({first}) TO '{_quoted(copy)}' (FORMAT parquet)")
-        self.draft.write(schema, f"SELECT * FROM {_parquet(copy)}")
+        self.backend.con.execute(f"COPY ({first}) TO {text(copy)} (FORMAT parquet)")
+        self.draft.write(schema, f"SELECT * FROM {parquet(copy)}")
 
     def _find_members(self) -> None:
         """Exchange identifiers for members, and move histories that turn out to be another member's."""
@@ -191,11 +192,11 @@ class _Landing:
             columns = ", ".join(MOVING.get(c.name, c.name) for c in schema.columns)
             target = self.scratch / f"moved-{schema.name}.parquet"
             found = f"SELECT {columns} FROM {self.draft.reading(files)} AS kept JOIN moved_members ON member_id = old_member_id"
-            self.backend.con.execute(f"COPY ({ever_known(found, schema)}) TO '{_quoted(target)}' (FORMAT parquet)")
+            self.backend.con.execute(f"COPY ({ever_known(found, schema)}) TO {text(target)} (FORMAT parquet)")
             for bucket in range(self.buckets):
                 if self._take_out(schema, bucket):
                     self._resum.add(bucket)
-                arriving = f"SELECT * FROM {_parquet(target)} WHERE {bucket_sql(self.buckets)} = {bucket}"
+                arriving = f"SELECT * FROM {parquet(target)} WHERE {bucket_sql(self.buckets)} = {bucket}"
                 if self.draft.write(schema, arriving, bucket=bucket):
                     self._resum.add(bucket)
 
@@ -209,8 +210,8 @@ class _Landing:
             return False
         kept = self.scratch / f"kept-{schema.name}-{bucket_name(bucket)}.parquet"
         staying = f"SELECT * FROM {there} ANTI JOIN moved_members ON member_id = old_member_id"
-        self.backend.con.execute(f"COPY ({staying}) TO '{_quoted(kept)}' (FORMAT parquet)")
-        self.draft.write(schema, f"SELECT * FROM {_parquet(kept)}", bucket=bucket, anew=True)
+        self.backend.con.execute(f"COPY ({staying}) TO {text(kept)} (FORMAT parquet)")
+        self.draft.write(schema, f"SELECT * FROM {parquet(kept)}", bucket=bucket, anew=True)
         return True
 
     def _split(self, schema: FactTable) -> None:
@@ -219,7 +220,7 @@ class _Landing:
         rows = f"SELECT *, {bucket_sql(self.buckets)} AS bucket FROM ({ibis.to_sql(table)})"
         connection = table.get_backend().con
         connection.execute(
-            f"COPY ({rows}) TO '{_quoted(self.scratch / schema.name)}' (FORMAT parquet, PARTITION_BY (bucket), COMPRESSION lz4)"
+            f"COPY ({rows}) TO {text(self.scratch / schema.name)} (FORMAT parquet, PARTITION_BY (bucket), COMPRESSION lz4)"
         )
 
     def _incoming(self, schema: FactTable, bucket: int) -> str:
@@ -229,7 +230,7 @@ class _Landing:
 
     def _spellings(self, items: ir.Table) -> ir.Table | None:
         """How items are spelled, by all that comes in and all that is there, so that every bucket spells them alike."""
-        parts = [f"SELECT item_id FROM {_parquet(files)}" for files in self._every_incoming()]
+        parts = [f"SELECT item_id FROM {parquet(files)}" for files in self._every_incoming()]
         there = [path for bucket in every_bucket(self.buckets) for path in self.draft.files_of(PURCHASES, bucket)]
         if not parts:
             return None
@@ -277,7 +278,7 @@ class _Landing:
     def _holidays(self) -> frozenset[int] | None:
         """Holidays on the days of all purchases that orders may be summed from."""
         origin = self.incoming.origin
-        parts = [f"SELECT local_day FROM {_parquet(files)}" for files in self._every_incoming()]
+        parts = [f"SELECT local_day FROM {parquet(files)}" for files in self._every_incoming()]
         if self.base is not None:
             parts.append(f"SELECT unnest([{self.base.first_day}, {self.base.until_day}]) AS local_day")
         if not parts:
@@ -291,7 +292,7 @@ class _Landing:
         files = self.draft.files_of(PURCHASES, bucket)
         if not files:
             return new, 0
-        there, fresh = self.draft.reading(files), f"(SELECT * FROM {_parquet(new)})"
+        there, fresh = self.draft.reading(files), f"(SELECT * FROM {parquet(new)})"
         if not self._number(f"SELECT count(*) FROM {there} WHERE order_id IN (SELECT order_id FROM {fresh})"):
             return new, 0
         if self.incoming.origin.line_key == "content":
@@ -300,7 +301,7 @@ class _Landing:
             old = as_it_came(there, fresh) if self._links else f"SELECT * FROM {there}"
         copy = self.scratch / f"together-{bucket_name(bucket)}.parquet"
         together = f"{old} UNION ALL BY NAME SELECT * FROM {fresh}"
-        self.backend.con.execute(f"COPY ({together}) TO '{_quoted(copy)}' (FORMAT parquet)")
+        self.backend.con.execute(f"COPY ({together}) TO {text(copy)} (FORMAT parquet)")
         return str(copy), self._number(f"SELECT count(*) FROM {there}")
 
     def _land_keyed(self, schema: FactTable, bucket: int) -> None:
@@ -309,7 +310,7 @@ class _Landing:
         if not new:
             return
         key, order = ", ".join(schema.key), ", ".join(f"CAST({c.name} AS VARCHAR)" for c in schema.columns)
-        rows = f"SELECT * FROM {_parquet(new)} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
+        rows = f"SELECT * FROM {parquet(new)} QUALIFY row_number() OVER (PARTITION BY {key} ORDER BY {order}) = 1"
         files = self.draft.files_of(schema, bucket)
         if files:
             same = " AND ".join(f"there.{name} IS NOT DISTINCT FROM fresh.{name}" for name in schema.key)
@@ -327,11 +328,11 @@ class _Landing:
         before = self.draft.folder / QUARANTINE
         if self.base is not None and before.exists():
             files.append(before)
-        parts += [f"SELECT * FROM {_parquet(path)}" for path in files]
+        parts += [f"SELECT * FROM {parquet(path)}" for path in files]
         together = " UNION ALL BY NAME ".join(f"({part})" for part in parts)
-        target = _quoted(self.draft.place / QUARANTINE)
+        target = text(self.draft.place / QUARANTINE)
         rows = f"SELECT {', '.join(names)} FROM ({together}) ORDER BY ALL"
-        self.backend.con.execute(f"COPY ({rows}) TO '{target}' (FORMAT parquet, COMPRESSION zstd)")
+        self.backend.con.execute(f"COPY ({rows}) TO {target} (FORMAT parquet, COMPRESSION zstd)")
 
     def _number(self, query: str) -> int:
         return int(self.backend.con.execute(query).fetchall()[0][0])
@@ -347,12 +348,3 @@ def _completed(table: ir.Table, schema: FactTable) -> ir.Table:
     types = {"string": "string", "int64": "int64", "int32": "int32", "timestamp": "timestamp", "boolean": "boolean"}
     absent = [c for c in schema.columns if not c.required and c.name not in table.columns]
     return table.mutate(**{c.name: ibis.null(types[c.type]) for c in absent}) if absent else table
-
-
-def _parquet(files: Path | str) -> str:
-    """The table that DuckDB reads from a file, or from files that match a pattern."""
-    return "read_parquet('" + str(files).replace("'", "''") + "', hive_partitioning = false)"
-
-
-def _quoted(path: Path) -> str:
-    return str(path).replace("'", "''")

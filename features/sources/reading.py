@@ -21,8 +21,8 @@ import duckdb
 import pyarrow as pa
 
 from features.errors import SourceError
-from features.sources.forms_sql import quoted, text
 from features.sources.mapping import COMPRESSED, WHITESPACE, TableMapping
+from features.sql_text import quoted, text
 
 JSON_SAMPLE = 10_000
 """Lines of JSON that are looked at for the names in them."""

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 from features.sources.field_sql import Reading, default_sql, identifier_text, reading, text_found
 from features.sources.fields import FIELDS, STATES, TYPES, Field
-from features.sources.forms_sql import local_day_sql, local_sql, quoted, text
+from features.sources.forms_sql import local_day_sql, local_sql
 from features.sources.mapping import TableMapping
 from features.sources.reading import RawFile
 from features.sources.schema import CHANNELS, EVENT_TYPES
+from features.sql_text import quoted, text
 
 HASHED = "hashed_identifier"
 """The name under which DuckDB knows the function that hashes an identifier of a kind."""

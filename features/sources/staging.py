@@ -14,11 +14,11 @@ from features.cleaning import Action, RuleCount
 from features.errors import ConfigurationError, SourceError
 from features.sources.differences import Difference, differences, refuse, unreadable
 from features.sources.fields import FIELDS, STATES
-from features.sources.forms_sql import quoted, text
 from features.sources.mapping import ShopMapping, TableMapping
 from features.sources.reading import REJECTS, WHICH_ENCODING, BadFile, columns_of_file, raw_file, sha256_of
 from features.sources.schema import STORED
 from features.sources.shaping import BROKEN_ROW, HASHED, IDENTIFIER, OBSERVATION, UNREADABLE, Shape, identities_sql
+from features.sql_text import quoted, text
 
 Hashed = Callable[[str, Sequence[str]], Sequence[str]]
 """From a kind of identifier and some of them to what is kept of each: features.identity says how."""

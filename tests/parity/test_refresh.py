@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from parity.random_shops import SHOPS, Shop, purchases, shops_with_news
 from shops import CATALOGUE, ZONE, Event, Exposure, Line, Redemption, purchases_table, shop
 
-from features.build import FeatureRows, build
+from features.build import FeatureRows, build, build_by_bucket
 from features.contract import CONTRACT
 from features.declarations import Aggregate
 from features.facts import Facts, arrow_schema, read_manifest
@@ -225,5 +225,5 @@ def test_real_facts_night_after_night(facts: Facts, tmp_path: Path) -> None:
 
     assert outcome.touched < outcome.members
     assert_same(outcome.state.rows(facts, CONTRACT), whole)
-    by_bucket = list(outcome.state.rows_by_bucket(facts, CONTRACT))
+    by_bucket = list(build_by_bucket(facts, as_of=facts.midnight(last), scratch=tmp_path))
     assert np.concatenate([rows.matrix for rows in by_bucket]).tobytes() == whole.matrix.tobytes()
