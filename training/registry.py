@@ -18,7 +18,7 @@ from features.contract import CONTRACT_HASH
 from features.errors import BundleRefused, ContractMismatch, ModelMissing
 
 if TYPE_CHECKING:
-    from training.predictors import ChurnPredictor, Recommender, TierPredictor
+    from training.predictors import AnyPredictor
 
 DATABASE = "mlflow.db"
 ARTIFACTS = "artifacts"
@@ -99,7 +99,7 @@ def resolve(mlruns: Path, name: str, alias: str = CHAMPION) -> RegisteredModel:
     raise ModelMissing(f"there is no {alias} of {name} in {mlruns}", remedy='train one: "rapport train"')
 
 
-def load(model: RegisteredModel) -> ChurnPredictor | TierPredictor | Recommender:
+def load(model: RegisteredModel) -> AnyPredictor:
     """The predictor of a registered version, after its hashes and golden rows were found right.
 
     Raises
@@ -115,7 +115,7 @@ def load(model: RegisteredModel) -> ChurnPredictor | TierPredictor | Recommender
         raise BundleRefused(f"{model.label}: {error}", remedy=error.remedy) from error
 
 
-def require_contract(predictor: ChurnPredictor | TierPredictor | Recommender) -> None:
+def require_contract(predictor: AnyPredictor) -> None:
     """Raise ContractMismatch unless a model was trained on the features of this process, or sees none."""
     manifest = predictor.manifest
     if manifest.features and manifest.contract_hash != CONTRACT_HASH:

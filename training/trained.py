@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from features.facts import Facts
 from training.datasets import Examples
-from training.predictors import GOLDEN_ROWS, ChurnPredictor, Matrix, Recommender, TierPredictor
+from training.predictors import GOLDEN_ROWS, AnyPredictor, Matrix
 
 matplotlib.use("Agg")
 SEED = 7
@@ -41,7 +41,7 @@ class Trained:
         The rows it was fitted on, for the record of the data set.
     """
 
-    predictor: ChurnPredictor | TierPredictor | Recommender
+    predictor: AnyPredictor
     metrics: Mapping[str, float]
     baselines: Mapping[str, Mapping[str, float]]
     parameters: Mapping[str, Any]
@@ -64,7 +64,7 @@ def lineage(facts: Facts, *, seed: int, days: Mapping[str, Any]) -> dict[str, An
 @cache
 def code_hash() -> str:
     """One hash over the source of this package, so that a changed setting or method shows in the lineage."""
-    sources = sorted(Path(__file__).parent.glob("*.py"))
+    sources = sorted(Path(__file__).parent.rglob("*.py"))
     return hashlib.sha256(b"".join(source.read_bytes() for source in sources)).hexdigest()
 
 

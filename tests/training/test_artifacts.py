@@ -13,7 +13,8 @@ from features.contract import CONTRACT
 from features.errors import BundleRefused
 from training.artifacts import GOLDEN, MANIFEST, check_golden, read_arrays, read_manifest, sha256_of, write_bundle
 from training.datasets import Examples
-from training.predictors import MODEL_FILES, ChurnPredictor, Recommender, TierPredictor, load_bundle
+from training.predictors import ChurnPredictor, Recommender, TierPredictor, load_bundle
+from training.predictors.trees import MODEL_FILES
 
 KINDS = ("churn-xgboost", "churn-lightgbm", "tier", "recommender")
 FLIPS = 40
