@@ -256,7 +256,7 @@ def replacement_told(folder: Path, manifest: Manifest) -> Iterator[None]:
     """Let errors of the block be FactsReplaced where that is why: files that were read are not there any more."""
     try:
         yield
-    except (duckdb.Error, OSError):
+    except (duckdb.Error, pa.ArrowException, OSError):
         require_same(folder, manifest)
         raise
 
