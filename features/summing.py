@@ -4,17 +4,16 @@ The same declarations as the queries of `features.compile` are read here; a test
 at once for each condition, not once for each window and moment (`features.segments`).
 """
 
-import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.arrays import Bucket, Rows, read_bucket
+from features.arrays import THREADS, Bucket, Rows, read_bucket
 from features.codec import empty_records
 from features.contract import Contract
 from features.declarations import (
@@ -25,6 +24,7 @@ from features.declarations import (
     KEYED_KINDS,
     LARGEST,
     LONGEST_GAP,
+    NEW_KEYS,
     SECOND_DAY,
     SMALLEST,
     SQUARED_GAPS,
@@ -40,7 +40,8 @@ from features.segments import Segments, exact_sums
 from features.summaries import grouped
 from features.switching import fill_switches
 
-THREADS = min(4, os.cpu_count() or 1)
+WORTH_LEAVING_OUT = 0.75
+"""Share of the facts within reach below which the others are left out first."""
 
 
 def aggregates_at(
@@ -50,19 +51,15 @@ def aggregates_at(
 
     The facts are read once, and added up once for all moments that are midnights where nothing was recorded late.
     """
-    read = read_bucket(facts, bucket, contract)
-    if _plain(facts, read, moments):
-        days = [facts.local_day(moment) for moment in moments]
+    days = [facts.local_day(moment) for moment in moments]
+    midnights = all(facts.midnight(day) == moment for day, moment in zip(days, moments, strict=True))
+    read = read_bucket(facts, bucket, contract, moments=not midnights)
+    corrected = any(rows.known_from is not None or rows.known_until is not None for rows in read.tables.values())
+    if midnights and not corrected:
         yield from _summed(contract, read, [(day, day) for day in days])
-    else:
-        for moment in moments:
-            yield from _summed(contract, read.as_of(moment), [(facts.local_day(moment), None)])
-
-
-def _plain(facts: Facts, bucket: Bucket, moments: Iterable[datetime]) -> bool:
-    """Whether the facts as of each moment are simply those of the days before it."""
-    corrected = any(rows.known_from is not None or rows.known_until is not None for rows in bucket.tables.values())
-    return not corrected and all(facts.midnight(facts.local_day(moment)) == moment for moment in moments)
+        return
+    for day, moment in zip(days, moments, strict=True):
+        yield from _summed(contract, read.as_of(moment), [(day, None)])
 
 
 def _summed(contract: Contract, bucket: Bucket, asked: list[tuple[int, int | None]]) -> Iterator[tuple[Members, Records]]:
@@ -81,22 +78,50 @@ def _summed(contract: Contract, bucket: Bucket, asked: list[tuple[int, int | Non
 def _tasks(contract: Contract, table: str, rows: Rows, moments: list[Moment]) -> Iterator[Callable[[], None]]:
     """What is to be done for one table, the longest first; each fills fields of its own."""
     own = [a for a in contract.aggregates if a.table.name == table]
+    recent = Recent(rows, moments)
     for group in grouped(own, KEYED_KINDS, lambda a: str(a.key)):
-        yield partial(fill_keyed_aggregates, rows, group, moments)
-    members = len(moments[0].records)
-    windows = {a.days or 0 for a in own}
-    edges = [edge for m in moments for edge in (m.until, *(m.day - w for w in windows)) if edge is not None]
-    table_of = MemberDays(rows, Segments.between(members, edges))
-    for group in grouped(own, (TOTAL, COUNT), lambda a: (str(a.where), str(a.value), a.dtype)):
-        yield partial(_fill_sums, table_of, group, moments)
+        yield partial(fill_keyed_aggregates, recent.of(group), group, moments)
+    sums = grouped(own, (TOTAL, COUNT), lambda a: (str(a.where), str(a.value), a.dtype))
+    parts = [recent.of(group) for group in sums]
+    cells = {id(part): MemberDays(part, _segments(own, moments)) for part in (rows, *parts)}
+    for group, part in zip(sums, parts, strict=True):
+        yield partial(_fill_sums, cells[id(part)], group, moments)
+    table_of = cells[id(rows)]
     for group in grouped(own, (SMALLEST, LARGEST), lambda a: (str(a.where), str(a.value), a.kind.name)):
         yield partial(_fill_extremes, table_of, group, moments)
     for group in grouped(own, (DAYS, *GAP_KINDS), lambda a: str(a.where)):
         yield partial(_fill_days, table_of, group, moments)
     for aggregate in (a for a in own if a.kind is DECAYED):
         yield partial(_fill_decayed, table_of, aggregate, moments)
-    for aggregate in (a for a in own if a.kind is SWITCHES):
-        yield partial(fill_switches, rows, aggregate, moments)
+    for group in grouped(own, (SWITCHES,), lambda a: a.kind.name):
+        yield partial(fill_switches, rows, group, moments)
+
+
+def _segments(aggregates: list[Aggregate], moments: list[Moment]) -> Segments:
+    windows = {aggregate.days or 0 for aggregate in aggregates}
+    edges = [edge for m in moments for edge in (m.until, *(m.day - w for w in windows)) if edge is not None]
+    return Segments.between(len(moments[0].records), edges)
+
+
+@dataclass
+class Recent:
+    """The facts of a table, and those of them that windows reach, found once for each reach."""
+
+    rows: Rows
+    moments: list[Moment]
+    _found: dict[int, Rows] = field(default_factory=dict)
+
+    def of(self, aggregates: list[Aggregate]) -> Rows:
+        """The facts that some aggregates look at; all of them where that is most."""
+        windows = [a.days for a in aggregates if a.days is not None and a.kind is not NEW_KEYS]
+        if len(windows) < len(aggregates) or not len(self.rows):
+            return self.rows
+        oldest = min(moment.day for moment in self.moments) - max(windows)
+        if oldest not in self._found:
+            reached = self.rows.days >= oldest
+            worth = reached.mean() < WORTH_LEAVING_OUT
+            self._found[oldest] = self.rows.where(reached) if worth else self.rows
+        return self._found[oldest]
 
 
 @dataclass
