@@ -88,12 +88,10 @@ class Rows:
             None if self.known_until is None else self.known_until[chosen],
         )
 
-    def as_of(self, moment: datetime) -> "Rows":
-        """The facts that were known and past as of an aware moment."""
+    def as_of(self, moment: datetime, day: int) -> "Rows":
+        """The facts that were known and past as of an aware moment of a local day; its midnight, if moments were not read."""
         at = microseconds(moment)
-        if self.moments is None:
-            raise ValueError("the moments of these facts were not read")
-        known = self.moments < at
+        known = self.days < day if self.moments is None else self.moments < at
         if self.known_from is not None:
             known &= self.known_from < at
         if self.known_until is not None:
@@ -118,9 +116,9 @@ class Bucket:
     member_ids: NDArray[np.str_]
     tables: Mapping[str, Rows]
 
-    def as_of(self, moment: datetime) -> "Bucket":
-        """The same members, with the facts that were known and past as of an aware moment."""
-        return replace(self, tables={name: rows.as_of(moment) for name, rows in self.tables.items()})
+    def as_of(self, moment: datetime, day: int) -> "Bucket":
+        """The same members, with the facts that were known and past as of an aware moment of a local day."""
+        return replace(self, tables={name: rows.as_of(moment, day) for name, rows in self.tables.items()})
 
 
 def read_bucket(facts: Facts, bucket: int, contract: Contract, *, moments: bool = True) -> Bucket:

@@ -59,7 +59,7 @@ def aggregates_at(
         yield from _summed(contract, read, [(day, day) for day in days])
         return
     for day, moment in zip(days, moments, strict=True):
-        yield from _summed(contract, read.as_of(moment), [(day, None)])
+        yield from _summed(contract, read.as_of(moment, day), [(day, None)])
 
 
 def _summed(contract: Contract, bucket: Bucket, asked: list[tuple[int, int | None]]) -> Iterator[tuple[Members, Records]]:
