@@ -1,6 +1,6 @@
 """What goes by keys (items, categories, shops), from facts as arrays: facts in the order of member, key and day."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +29,13 @@ def fill_keyed_aggregates(rows: Rows, group: list[Aggregate], moments: list[Mome
                     moment.records[aggregate.name] = _of_member(aggregate, spans)
 
 
-def codes_of(key: Any) -> NDArray[np.int64]:
+def codes_of(key: Any) -> NDArray[np.int32]:
     """A number for each key, from 0; -1 where there is none."""
     if isinstance(key, Words):
-        return key.codes.astype(np.int64)
+        return key.codes
     values = np.asarray(key)
     known = ~np.isnan(values) if values.dtype.kind == "f" else np.ones(len(values), dtype=np.bool_)
-    codes = np.full(len(values), -1, dtype=np.int64)
+    codes = np.full(len(values), -1, dtype=np.int32)
     codes[known] = np.unique(values[known], return_inverse=True)[1]
     return codes
 
@@ -84,7 +84,7 @@ class Spans:
         return self._from[day]
 
 
-def _in_pairs(rows: Rows, codes: NDArray[np.int64], group: list[Aggregate]) -> Iterator[tuple[Pairs, list[Aggregate]]]:
+def _in_pairs(rows: Rows, codes: NDArray[np.int32], group: list[Aggregate]) -> Iterator[tuple[Pairs, list[Aggregate]]]:
     """Facts in order, and the aggregates with one condition that are counted from them; those with missing values apart."""
     chosen = codes >= 0
     if group[0].where is not None:
@@ -105,31 +105,47 @@ def _whole(values: NDArray[Any]) -> NDArray[Any]:
     return values.astype(np.int64) if values.dtype.kind == "f" and (values == np.rint(values)).all() else values
 
 
-def _in_order(rows: Rows, codes: NDArray[np.int64], chosen: NDArray[np.bool_], values: Mapping[str, NDArray[Any]]) -> Pairs:
+def _in_order(rows: Rows, codes: NDArray[np.int32], chosen: NDArray[np.bool_], values: Mapping[str, NDArray[Any]]) -> Pairs:
     """Member, key and day in one integer, and where there are values the place as well: sorting integers is quickest."""
-    members, keys, days = rows.members[chosen], codes[chosen], rows.days[chosen]
+    days = rows.days[chosen]
     if not len(days):
         nothing = np.empty(0, dtype=np.int64)
         return Pairs(days, {name: given[:0] for name, given in values.items()}, nothing, nothing)
     first = int(days.min())
-    day_bits, key_bits = bits(int(days.max()) - first), bits(int(keys.max()))
-    place_bits = bits(len(days)) if values else 0
-    order = None
-    if bits(int(members.max())) + key_bits + day_bits + place_bits > MOST_BITS:
-        order = np.lexsort((days, keys, members))
-        members, keys, days = members[order], keys[order], days[order]
-    packed = (members.astype(np.int64) << key_bits | keys) << day_bits | (days - first)
-    if order is None and values:
-        packed = packed << place_bits | np.arange(len(days))
-    packed.sort()
-    if order is None and values:
+    day_bits, key_bits, place_bits = bits(int(days.max()) - first), bits(int(codes.max())), bits(len(days)) if values else 0
+    too_wide = bits(int(rows.members.max())) + key_bits + day_bits + place_bits > MOST_BITS
+    order = np.lexsort((days, codes[chosen], rows.members[chosen])) if too_wide else None
+    packed = _packed([(rows.members[chosen], 0), (codes[chosen], key_bits), (days - first, day_bits)])
+    if order is not None:
+        packed = packed[order]
+    elif values:
+        packed <<= place_bits
+        packed |= np.arange(len(packed))
+        packed.sort()
         order = packed & ((1 << place_bits) - 1)
         packed >>= place_bits
-    in_order = (packed & ((1 << day_bits) - 1)).astype(np.int32) + np.int32(first)
+    else:
+        packed.sort()
+    np.bitwise_and(packed, (1 << day_bits) - 1, out=days, casting="unsafe")
+    days += first
     packed >>= day_bits
     starts = np.flatnonzero(np.concatenate([[True], packed[1:] != packed[:-1]]))
-    sorted_values = {name: given[chosen][order] for name, given in values.items()}
-    return Pairs(in_order, sorted_values, starts, packed[starts] >> key_bits)
+    in_order = {name: given[chosen][order] for name, given in values.items()}
+    return Pairs(days, in_order, starts, packed[starts] >> key_bits)
+
+
+def _packed(parts: Iterable[tuple[NDArray[Any], int]]) -> NDArray[np.int64]:
+    """Numbers side by side in one integer, each given so many bits to the right of those before."""
+    packed: NDArray[np.int64] | None = None
+    for numbers, width in parts:
+        if packed is None:
+            packed = numbers.astype(np.int64)
+        else:
+            packed <<= width
+            packed |= numbers
+    if packed is None:
+        raise ValueError("nothing to pack")
+    return packed
 
 
 def bits(largest: int) -> int:

@@ -101,7 +101,8 @@ def _advanced(facts: Facts, contract: Contract, bucket: int, state: State, day: 
     tables = [table for table in SUMMARISED if table.name in used]
     repaired = {table.name: repaired_members(facts, contract, bucket, table, change) for table in tables}
     base = replace(state.bucket(bucket), tiles=state.tiles(bucket, contract))
-    return advance(Nights(facts, contract, start=change.from_day, day=day), bucket, base, repaired)
+    with facts.one_thread():
+        return advance(Nights(facts, contract, start=change.from_day, day=day), bucket, base, repaired)
 
 
 def snapshots(facts: Facts, days: Iterable[int], *, contract: Contract = CONTRACT) -> Iterator[FeatureRows]:

@@ -27,7 +27,7 @@ def fill_switches(rows: Rows, aggregates: list[Aggregate], moments: list[Moment]
 
 
 def _fill(
-    members: NDArray[np.int32], days: NDArray[np.int32], codes: NDArray[np.int64], aggregate: Aggregate, moments: list[Moment]
+    members: NDArray[np.int32], days: NDArray[np.int32], codes: NDArray[np.int32], aggregate: Aggregate, moments: list[Moment]
 ) -> None:
     """One aggregate, from its facts in the order of time."""
     changed = np.zeros(len(codes), dtype=np.bool_)
