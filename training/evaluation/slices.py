@@ -120,6 +120,8 @@ def below_floor(
 def _off(one: SliceFigures, task: Task) -> str:
     if task == "amount":
         return f"says {one.gap.value / one.observed:+.0%} of what was spent"
+    if task == "groups":
+        return f"is {one.predicted:.1%} sure where it is right for {one.observed:.1%}"
     return f"says {one.predicted:.1%} where {one.observed:.1%} happened"
 
 

@@ -6,6 +6,7 @@ from math import isfinite
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from training.evaluation import metrics, weighted
 from training.evaluation.campaign import Campaign, Plan, ValueCurve, net_gain, plan, planned_share, value_curve
@@ -14,11 +15,12 @@ from training.evaluation.intervals import DRAWS, Interval, bootstrap, interval_o
 from training.evaluation.sanity import require_sane
 from training.evaluation.slices import BelowFloor, SliceFigures, below_floor, slice_figures
 from training.evaluation.stability import Stability, stability
-from training.evaluation.tasks import HEADLINE, Task, figures, real_and_said, task_of
+from training.evaluation.tasks import HEADLINE, Task, decided, figures, ranking, real_and_said, task_of
 from training.evidence import Evidence, Judged
 from training.trained import SEED
 
 SHARES = (0.01, 0.05, 0.1, 0.2)
+STEPS = np.linspace(0, 1, 51)
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,6 +34,15 @@ class TopShare:
 
 
 @dataclass(frozen=True, slots=True)
+class CaughtCurve:
+    """Part of everything (leavers, members of the top tier, money) that the top share by answer holds; mean of the periods."""
+
+    shares: Sequence[float]
+    model: Sequence[float]
+    baseline: Sequence[float]
+
+
+@dataclass(frozen=True, slots=True)
 class Calibration:
     """Predicted against observed in the newest period, and the error beside what chance alone would show."""
 
@@ -39,6 +50,16 @@ class Calibration:
     ece: float
     adaptive: float
     by_chance: float
+
+
+@dataclass(frozen=True, slots=True)
+class ClassFigures:
+    """One tier or group in the newest period: members in it, members said to be in it, and the share of its members found."""
+
+    label: str
+    members: int
+    said: int
+    found: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +89,10 @@ class Summary:
     gains: Mapping[str, Interval]
     losses: Mapping[str, Interval]
     top: Sequence[TopShare]
+    caught: CaughtCurve | None
     observed: float
     calibration: Calibration | None
+    classes: Sequence[ClassFigures]
     slices: Sequence[SliceFigures]
     below_floor: Sequence[BelowFloor]
     stability: Sequence[Stability]
@@ -117,8 +140,10 @@ def summarise(
         gains=comparison.gains,
         losses=comparison.losses,
         top=top_shares(task, evidence, seed=seed, draws=draws),
+        caught=caught_curve(task, evidence, best),
         observed=float(np.mean([one.observed for one in comparison.periods])),
         calibration=_calibration(task, evidence.judged[-1], seed),
+        classes=class_figures(task, evidence),
         slices=slices,
         below_floor=below_floor(slices, task),
         stability=stability(evidence),
@@ -156,6 +181,43 @@ def top_shares(task: Task, evidence: Evidence, *, seed: int, draws: int = DRAWS)
         caught = np.mean([metrics.share_caught(r, s, share=share) for r, s in zip(real, said, strict=True)])
         lift = value / everyone if everyone else float("nan")
         found.append(TopShare(share, interval_of(value, drawn[str(share)]), lift, float(caught)))
+    return found
+
+
+def caught_curve(task: Task, evidence: Evidence, baseline: str | None) -> CaughtCurve | None:
+    """The curve of the model, and of a baseline (empty without one); None for groups, which have no order."""
+    if task == "groups":
+        return None
+    real = [real_and_said(task, one)[0] for one in evidence.judged]
+    said = [real_and_said(task, one)[1] for one in evidence.judged]
+    theirs = [] if baseline is None else [ranking(task, one.others[baseline]) for one in evidence.judged]
+    return CaughtCurve(
+        [round(share, 2) for share in STEPS.tolist()],
+        _caught_at_steps(real, said),
+        _caught_at_steps(real, theirs) if theirs else [],
+    )
+
+
+def _caught_at_steps(real: Sequence[NDArray[np.float64]], said: Sequence[NDArray[np.float64]]) -> list[float]:
+    curves = []
+    for amount, answer in zip(real, said, strict=True):
+        held = np.concatenate([[0.0], np.cumsum(amount[np.argsort(-answer, kind="stable")])])
+        curves.append(np.interp(STEPS, np.linspace(0, 1, len(held)), held / held[-1] if held[-1] else held))
+    return [float(value) for value in np.mean(curves, axis=0)]
+
+
+def class_figures(task: Task, evidence: Evidence) -> list[ClassFigures]:
+    """Every tier or group in order, labelled by the definition's `tiers` or `names`, else by its position."""
+    newest = evidence.judged[-1]
+    if newest.answer.ndim == 1:
+        return []
+    labels = evidence.definition.get("tiers") or evidence.definition.get("names") or range(newest.answer.shape[1])
+    truth, said = newest.truth.astype(np.int64), decided(task, newest.answer)
+    found = []
+    for position, label in enumerate(labels):
+        own = truth == position
+        share = float((said[own] == position).mean()) if own.any() else float("nan")
+        found.append(ClassFigures(str(label), int(own.sum()), int((said == position).sum()), share))
     return found
 
 

@@ -36,7 +36,7 @@ FIGURES: Mapping[str, FigureName] = {
         FigureName("log_loss", "log loss", "mean negative log-likelihood", more_is_better=False),
         FigureName("ece", "ECE", "distance of predicted from observed shares, ten groups of equal size", more_is_better=False),
         FigureName("qwk", "QWK", "agreement on the ordered tiers beyond chance, distance squared"),
-        FigureName("accuracy", "right", "share of members whose tier or group was right"),
+        FigureName("accuracy", "share right", "share of members whose tier or group was right"),
         FigureName("spearman", "Spearman", "correlation of ranks"),
         FigureName("total_bias", "total bias", "how far the predicted total lies above the real one"),
         FigureName("mean_error", "mean error", "mean distance from the real amount", more_is_better=False, digits=0),
