@@ -106,7 +106,7 @@ def number(value: float | None, digits: int = 3) -> str:
 
 def percent(value: float | None, digits: int = 0) -> str:
     """A share as a percentage."""
-    return "-" if value is None or not isfinite(value) else f"{value:.{digits}%}".replace("%", " %")
+    return "-" if value is None or not isfinite(value) else f"{value:.{digits}%}".replace("%", "\u202f%")
 
 
 def of_hundred(share: float) -> str:

@@ -47,7 +47,9 @@ def tier_judged(number: int, *, rows: int = 900) -> Judged:
     truth = (generator.random((rows, 1)) > np.cumsum(answer, axis=1)).sum(axis=1)
     before = np.clip(np.rint(centre + generator.normal(0, 0.9, rows)), 0, 2)
     ids = np.array([f"m{row:04}" for row in range(rows)])
-    return Judged(period(number, horizon_days=90), ids, truth, answer, {"persistence": before}, {"stage": np.full(rows, "loyal")})
+    return Judged(
+        period(number, horizon_days=90), ids, truth, answer, {"persistence": before}, {"stage": np.full(rows, "loyal")}
+    )
 
 
 def value_judged(number: int, *, rows: int = 900) -> Judged:
