@@ -18,7 +18,7 @@ from training.evaluation.campaign import Campaign
 from training.evaluation.summary import Summary, summarise
 from training.evaluation.tasks import FIGURES, HEADLINE
 from training.evidence import Evidence
-from training.judging import ENGINES, evidence_of, test_periods
+from training.judging import ENGINES, evidence_of, recipe, test_periods
 from training.report import Cost, Provenance, report_files, write_report
 from training.report.words import verdict_of
 from training.trained import SEED, code_hash
@@ -30,16 +30,22 @@ def evaluate(
     settings: Settings, screen: Screen, *, models: tuple[str, ...], engine: str | None, out: Path | None, campaign: Campaign
 ) -> dict[str, Any]:
     """Judge the recipes of these models (all there are without any), write a report of each, and return their figures."""
-    facts = open_facts(settings)
-    snapshots = Snapshots(facts)
+    wanted = [(model, engine or ENGINES.get(model, ("xgboost",))[0]) for model in models or tuple(ENGINES)]
+    for model, chosen in wanted:
+        recipe(model, chosen)
+    snapshots = Snapshots(open_facts(settings))
     folder = out or settings.data_dir / "reports"
     reports = []
     with only_run(settings, "evaluate"):
-        for model in models or tuple(ENGINES):
+        for model, chosen in wanted:
             _prepare(screen, snapshots, model)
-            chosen = engine or ENGINES.get(model, ("xgboost",))[0]
             reports.append(_evaluate(screen, snapshots, model, chosen, folder, campaign))
     return {"reports": reports}
+
+
+def until_day(facts: Facts) -> int:
+    """First local day after the facts."""
+    return facts.manifest.until_day
 
 
 def provenance_of(facts: Facts, *, made_at: datetime) -> Provenance:
@@ -77,7 +83,7 @@ def _evaluate(
         evidence = evidence_of(snapshots, model, engine, done=advance)
     cost = Cost(train_seconds=(perf_counter() - began) / len(evidence.judged))
     with screen.progress("figures, intervals, report", 1) as advance:
-        summary = summarise(evidence, campaign=campaign, until_day=manifest.until_day)
+        summary = summarise(evidence, campaign=campaign, until_day=until_day(snapshots.facts))
         files = report_files(evidence, summary=summary, provenance=provenance, cost=cost)
         advance()
     written = write_report(folder, f"{model}-{engine}-{calendar_day(manifest.until_day)}", files)

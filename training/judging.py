@@ -23,6 +23,21 @@ def test_periods(snapshots: Snapshots, model: str) -> tuple[Period, ...]:
     return periods(snapshots.facts, horizon_days=ChurnDefinition().horizon_days)
 
 
+def recipe(model: str, engine: str) -> Engine:
+    """The engine of that name, if the model has a recipe with it.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such recipe.
+    """
+    chosen = next((known for known in ENGINES.get(model, ()) if known == engine), None)
+    if chosen is None:
+        known = ", ".join(f"{name} ({', '.join(engines)})" for name, engines in ENGINES.items())
+        raise ConfigurationError(f"there is no recipe {model} with {engine}", remedy=f"choose from {known}")
+    return chosen
+
+
 def evidence_of(snapshots: Snapshots, model: str, engine: str, *, done: Callable[[], None] = lambda: None) -> Evidence:
     """Evidence of one recipe over all its test periods; `done` is called after each.
 
@@ -33,10 +48,7 @@ def evidence_of(snapshots: Snapshots, model: str, engine: str, *, done: Callable
     NotEnoughData
         The facts do not reach for one test period.
     """
-    chosen = next((known for known in ENGINES.get(model, ()) if known == engine), None)
-    if chosen is None:
-        known = ", ".join(f"{name} ({', '.join(engines)})" for name, engines in ENGINES.items())
-        raise ConfigurationError(f"there is no recipe {model} with {engine}", remedy=f"choose from {known}")
+    chosen = recipe(model, engine)
     judged = []
     for period in test_periods(snapshots, model):
         judged.append(_churn(snapshots, period, chosen))

@@ -18,6 +18,7 @@ MODEL, OTHER, QUIET, BEST = "#0f5c63", "#b4572a", "#9aa5a8", "#c98a00"
 STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "rapport",
+    "text.parse_math": False,  # names of slices are text, also with dollar signs
     "font.size": 10,
     "axes.edgecolor": "#7b8689",
     "axes.labelcolor": "#3b4649",
@@ -85,6 +86,9 @@ def value_plot(summary: Summary) -> Figure | None:
         xytext=(7, 7), textcoords="offset points", color=BEST,
     )  # fmt: skip
     axes.set(xlabel="share of members contacted, highest risk first", ylabel="net value for 1,000 members")
+    highest = float(curve.high.max())
+    if highest > 0:  # the far end, where everybody is contacted, would flatten the part that matters
+        axes.set_ylim(bottom=max(float(curve.low.min()), -highest), top=1.15 * highest)
     axes.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
     return figure
 
