@@ -17,6 +17,7 @@ from training.evaluation.tasks import (
     loss_statistic,
     model_figures,
     real_and_said,
+    said_by,
     tier_calibration,
 )
 from training.evidence import Evidence, Judged
@@ -54,7 +55,7 @@ class Comparison:
 def compare(task: Task, evidence: Evidence, *, seed: int, draws: int) -> Comparison:
     """Figures of every period with intervals, all from the same resamples of members, and their means over the periods."""
     judged, baselines = evidence.judged, evidence.baselines
-    parts = {("", "headline"): [headline_statistic(task, one.truth, one.answer) for one in judged]}
+    parts = {("", "headline"): [headline_statistic(task, one.truth, one.answer, said=said_by(task, one)) for one in judged]}
     for name in baselines:
         parts[name, "headline"] = [headline_statistic(task, one.truth, one.others[name]) for one in judged]
     for name in ("", *baselines):
@@ -122,9 +123,9 @@ def _on(statistic: weighted.Statistic, span: slice) -> weighted.Statistic:
 def _period(task: Task, one: Judged, headline: Interval, gains: Mapping[str, Interval]) -> PeriodSummary:
     period = one.period
     real, said = real_and_said(task, one)
-    last = max(day for day in period.days if day != period.test)
+    last = max((day for day in period.days if day != period.test), default=None)
     return PeriodSummary(
-        fitted_until=str(calendar_day(last + period.horizon_days - 1)),
+        fitted_until="" if last is None else str(calendar_day(last + period.horizon_days - 1)),
         test_from=str(calendar_day(period.test)),
         test_to=str(calendar_day(period.test + period.horizon_days - 1)),
         held_out=period.held_out,

@@ -8,7 +8,7 @@ import numpy as np
 
 from features.days import calendar_day
 from features.errors import EvidenceRefused
-from training.evaluation.tasks import Task, headline_statistic, ranking, task_of
+from training.evaluation.tasks import Task, headline_statistic, ranking, said_by, task_of
 from training.evidence import Evidence, Judged
 
 FEWEST_ROWS = 50
@@ -67,7 +67,7 @@ def _day(one: Judged) -> str:
 def _windows(one: Judged, until_day: int | None) -> Iterator[Finding]:
     """The label of every window ends before the next begins, and the last one before the facts end."""
     period = one.period
-    groups = [day for day in (max(period.train), period.validation, period.calibration, period.test) if day is not None]
+    groups = [day for day in (*period.train[-1:], period.validation, period.calibration, period.test) if day is not None]
     if any(later - earlier < period.horizon_days for earlier, later in pairwise(groups)):
         yield Finding("WINDOWS_OVERLAP", f"less than {period.horizon_days} days lie between two windows")
     if until_day is not None and period.test + period.horizon_days > until_day:
@@ -102,7 +102,7 @@ def _answers(task: Task, one: Judged) -> Iterator[Finding]:
 
 def _ranks(task: Task, one: Judged) -> Iterator[Finding]:
     """Worse than chance by far is a sign turned round; all but perfect is a leak."""
-    value = headline_statistic(task, one.truth, one.answer)(np.ones(len(one)))
+    value = headline_statistic(task, one.truth, one.answer, said=said_by(task, one))(np.ones(len(one)))
     chance = {"risk": 0.5, "tiers": 0.0, "groups": -1.0, "amount": 0.0}[task]
     if value < chance - 2 / np.sqrt(len(one)):
         yield Finding("INVERTED", f"the model ranks worse than chance ({value:.3f})")

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from training.evaluation import weighted
 from training.evaluation.intervals import DRAWS, Interval, bootstrap, interval_of
 from training.evaluation.metrics import expected_calibration_error
-from training.evaluation.tasks import Task, headline_statistic, ranking, task_of
+from training.evaluation.tasks import Task, headline_statistic, ranking, said_by, task_of
 from training.evaluation.tasks import happened_at_top as observed_of
 from training.evidence import Evidence
 
@@ -69,23 +69,27 @@ class _Rows:
     truth: NDArray[np.generic]
     answer: NDArray[np.float64]
     baseline: NDArray[np.float64] | None
+    said: NDArray[np.int64] | None
 
     def where(self, kept: NDArray[np.bool_]) -> "_Rows":
         baseline = None if self.baseline is None else self.baseline[kept]
-        return _Rows(self.task, self.members[kept], self.truth[kept], self.answer[kept], baseline)
+        said = None if self.said is None else self.said[kept]
+        return _Rows(self.task, self.members[kept], self.truth[kept], self.answer[kept], baseline, said)
 
 
 def slice_figures(
     evidence: Evidence, *, baseline: str | None, seed: int, draws: int = DRAWS, enough_rows: int = ENOUGH_ROWS
 ) -> list[SliceFigures]:
     """Figures of every label of every slice that all periods know, in the order of names and labels."""
-    judged = evidence.judged
+    judged, task = evidence.judged, task_of(evidence)
+    known = [said for said in (said_by(task, one) for one in judged) if said is not None]
     rows = _Rows(
-        task_of(evidence),
+        task,
         np.concatenate([one.member_ids for one in judged]),
         np.concatenate([one.truth for one in judged]),
         np.concatenate([one.answer for one in judged]),
         None if baseline is None else np.concatenate([one.others[baseline] for one in judged]),
+        None if not known else np.concatenate(known),
     )
     found: list[SliceFigures] = []
     for name in sorted(set.intersection(*(set(one.slices) for one in judged))):
@@ -130,7 +134,7 @@ def _one_slice(name: str, label: str, rows: _Rows, seed: int, draws: int, enough
     enough = len(happened) >= enough_rows and _both_outcomes(rows)
     statistics: dict[str, weighted.Statistic] = {"gap": weighted.mean(said - happened)}
     if enough:
-        statistics["mine"] = headline_statistic(rows.task, rows.truth, rows.answer)
+        statistics["mine"] = headline_statistic(rows.task, rows.truth, rows.answer, said=rows.said)
         if rows.baseline is not None:
             statistics["theirs"] = headline_statistic(rows.task, rows.truth, rows.baseline)
     drawn = bootstrap(statistics, rows.members, seed=seed, draws=draws)

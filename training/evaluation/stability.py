@@ -7,7 +7,7 @@ from itertools import pairwise
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation.tasks import Task, decided, ranking, task_of
+from training.evaluation.tasks import Task, ranking, said_by, task_of
 from training.evidence import Evidence, Judged
 
 RISK_EDGES = (0.2, 0.5)
@@ -68,11 +68,12 @@ def band_migration(before: NDArray[np.integer], after: NDArray[np.integer]) -> f
     return float((before != after).mean()) if len(before) else float("nan")
 
 
-def bands(task: Task, answer: NDArray[np.float64], edges: NDArray[np.float64] | None = None) -> NDArray[np.int64]:
-    """Band of every answer: low, medium, high of a risk; the tier or group; between the edges given of an amount."""
-    if task in ("tiers", "groups"):
-        return decided(task, answer)
-    return np.asarray(np.digitize(answer, RISK_EDGES if task == "risk" or edges is None else edges), dtype=np.int64)
+def bands(task: Task, judged: Judged, edges: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Band of every answer: the tier or group said; low, medium, high of a risk; between the edges given of an amount."""
+    said = said_by(task, judged)
+    if said is not None:
+        return said
+    return np.asarray(np.digitize(judged.answer, RISK_EDGES if task == "risk" else edges), dtype=np.int64)
 
 
 def _since(task: Task, before: Judged, after: Judged) -> Stability:
@@ -85,7 +86,7 @@ def _since(task: Task, before: Judged, after: Judged) -> Stability:
         psi_by_chance=index_by_chance(len(old), len(new)),
         members=len(mine),
         unchanged=int(same.sum()),
-        moved=band_migration(bands(task, before.answer, edges)[mine[same]], bands(task, after.answer, edges)[theirs[same]]),
+        moved=band_migration(bands(task, before, edges)[mine[same]], bands(task, after, edges)[theirs[same]]),
     )
 
 

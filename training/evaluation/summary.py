@@ -15,7 +15,7 @@ from training.evaluation.intervals import DRAWS, Interval, bootstrap, interval_o
 from training.evaluation.sanity import require_sane
 from training.evaluation.slices import BelowFloor, SliceFigures, below_floor, slice_figures
 from training.evaluation.stability import Stability, stability
-from training.evaluation.tasks import HEADLINE, Task, decided, figures, ranking, real_and_said, task_of
+from training.evaluation.tasks import HEADLINE, Task, figures, ranking, real_and_said, said_by, task_of
 from training.evidence import Evidence, Judged
 from training.trained import SEED
 
@@ -209,10 +209,11 @@ def _caught_at_steps(real: Sequence[NDArray[np.float64]], said: Sequence[NDArray
 def class_figures(task: Task, evidence: Evidence) -> list[ClassFigures]:
     """Every tier or group in order, labelled by the definition's `tiers` or `names`, else by its position."""
     newest = evidence.judged[-1]
-    if newest.answer.ndim == 1:
+    said = said_by(task, newest)
+    if said is None:
         return []
     labels = evidence.definition.get("tiers") or evidence.definition.get("names") or range(newest.answer.shape[1])
-    truth, said = newest.truth.astype(np.int64), decided(task, newest.answer)
+    truth = newest.truth.astype(np.int64)
     found = []
     for position, label in enumerate(labels):
         own = truth == position

@@ -1,6 +1,6 @@
 """The four kinds of answers and the figures each is judged by: a risk, ordered tiers, groups without order, an amount."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -13,6 +13,7 @@ from training.evidence import Evidence, Judged
 Task = Literal["risk", "tiers", "groups", "amount"]
 Answer = NDArray[np.float64]
 Truth = NDArray[np.generic]
+Positions = NDArray[np.int64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,33 +59,37 @@ def task_of(evidence: Evidence) -> Task:
     return "risk" if first.truth.dtype == np.bool_ else "amount"
 
 
-def figures(task: Task, truth: Truth, answer: Answer) -> dict[str, float]:
-    """Every figure that an answer allows: a ranking without probabilities has ranking figures only."""
-    made: Mapping[Task, Callable[[Truth, Answer], dict[str, float]]] = {
-        "risk": _risk,
-        "tiers": _tiers,
-        "groups": _groups,
-        "amount": _amount,
-    }
-    return made[task](truth, answer)
+def figures(task: Task, truth: Truth, answer: Answer, *, said: Positions | None = None) -> dict[str, float]:
+    """Every figure that an answer allows: a ranking without probabilities has ranking figures only.
+
+    Parameters
+    ----------
+    said
+        Position of the tier or group that a recipe's own rule made of the answer; without it, that of `decided`.
+    """
+    if task == "risk":
+        return _risk(truth, answer)
+    if task == "amount":
+        return _amount(truth, answer)
+    return _classes(task, truth, answer, decided(task, answer) if said is None else said)
 
 
 def model_figures(task: Task, judged: Judged) -> dict[str, float]:
     """Figures of the model in one period, with the coverage of its intervals where it gives any on amounts."""
-    found = figures(task, judged.truth, judged.answer)
+    found = figures(task, judged.truth, judged.answer, said=said_by(task, judged))
     if task == "amount" and judged.low is not None and judged.high is not None:
         inside = (judged.truth.astype(np.float64) >= judged.low) & (judged.truth.astype(np.float64) <= judged.high)
         found["coverage"] = float(inside.mean())
     return found
 
 
-def headline_statistic(task: Task, truth: Truth, answer: Answer) -> weighted.Statistic:
-    """The figure by which models are compared, as a function of row weights."""
+def headline_statistic(task: Task, truth: Truth, answer: Answer, *, said: Positions | None = None) -> weighted.Statistic:
+    """The figure by which models are compared, as a function of row weights; `said` as in `figures`."""
     if task == "risk":
         return weighted.auc(truth.astype(np.bool_), answer)
     if task == "amount":
         return weighted.spearman(answer, truth.astype(np.float64))
-    actual, predicted = truth.astype(np.int64), decided(task, answer)
+    actual, predicted = truth.astype(np.int64), decided(task, answer) if said is None else said
     if task == "tiers":
         return weighted.quadratic_weighted_kappa(actual, predicted)
     return weighted.mean(actual == predicted)
@@ -97,6 +102,20 @@ def loss_statistic(task: Task, truth: Truth, answer: Answer) -> weighted.Statist
     if task == "risk":
         return weighted.mean((answer - truth.astype(np.float64)) ** 2) if is_probability(answer) else None
     return weighted.mean(_surprise(truth, answer)) if answer.ndim == 2 else None
+
+
+def said_by(task: Task, judged: Judged) -> Positions | None:
+    """Position of the tier or group the recipe said of every row, by its own rule where it has one; None for other answers.
+
+    The rule is `cuts` among the notes of the period: how many of them the expected position reaches.
+    """
+    if judged.answer.ndim == 1:
+        return None
+    cuts = judged.notes.get("cuts")
+    if task != "tiers" or cuts is None:
+        return decided(task, judged.answer)
+    expected = (judged.answer * np.arange(judged.answer.shape[1])).sum(axis=1)
+    return np.asarray(np.digitize(expected, cuts), dtype=np.int64)
 
 
 def decided(task: Task, answer: Answer) -> NDArray[np.int64]:
@@ -159,18 +178,12 @@ def _risk(truth: Truth, answer: Answer) -> dict[str, float]:
     return found
 
 
-def _tiers(truth: Truth, answer: Answer) -> dict[str, float]:
-    actual, predicted = truth.astype(np.int64), decided("tiers", answer)
-    found = {
-        "qwk": weighted.quadratic_weighted_kappa(actual, predicted)(np.ones(len(actual))),
-        "accuracy": float((actual == predicted).mean()),
-    }
+def _classes(task: Task, truth: Truth, answer: Answer, said: Positions) -> dict[str, float]:
+    actual = truth.astype(np.int64)
+    found = {"accuracy": float((actual == said).mean())}
+    if task == "tiers":
+        found = {"qwk": weighted.quadratic_weighted_kappa(actual, said)(np.ones(len(actual)))} | found
     return found | _class_losses(truth, answer)
-
-
-def _groups(truth: Truth, answer: Answer) -> dict[str, float]:
-    right = truth.astype(np.int64) == decided("groups", answer)
-    return {"accuracy": float(right.mean())} | _class_losses(truth, answer)
 
 
 def _class_losses(truth: Truth, answer: Answer) -> dict[str, float]:

@@ -38,9 +38,10 @@ def test_a_shift_shows_and_an_empty_group_stays_finite() -> None:
     assert np.isfinite(population_stability_index(before, before + 10))
 
 
-def test_bands_and_moves_between_them() -> None:
-    before = bands("risk", np.array([0.1, 0.3, 0.6, 0.2]))
-    after = bands("risk", np.array([0.1, 0.6, 0.6, 0.19]))
+def test_bands_and_moves_between_them(risk_evidence: Evidence) -> None:
+    four = risk_evidence.judged[0].where(np.arange(900) < 4)
+    before = bands("risk", replace(four, answer=np.array([0.1, 0.3, 0.6, 0.2])), np.array([]))
+    after = bands("risk", replace(four, answer=np.array([0.1, 0.6, 0.6, 0.19])), np.array([]))
 
     assert before.tolist() == [0, 1, 2, 1]
     assert band_migration(before, after) == 0.5

@@ -1,6 +1,7 @@
 """The summary: its numbers are those of the metrics, its intervals agree with the paired bootstrap of one period."""
 
 import json
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -13,6 +14,7 @@ from training.evaluation.intervals import paired_gain
 from training.evaluation.summary import Summary, as_json, best_baseline, summarise
 from training.evaluation.tasks import HEADLINE, decided, figures, task_of
 from training.evidence import Evidence
+from training.periods import Period
 
 DRAWS = 60
 
@@ -53,6 +55,27 @@ def test_tier_figures_decide_by_the_median(every_evidence: dict[str, Evidence]) 
     kappa = metrics.cohen_kappa_score(one.truth, decided("tiers", one.answer), weights="quadratic")
     assert found["qwk"] == pytest.approx(kappa)
     assert figures("tiers", one.truth, one.others["persistence"]).keys() == {"qwk", "accuracy"}
+
+
+def test_a_recipe_with_cuts_of_its_own_is_judged_by_them(every_evidence: dict[str, Evidence]) -> None:
+    judged = tuple(replace(one, notes={"cuts": [0.9, 1.6]}) for one in every_evidence["tier"].judged)
+    one = judged[0]
+    positions = [int(mean >= 0.9) + int(mean >= 1.6) for mean in one.answer @ np.arange(3)]
+
+    found = summarise(replace(every_evidence["tier"], judged=judged), draws=5)
+
+    kappa = metrics.cohen_kappa_score(one.truth, positions, weights="quadratic")
+    assert found.periods[0].figures["qwk"] == pytest.approx(kappa)
+    assert found.periods[0].headline.value == pytest.approx(kappa)
+    assert found.periods[0].figures["accuracy"] == pytest.approx(np.mean(one.truth == positions))
+    assert found.classes[2].said == sum(mean >= 1.6 for mean in judged[-1].answer @ np.arange(3))
+
+
+def test_a_recipe_that_needs_no_training_window_has_a_report(risk_evidence: Evidence) -> None:
+    period = Period(28, (), None, None, risk_evidence.judged[0].period.test)
+    alone = replace(risk_evidence, judged=(replace(risk_evidence.judged[0], period=period),))
+
+    assert summarise(alone, draws=5).periods[0].fitted_until == ""
 
 
 def test_means_over_the_periods(summary: Summary) -> None:
