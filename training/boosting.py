@@ -126,8 +126,9 @@ def fit_trees(recipe: Recipe, rows: Examples, trees: int, *, weights: NDArray[np
 
 def scaled_trees(recipe: Recipe, trees: int, *, found_on: int, used_on: int) -> int:
     """Rounds for a refit on more rows than they were found on: by the root of the ratio, at most a quarter more."""
-    growth = min(max(used_on / max(found_on, 1), 1.0) ** 0.5, MOST_GROWTH)
-    return max(1, min(round(trees * growth), recipe.most_trees))
+    growth: float = min(max(used_on / max(found_on, 1), 1.0) ** 0.5, MOST_GROWTH)
+    wanted = round(trees * growth)
+    return max(1, min(wanted, recipe.most_trees))
 
 
 def fit_with_early_stopping(
