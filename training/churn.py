@@ -6,7 +6,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.linear_model import LogisticRegression
 
 from features.build import FeatureRows
 from features.errors import NotEnoughData
@@ -14,10 +13,11 @@ from features.facts import Facts
 from training import baselines
 from training.artifacts import BundleManifest
 from training.boosting import fit_with_early_stopping, gains
+from training.calibration import fit_calibrator
 from training.datasets import Cutoffs, Examples, Labelled, Snapshots, cutoffs, examples
 from training.evaluation import binary_report, lift
 from training.labels import purchased_within
-from training.predictors import Calibrator, ChurnPredictor, Engine, with_parameters
+from training.predictors import ChurnPredictor, Engine, with_parameters
 from training.trained import SEED, Trained, golden_rows, importance_plot, lineage, reliability_plot
 
 NAME = "churn"
@@ -146,28 +146,6 @@ def ranking_figures(happened: NDArray[np.bool_], score: NDArray[np.float64]) -> 
     report = asdict(binary_report(happened, score / max(float(np.nanmax(score)), 1.0)))
     kept = {name: report[name] for name in ("auc", "average_precision")}
     return {**kept, "lift_top_tenth": lift(happened, score, share=0.1)}
-
-
-def fit_calibrator(probability: NDArray[np.float64], happened: NDArray[np.bool_], *, seed: int) -> Calibrator:
-    """Platt scaling of the calibration window, or no change where half of the members show that it does not help.
-
-    The halves are members drawn at random: fitted on one, judged on the other by the Brier score, both ways.
-    """
-    half = np.random.default_rng(seed).random(len(happened)) < 0.5
-    change = 0.0
-    for mine in (half, ~half):
-        if len(set(happened[mine].tolist())) < 2:
-            return Calibrator()
-        calibrated = _platt(probability[mine], happened[mine]).apply(probability[~mine])
-        change += float(((calibrated - happened[~mine]) ** 2 - (probability[~mine] - happened[~mine]) ** 2).sum())
-    return _platt(probability, happened) if change < 0 else Calibrator()
-
-
-def _platt(probability: NDArray[np.float64], happened: NDArray[np.bool_]) -> Calibrator:
-    clipped = np.clip(probability, 1e-7, 1 - 1e-7)
-    logit = np.log(clipped / (1 - clipped)).reshape(-1, 1)
-    fitted = LogisticRegression(C=1e6).fit(logit, happened)
-    return Calibrator(slope=float(fitted.coef_[0, 0]), offset=float(fitted.intercept_[0]))
 
 
 def _happened(window: Examples) -> NDArray[np.bool_]:
