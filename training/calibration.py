@@ -1,4 +1,4 @@
-"""Setting probabilities right on a window of their own: Platt scaling, an isotonic table or nothing; the interval around them."""
+"""Setting probabilities right on a window of their own: Platt scaling, an isotonic table or nothing; and intervals."""
 
 from collections.abc import Callable, Mapping
 
