@@ -18,10 +18,11 @@ from training.evaluation.campaign import Campaign
 from training.evaluation.summary import Summary, summarise
 from training.evaluation.tasks import FIGURES, HEADLINE
 from training.evidence import Evidence
-from training.judging import ENGINES, evidence_of, recipe, test_periods
+from training.judging import ENGINES, evidence_of, recipe, snapshot_days, test_periods
 from training.report import Cost, Provenance, report_files, write_report
 from training.report.words import verdict_of
 from training.trained import SEED, code_hash
+from training.tuning import Search
 
 SHOWN = ("auc", "average_precision", "lift10", "ece", "qwk", "accuracy", "spearman", "total_bias", "coverage")
 
@@ -34,12 +35,13 @@ def evaluate(
     for model, chosen in wanted:
         recipe(model, chosen)
     snapshots = Snapshots(open_facts(settings))
+    search = Search(settings.tuning_trials, settings.data_dir / "tuning")
     folder = out or settings.data_dir / "reports"
     reports = []
     with only_run(settings, "evaluate"):
         for model, chosen in wanted:
-            _prepare(screen, snapshots, model)
-            reports.append(_evaluate(screen, snapshots, model, chosen, folder, campaign))
+            _prepare(screen, snapshots, model, search)
+            reports.append(_evaluate(screen, snapshots, model, chosen, folder, campaign, search))
     return {"reports": reports}
 
 
@@ -66,21 +68,21 @@ def provenance_of(facts: Facts, *, made_at: datetime) -> Provenance:
     )
 
 
-def _prepare(screen: Screen, snapshots: Snapshots, model: str) -> None:
-    days = sorted({day for period in test_periods(snapshots, model) for day in period.days})
+def _prepare(screen: Screen, snapshots: Snapshots, model: str, search: Search) -> None:
+    days = snapshot_days(snapshots, model, tuning=search.trials > 0)
     with screen.progress(f"features as of {len(days)} days", len(days)) as advance:
         for _ in snapshots.prepare(days):
             advance()
 
 
 def _evaluate(
-    screen: Screen, snapshots: Snapshots, model: str, engine: str, folder: Path, campaign: Campaign
+    screen: Screen, snapshots: Snapshots, model: str, engine: str, folder: Path, campaign: Campaign, search: Search
 ) -> dict[str, Any]:
     manifest = snapshots.facts.manifest
     provenance = provenance_of(snapshots.facts, made_at=datetime.now(UTC))
     began = perf_counter()
     with screen.progress(f"{model}, {engine}", len(test_periods(snapshots, model))) as advance:
-        evidence = evidence_of(snapshots, model, engine, done=advance)
+        evidence = evidence_of(snapshots, model, engine, search=search, done=advance)
     cost = Cost(train_seconds=(perf_counter() - began) / len(evidence.judged))
     with screen.progress("figures, intervals, report", 1) as advance:
         summary = summarise(evidence, campaign=campaign, until_day=until_day(snapshots.facts))

@@ -2,28 +2,34 @@
 
 from collections.abc import Callable, Mapping
 
-import numpy as np
-
 from features.errors import ConfigurationError
-from training import baselines
-from training.boosting import fit_with_early_stopping
-from training.churn import OBJECTIVES, ChurnDefinition, churn_label, churn_windows, fit_calibrator
-from training.datasets import Cutoffs, Snapshots, examples
-from training.evidence import Evidence, Judged
-from training.periods import Period, periods
-from training.predictors import Engine
-from training.slice_labels import slice_labels
-from training.trained import SEED
+from training import churn
+from training.churn import ChurnDefinition, ChurnEngine, churn_days, churn_periods
+from training.datasets import Snapshots
+from training.evidence import Evidence
+from training.periods import Period
+from training.tuning import Search
 
-ENGINES: Mapping[str, tuple[Engine, ...]] = {"churn": ("xgboost", "lightgbm")}
+ENGINES: Mapping[str, tuple[ChurnEngine, ...]] = {"churn": ("xgboost", "lightgbm", "bgnbd")}
 
 
 def test_periods(snapshots: Snapshots, model: str) -> tuple[Period, ...]:
     """The test periods of a model, oldest first."""
-    return periods(snapshots.facts, horizon_days=ChurnDefinition().horizon_days)
+    return churn_periods(snapshots.facts, ChurnDefinition())
 
 
-def recipe(model: str, engine: str) -> Engine:
+def snapshot_days(snapshots: Snapshots, model: str, *, tuning: bool) -> tuple[int, ...]:
+    """Local days of every snapshot that the evidence asks for, ascending; with those of a search if there is one.
+
+    Raises
+    ------
+    NotEnoughData
+        The facts do not reach for one test period.
+    """
+    return churn_days(snapshots.facts, ChurnDefinition(), tuning=tuning)
+
+
+def recipe(model: str, engine: str) -> ChurnEngine:
     """The engine of that name, if the model has a recipe with it.
 
     Raises
@@ -38,8 +44,12 @@ def recipe(model: str, engine: str) -> Engine:
     return chosen
 
 
-def evidence_of(snapshots: Snapshots, model: str, engine: str, *, done: Callable[[], None] = lambda: None) -> Evidence:
+def evidence_of(
+    snapshots: Snapshots, model: str, engine: str, *, search: Search, done: Callable[[], None] = lambda: None
+) -> Evidence:
     """Evidence of one recipe over all its test periods; `done` is called after each.
+
+    The parameters are those that training ships: of the search kept in its folder, or of a new one.
 
     Raises
     ------
@@ -49,44 +59,4 @@ def evidence_of(snapshots: Snapshots, model: str, engine: str, *, done: Callable
         The facts do not reach for one test period.
     """
     chosen = recipe(model, engine)
-    judged = []
-    for period in test_periods(snapshots, model):
-        judged.append(_churn(snapshots, period, chosen))
-        done()
-    definition = ChurnDefinition()
-    return Evidence(
-        model,
-        engine,
-        {"horizon_days": definition.horizon_days, "active_days": definition.active_days},
-        tuple(judged),
-        {"seed": SEED},
-    )
-
-
-def _churn(snapshots: Snapshots, period: Period, engine: Engine) -> Judged:
-    definition = ChurnDefinition()
-    assert period.validation is not None and period.calibration is not None  # noqa: S101, PT018
-    windows = churn_windows(snapshots, Cutoffs(period.train, period.validation, period.calibration, period.test), definition)
-    model, trees = fit_with_early_stopping(engine, windows.train, windows.validation, objective=OBJECTIVES[engine], seed=SEED)
-    calibrator = fit_calibrator(
-        model.predict(windows.calibration.matrix), windows.calibration.labels.astype(np.bool_), seed=SEED
-    )
-    rows = snapshots.at(period.test)
-    eligible = churn_label(snapshots.facts, definition)(rows)[0]
-    test = examples(snapshots, [period.test], churn_label(snapshots.facts, definition))
-    others = {
-        "recency": baselines.recency(test, snapshots.contract),
-        "rfm_logistic": baselines.rfm_logistic(windows.train, test, snapshots.contract),
-    }
-    bgnbd = baselines.bgnbd_no_purchase(rows, eligible, horizon_days=definition.horizon_days)
-    if bgnbd is not None:
-        others["bgnbd"] = bgnbd
-    return Judged(
-        period,
-        test.member_ids,
-        test.labels.astype(np.bool_),
-        calibrator.apply(model.predict(test.matrix)),
-        others,
-        slice_labels(rows, eligible),
-        notes={"trees": trees, "training_rows": len(windows.train)},
-    )
+    return churn.evidence(snapshots, engine=chosen, search=search, done=done)

@@ -28,7 +28,8 @@ def run(facts_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_model_of_the_slice_is_judged_on_three_periods(run: Run, tmp_path: Path) -> None:
+def test_a_model_of_the_slice_is_judged_on_three_periods(run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAPPORT_TUNING_TRIALS", "0")
     result = run("--model", "churn", "--json")
 
     assert result.exit_code == 0, result.output
@@ -44,7 +45,8 @@ def test_a_report_and_the_same_figures_for_a_program(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, risk_evidence: Evidence
 ) -> None:
     monkeypatch.setattr(rapport_evaluate, "test_periods", lambda snapshots, model: ())
-    monkeypatch.setattr(rapport_evaluate, "evidence_of", lambda snapshots, model, engine, *, done: risk_evidence)
+    monkeypatch.setattr(rapport_evaluate, "snapshot_days", lambda snapshots, model, *, tuning: ())
+    monkeypatch.setattr(rapport_evaluate, "evidence_of", lambda snapshots, model, engine, *, search, done: risk_evidence)
     monkeypatch.setattr(rapport_evaluate, "summarise", partial(rapport_evaluate.summarise, draws=20))
     until = risk_evidence.judged[-1].period
     monkeypatch.setattr(rapport_evaluate, "until_day", lambda facts: until.test + until.horizon_days)
