@@ -278,6 +278,34 @@ def train(
 
 
 @app.command()
+def evaluate(
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; may stand several times.")] = None,
+    engine: Annotated[
+        Literal["xgboost", "lightgbm", "bgnbd"] | None, typer.Option(help="Another engine than the usual.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the reports; without it, reports in the data folder.")] = None,
+    contact_cost: Annotated[float, typer.Option(help="Cost of one contact, in the shop's currency (an assumption).")] = 1.0,
+    kept_gain: Annotated[float, typer.Option(help="Worth of a leaver who stays (an assumption).")] = 40.0,
+    success_rate: Annotated[float, typer.Option(help="Share of contacted leavers who stay (an assumption).")] = 0.1,
+    capacity: Annotated[float, typer.Option(help="Largest share of members that can be contacted.")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Judge models on past periods beside their baselines, and write a report of each: HTML and JSON.
+
+    Example: `rapport evaluate --model churn --contact-cost 0.5 --kept-gain 30`
+
+    Exit code 20: the facts do not suffice for one test period.
+    """
+    from features.screen import Screen
+    from rapport_evaluate import evaluate as run
+    from training.evaluation.campaign import Campaign
+
+    screen = Screen(as_json=as_json)
+    campaign = Campaign(contact_cost, kept_gain, success_rate, capacity)
+    screen.result(run(_settings(), screen, models=tuple(model or ()), engine=engine, out=out, campaign=campaign))
+
+
+@app.command()
 def models(as_json: AsJson = False) -> None:
     """List registered models and the aliases that point to them.
 

@@ -8,8 +8,8 @@ from features.contract import CONTRACT
 from features.errors import BundleRefused, ModelMissing, NotEnoughData
 from features.facts import Facts
 from training.artifacts import read_manifest
-from training.churn import ChurnDefinition, train_churn
-from training.datasets import Snapshots, cutoffs
+from training.churn import ChurnDefinition, churn_days, train_churn
+from training.datasets import Snapshots
 from training.recommender import train_recommender
 from training.registry import CHALLENGER, CHAMPION, RegisteredModel, resolve
 from training.requirements import TIER_DAYS, check_model
@@ -58,7 +58,7 @@ def snapshot_days(facts: Facts, models: tuple[str, ...] = MODELS) -> list[int]:
     """Local days of every snapshot that training these models will ask for; models that lack data ask for none."""
     days: set[int] = set()
     if "churn" in models:
-        days.update(_or_none(lambda: cutoffs(facts, horizon_days=ChurnDefinition().horizon_days).days))
+        days.update(_or_none(lambda: churn_days(facts, ChurnDefinition())))
     if "tier" in models:
         cuts = _or_none(lambda: tier_cutoffs(facts, horizon_days=TIER_DAYS).days)
         days.update(cuts)

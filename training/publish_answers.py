@@ -15,7 +15,7 @@ from features.facts import Facts
 from features.online_store import OnlineStore, RecommendationList, RecommendedItem
 from features.publish import BATCH, Progress
 from training.interactions import PurchaseDays, purchase_days
-from training.predictors import SOURCES, ChurnPredictor, Recommender, TierPredictor
+from training.predictors import CHURN_KINDS, SOURCES, Recommender, TierPredictor
 from training.registry import RegisteredModel, load, require_contract, resolve
 
 LIST_LENGTH = 50
@@ -88,7 +88,7 @@ def _champion(mlruns: Path, name: str) -> RegisteredModel | None:
 
 def _write_churn(rows: FeatureRows, champion: RegisteredModel, store: OnlineStore) -> None:
     predictor = load(champion)
-    if isinstance(predictor, ChurnPredictor):
+    if isinstance(predictor, CHURN_KINDS):
         require_contract(predictor)
         probability = predictor.score(rows.matrix[:, model_columns(rows.contract)])
         active = rows.column("days_since_last_purchase") <= predictor.manifest.definition["active_days"]

@@ -7,9 +7,9 @@ from features.days import calendar_day
 from features.errors import NotEnoughData
 from features.facts import Facts
 from features.sources.schema import SALE
-from training.churn import ChurnDefinition
-from training.datasets import cutoffs
+from training.churn_definition import ChurnDefinition
 from training.interactions import MIN_BUYERS
+from training.periods import periods
 from training.tier import tier_cutoffs
 
 FEWEST_MEMBERS = 100
@@ -68,7 +68,7 @@ def check_models(facts: Facts) -> list[ModelCheck]:
 
 def _churn(facts: Facts) -> list[Requirement]:
     definition = ChurnDefinition()
-    history = _history(lambda: cutoffs(facts, horizon_days=definition.horizon_days), facts)
+    history = _history(lambda: periods(facts, horizon_days=definition.horizon_days), facts)
     if not history.holds:
         return [history]
     day = facts.manifest.until_day - definition.horizon_days

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from features.facts import Facts
 from training.datasets import Examples
+from training.evidence import Evidence
 from training.predictors import GOLDEN_ROWS, AnyPredictor, Matrix
 
 matplotlib.use("Agg")
@@ -39,6 +40,8 @@ class Trained:
         PNG files by name.
     examples
         The rows it was fitted on, for the record of the data set.
+    evidence
+        The recipe over its test periods, row by row.
     """
 
     predictor: AnyPredictor
@@ -47,6 +50,7 @@ class Trained:
     parameters: Mapping[str, Any]
     plots: Mapping[str, bytes] = field(default_factory=dict)
     examples: Examples | None = None
+    evidence: Evidence | None = None
 
 
 def lineage(facts: Facts, *, seed: int, days: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from shops import Line, shop
 from features.contract import CONTRACT
 from features.facts import Facts
 from training.artifacts import BundleManifest
-from training.boosting import LIGHTGBM, XGBOOST
+from training.boosting import Recipe, native
 from training.churn import BANDS, OBJECTIVES
 from training.datasets import Examples, Snapshots
 from training.interactions import interactions, purchase_days
@@ -62,9 +62,9 @@ def registry(mlruns: Path, tmp_path: Path) -> Path:
 def trees(engine: Engine, data: Examples, labels: np.ndarray, objective: Mapping[str, object]) -> TreeModel:
     """A few trees on one thread: enough to tell rows apart, and quick."""
     if engine == "lightgbm":
-        parameters = {**LIGHTGBM, **objective, "num_threads": 1, "min_data_in_leaf": 10}
+        parameters = {**native(Recipe(engine, objective, seed=0)), "num_threads": 1, "min_data_in_leaf": 10}
         return TreeModel(engine, lightgbm.train(parameters, lightgbm.Dataset(data.matrix, label=labels), 60))
-    parameters = {**XGBOOST, **objective, "nthread": 1, "min_child_weight": 3}
+    parameters = {**native(Recipe(engine, objective, seed=0)), "nthread": 1, "min_child_weight": 3}
     booster = xgboost.train(parameters, xgboost.DMatrix(data.matrix, label=labels, nthread=1), 60)
     return TreeModel.from_bytes(engine, bytes(booster.save_raw(raw_format="json")))
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.churn import fit_calibrator
+from training.calibration import fit_calibrator
 from training.evaluation import expected_calibration_error
 from training.predictors import Calibrator
 
