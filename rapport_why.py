@@ -87,11 +87,12 @@ class WhyJob:
             store.close()
         if stamp is None:
             raise NothingPublished("no features were published", remedy='name a moment ("--as-of end-of-facts"), or publish')
+        zone = ZoneInfo(stamp.time_zone)
+        moment = stamp.as_of_moment.astimezone(zone)
         if values[0] is None:
-            raise _unknown(stamp.as_of_moment)
+            raise _unknown(moment)
         edges = {name: float("nan") if value is None else value for name, value in stamp.edges.items()}
-        day = day_of(stamp.as_of_moment, ZoneInfo(stamp.time_zone))
-        return Known(decode(CONTRACT, [values[0]]).records, day, stamp.as_of_moment, edges)
+        return Known(decode(CONTRACT, [values[0]]).records, day_of(moment, zone), moment, edges)
 
     def _from_facts(self, member: str, as_of: str) -> Known:
         """From the facts, as of any moment; everyone's features are built, as the numbers of the population belong to it."""
