@@ -318,6 +318,27 @@ def models(as_json: AsJson = False) -> None:
 
 
 @app.command()
+def why(
+    member: Annotated[str, typer.Argument(help="A member id.")],
+    model: Annotated[Literal["churn", "tier"], typer.Option(help="Whose score to explain.")] = "churn",
+    exact: Annotated[bool, typer.Option("--exact", help="By the tree library's own TreeSHAP; docs/reasons.md.")] = False,
+    as_of: Annotated[str | None, typer.Option(help="As of this moment, from the facts; else as last published.")] = None,
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the sentences.")] = "en",
+    top: Annotated[int, typer.Option(min=1, help="How many reasons.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Say why a member has the score they have, in words, and what one visit would change.
+
+    Example: `rapport why 682 --as-of end-of-facts`
+    """
+    from features.screen import Screen
+    from rapport_why import WhyJob
+
+    screen = Screen(as_json=as_json)
+    screen.result(WhyJob(_settings(), screen).run(member, model, as_of=as_of, exact=exact, language=language, top=top))
+
+
+@app.command()
 def serve(
     port: Annotated[int | None, typer.Option(min=1, max=65535, help="Port to listen on.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Serving processes.")] = None,
