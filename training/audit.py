@@ -16,7 +16,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from features.errors import ChampionMoved, ModelMissing, RegistryUnavailable
+from features.errors import ChampionMoved, ModelMissing
 from training.registry import CHALLENGER, CHAMPION, DATABASE, told
 
 Action = Literal["promoted", "kept", "forced", "rolled back", "moved elsewhere"]
@@ -214,7 +214,9 @@ def _alias(database: sqlite3.Connection, name: str, alias: str) -> str | None:
 
 def _point(database: sqlite3.Connection, name: str, alias: str, version: str) -> None:
     database.execute("DELETE FROM registered_model_aliases WHERE name = ? AND alias = ?", [name, alias])
-    database.execute("INSERT INTO registered_model_aliases (name, alias, version) VALUES (?, ?, ?)", [name, alias, int(version)])
+    database.execute(
+        "INSERT INTO registered_model_aliases (name, alias, version) VALUES (?, ?, ?)", [name, alias, int(version)]
+    )
 
 
 def _tag(database: sqlite3.Connection, name: str, version: str, text: str) -> None:

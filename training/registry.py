@@ -119,6 +119,23 @@ def version_of(mlruns: Path, name: str, version: str) -> RegisteredModel:
     raise ModelMissing(f"{name}@{version} is not in {mlruns}", remedy='see which there are: "rapport models"')
 
 
+def run_file(mlruns: Path, model: RegisteredModel, name: str) -> Path:
+    """Where a file of the run that made a version is kept, whether or not it is there."""
+    return mlruns / ARTIFACTS / model.name / model.run_id / ARTIFACTS / name
+
+
+def recorded_figures(mlruns: Path, model: RegisteredModel) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Metrics of a registered version and of its baselines, as they were recorded when it was trained; the newest period's."""
+    with _database(mlruns) as database:
+        rows = database.execute("SELECT key, value, is_nan FROM latest_metrics WHERE run_uuid = ?", [model.run_id]).fetchall()
+    metrics: dict[str, float] = {}
+    baselines: dict[str, dict[str, float]] = {}
+    for name, value, is_nan in rows:
+        baseline, _, figure = name.rpartition(".")
+        (baselines.setdefault(baseline, {}) if baseline else metrics)[figure] = float("nan") if is_nan else value
+    return metrics, baselines
+
+
 def load(model: RegisteredModel) -> AnyPredictor:
     """The predictor of a registered version, after its hashes and golden rows were found right.
 
