@@ -253,8 +253,8 @@ def _notice(database: sqlite3.Connection, name: str, now: str | None, signed: Si
 def _previous(database: sqlite3.Connection, name: str, now: str) -> str | None:
     """The champion before, by the entry that made this one champion (not by a rollback to it)."""
     found = database.execute(
-        "SELECT from_version FROM rapport_promotions WHERE model = ? AND to_version = ? AND action NOT IN ('kept', 'rolled back') "
-        "ORDER BY id DESC LIMIT 1",
+        "SELECT from_version FROM rapport_promotions WHERE model = ? AND to_version = ? "
+        "AND action NOT IN ('kept', 'rolled back') ORDER BY id DESC LIMIT 1",
         [name, int(now)],
     ).fetchone()
     return _text(found[0]) if found else None

@@ -66,7 +66,9 @@ def _judged(arrays: Any, number: int, period: dict[str, Any], notes: dict[str, A
     }
     return Judged(
         Period(**period | {"train": tuple(period["train"])}),
-        *(mine[name] for name in _OWN),
+        mine["member_ids"],
+        mine["truth"],
+        mine["answer"],
         inside["other"],
         inside["slice"],
         mine.get("low"),

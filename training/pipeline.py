@@ -11,28 +11,27 @@ from features.errors import BundleRefused, NotEnoughData
 from features.facts import Facts
 from training.artifacts import BundleManifest, read_manifest
 from training.audit import last_verdict
-from training.churn import ChurnDefinition, churn_label, train_churn
-from training.datasets import Labelled, Snapshots, cutoffs
-from training.gate.contender import Ground
+from training.candidacy import contender_of, decide_and_move, ground_for
+from training.churn import ChurnDefinition, train_churn
+from training.datasets import Snapshots, cutoffs
 from training.recommender import train_recommender
 from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, version_of
 from training.requirements import TIER_DAYS, check_model
-from training.succession import contender_of, decide_and_move
-from training.tier import TierDefinition, tier_cutoffs, tier_label, train_tier
+from training.tier import tier_cutoffs, train_tier
 from training.tracking import record, record_verdict
 from training.trained import Trained, code_hash
+from training.verdict import Verdict
 
 MODELS = ("churn", "tier", "recommender")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One model to train: its name, its engine, how it is trained, and how the gate labels rows by a bundle's definition."""
+    """One model to train: its name, its engine, and how it is trained."""
 
     model: str
     engine: str
     train: Callable[[], Trained]
-    label: Callable[[BundleManifest], Labelled] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,17 +68,10 @@ class Outcome:
 def steps(snapshots: Snapshots, models: tuple[str, ...] = MODELS) -> list[Step]:
     """What there is to train, in order."""
     facts, definition = snapshots.facts, ChurnDefinition()
-
-    def churn(manifest: BundleManifest) -> Labelled:
-        return churn_label(facts, ChurnDefinition(**manifest.definition))
-
-    def tier(manifest: BundleManifest) -> Labelled:
-        return tier_label(facts, TierDefinition(**manifest.definition))
-
     every = [
-        Step("churn", "xgboost", lambda: train_churn(snapshots, engine="xgboost", definition=definition), churn),
-        Step("churn", "lightgbm", lambda: train_churn(snapshots, engine="lightgbm", definition=definition), churn),
-        Step("tier", "xgboost", lambda: train_tier(snapshots, horizon_days=TIER_DAYS), tier),
+        Step("churn", "xgboost", lambda: train_churn(snapshots, engine="xgboost", definition=definition)),
+        Step("churn", "lightgbm", lambda: train_churn(snapshots, engine="lightgbm", definition=definition)),
+        Step("tier", "xgboost", lambda: train_tier(snapshots, horizon_days=TIER_DAYS)),
         Step("recommender", "implicit", lambda: train_recommender(facts)),
     ]
     return [step for step in every if step.model in models]
@@ -118,19 +110,20 @@ def train(
             yield Outcome(step, refused=str(error))
         else:
             registered = record(mlruns, trained)
-            yield gate(step, registered, trained, mlruns, snapshots, who=who, at=clock())
+            verdict = gate(registered, trained, mlruns, snapshots, who=who, at=clock())
+            now = version_of(mlruns, registered.name, registered.version)
+            said = verdict.as_dict()
+            yield Outcome(step, trained, now, metrics=trained.metrics, baselines=trained.baselines, verdict=said)
 
 
 def gate(
-    step: Step, registered: RegisteredModel, trained: Trained, mlruns: Path, snapshots: Snapshots, *, who: str, at: datetime
-) -> Outcome:
-    """Bring a registered version before the gate, and let it become champion or stay challenger."""
-    manifest = trained.predictor.manifest
-    ground = Ground(snapshots, step.label(manifest)) if step.label else None
+    registered: RegisteredModel, trained: Trained, mlruns: Path, snapshots: Snapshots, *, who: str, at: datetime
+) -> Verdict:
+    """Bring a registered version before the gate, let it become champion or stay challenger, and record what was said."""
+    ground = ground_for(snapshots, trained.predictor.manifest)
     verdict = decide_and_move(mlruns, contender_of(registered, trained), ground, who=who, at=at)
     record_verdict(mlruns, registered, verdict, trained)
-    now = version_of(mlruns, registered.name, registered.version)
-    return Outcome(step, trained, now, metrics=trained.metrics, baselines=trained.baselines, verdict=verdict.as_dict())
+    return verdict
 
 
 def unchanged(steps_to_do: list[Step], mlruns: Path, facts: Facts) -> list[Outcome]:

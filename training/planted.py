@@ -7,7 +7,6 @@ features, a calibrator that diverged.
 
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
-from datetime import datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +16,7 @@ from numpy.typing import NDArray
 from features.build import FeatureRows
 from training import baselines
 from training.artifacts import BundleManifest
+from training.candidacy import contender_of
 from training.churn import BANDS, ChurnDefinition, churn_label
 from training.datasets import Examples, Labelled, Snapshots, examples
 from training.evidence import Evidence, Judged, slices_of
@@ -25,7 +25,6 @@ from training.periods import Period, periods
 from training.predictors import Calibrator, ChurnPredictor, TreeModel, with_parameters
 from training.promotion import decide
 from training.registry import RegisteredModel
-from training.succession import contender_of
 from training.tracking import record
 from training.trained import SEED, Trained, golden_rows, lineage
 from training.verdict import Reason, Verdict
@@ -136,7 +135,7 @@ def train_planted(snapshots: Snapshots, recipe: Recipe, definition: ChurnDefinit
     return Trained(predictor, {"auc": 0.0}, {}, {"engine": "xgboost", "recipe": recipe.name}, examples=whole, evidence=evidence)
 
 
-def verdicts(snapshots: Snapshots, mlruns: Path, *, at: datetime) -> Iterator[tuple[Recipe, RegisteredModel, Verdict]]:
+def verdicts(snapshots: Snapshots, mlruns: Path) -> Iterator[tuple[Recipe, RegisteredModel, Verdict]]:
     """Every recipe trained, registered, and brought before the gate of a registry without a champion."""
     ground = Ground(snapshots, churn_label(snapshots.facts, ChurnDefinition()))
     for recipe in recipes(snapshots.contract.model_features):
@@ -145,9 +144,9 @@ def verdicts(snapshots: Snapshots, mlruns: Path, *, at: datetime) -> Iterator[tu
         yield recipe, registered, decide(contender_of(registered, trained), None, ground=ground)
 
 
-def gate_refused(snapshots: Snapshots, mlruns: Path, *, at: datetime) -> int:
+def gate_refused(snapshots: Snapshots, mlruns: Path) -> int:
     """How many of the six bad models the gate refuses for the right reason; 0 if it refuses the honest one as well."""
-    found = [(recipe, verdict) for recipe, _, verdict in verdicts(snapshots, mlruns, at=at)]
+    found = [(recipe, verdict) for recipe, _, verdict in verdicts(snapshots, mlruns)]
     honest = all(verdict.promote for recipe, verdict in found if recipe.reason is None)
     return sum(recipe.reason is not None and verdict.code == recipe.reason.name for recipe, verdict in found) if honest else 0
 

@@ -1,4 +1,4 @@
-"""The words on MLflow's pages: what a model answers, how it did beside its baselines, what the gate said, where it came from."""
+"""The words on MLflow's pages: what a model answers, how it did, what the gate said of it, and where it came from."""
 
 from collections.abc import Mapping
 

@@ -25,7 +25,6 @@ from mlflow.types.schema import Array
 from sqlalchemy.exc import OperationalError
 
 from features.errors import RegistryUnavailable
-
 from training.datasets import Examples
 from training.evidence_files import EVIDENCE, evidence_bytes
 from training.gate.measures import figures

@@ -117,7 +117,7 @@ class Limits:
 def _days(cutoffs: object) -> list[int]:
     """Every day number in the lineage's cut-offs, however they are nested; small numbers are counts."""
     if isinstance(cutoffs, Mapping):
-        return [day for value in cutoffs.values() for day in _days(value)]
+        return [day for name, value in cutoffs.items() if name != "items" for day in _days(value)]
     if isinstance(cutoffs, list | tuple):
         return [day for value in cutoffs for day in _days(value)]
     return [cutoffs] if isinstance(cutoffs, int) and not isinstance(cutoffs, bool) and cutoffs > 3650 else []

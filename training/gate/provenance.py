@@ -7,6 +7,7 @@ the gate built itself, must do about as well as its evidence says.
 """
 
 from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,10 +21,19 @@ from training.datasets import Examples, Snapshots
 from training.evaluation.metrics import spearman
 from training.evidence import Evidence, Judged
 from training.gate.comparison import Pair, mean_quality
-from training.gate.contender import Contender, Ground, Limits, Rebuilt
+from training.gate.contender import Ground, Limits, Rebuilt
 from training.gate.measures import Measure
 from training.predictors import AnyPredictor, Matrix, Recommender, TreeModel
 from training.verdict import Finding, Reason
+
+
+class Scoring(Protocol):
+    """Every predictor but the one of lists."""
+
+    def score(self, matrix: Matrix) -> NDArray[np.float64]:
+        """One answer a row."""
+        ...
+
 
 SAMPLE = 300
 MORE = 1500
@@ -32,6 +42,8 @@ RELATIVE = 1e-4
 SHARE_OF_ROWS = 0.005
 AGE = "days_since_first_purchase"
 EARLIER = (1, 7, 14, 28)
+ALIKE = 0.97
+FEWEST = 50
 
 
 def rebuilt(ground: Ground, day: int, member_ids: Sequence[str]) -> Rebuilt:
@@ -132,12 +144,12 @@ def _labels(examples: Examples, picks: NDArray[np.int64], day: int, ground: Grou
 
 
 def scored_again(
-    contender: Contender, predictor: AnyPredictor, measure: Measure, ground: Ground, limits: Limits
+    evidence: Evidence, predictor: AnyPredictor, measure: Measure, ground: Ground, limits: Limits
 ) -> list[Finding]:
     """Findings where the bundle, on rows that the gate built, does not do what the evidence says."""
-    if contender.evidence is None or isinstance(predictor, Recommender):
+    if isinstance(predictor, Recommender):
         return []
-    judged, fresh, answer = _on_fresh_rows(contender.evidence.judged[-1], predictor, ground, back=0)
+    judged, answer = _on_fresh_rows(evidence.judged[-1], predictor, ground, back=0)
     if not len(judged):
         return [Finding(Reason.LEAKAGE_SUSPECTED, "None of the members judged had bought before the test day.")]
     if not np.isfinite(answer).all():
@@ -146,37 +158,31 @@ def scored_again(
     if said - now > limits.collapse:
         text = f"{measure.name} {said:.3f} in the evidence, {now:.3f} on the same members when the gate builds their rows."
         return [Finding(Reason.LEAKAGE_SUSPECTED, text)]
-    return _scored_on_stale_rows(contender.evidence.judged[-1], predictor, ground, _likeness(judged, answer))
+    return _scored_on_stale_rows(evidence.judged[-1], predictor, ground, _likeness(judged, answer))
 
 
-def _scored_on_stale_rows(whole: Judged, predictor: AnyPredictor, ground: Ground, alike: float) -> list[Finding]:
+def _scored_on_stale_rows(whole: Judged, predictor: Scoring, ground: Ground, alike: float) -> list[Finding]:
     """The finding if the evidence's answers look like the bundle's for an earlier day rather than for theirs."""
-    if alike > 0.97:
+    if alike > ALIKE:
         return []
     for back in EARLIER:
-        judged, _, answer = _on_fresh_rows(whole, predictor, ground, back=back)
-        likeness = _likeness(judged, answer) if len(judged) > 50 else 0.0
-        if likeness > alike + 0.02 and likeness > 0.9:
-            text = f"Its answers resemble those for rows of {back} days before ({likeness:.2f}) more than for theirs ({alike:.2f})."
+        judged, answer = _on_fresh_rows(whole, predictor, ground, back=back)
+        likeness = _likeness(judged, answer) if len(judged) > FEWEST else 0.0
+        if likeness > max(alike + 0.02, 0.9):
+            text = f"Its answers are those for rows of {back} days before: rank correlation {likeness:.2f}, not {alike:.2f}."
             return [Finding(Reason.STALE_FEATURES, text)]
     return []
 
 
-def _on_fresh_rows(
-    whole: Judged, predictor: AnyPredictor, ground: Ground, *, back: int
-) -> tuple[Judged, Rebuilt, NDArray[np.float64]]:
-    """A sample of the judged members, their rows built anew, and the bundle's answers for them."""
-    picks = np.sort(np.random.default_rng(SEED).permutation(len(whole))[:MORE])
+def _on_fresh_rows(whole: Judged, predictor: Scoring, ground: Ground, *, back: int) -> tuple[Judged, NDArray[np.float64]]:
+    """A sample of the judged members, and the bundle's answers for rows of theirs that are built anew."""
     chosen = np.zeros(len(whole), dtype=np.bool_)
-    chosen[picks] = True
+    chosen[np.random.default_rng(SEED).permutation(len(whole))[:MORE]] = True
     judged = whole.where(chosen)
     fresh = rebuilt(ground, whole.period.test - back, judged.member_ids.tolist())
-    position = {member: row for row, member in enumerate(fresh.member_ids.tolist())}
-    judged = judged.where(np.array([member in position for member in judged.member_ids.tolist()], dtype=np.bool_))
-    matrix = fresh.matrix[[position[member] for member in judged.member_ids.tolist()]]
-    if isinstance(predictor, Recommender) or not len(matrix):
-        return judged, fresh, np.empty(0)
-    return judged, fresh, predictor.score(matrix)
+    judged = judged.where(np.isin(judged.member_ids, fresh.member_ids))
+    rows = np.searchsorted(fresh.member_ids, judged.member_ids)
+    return judged, predictor.score(fresh.matrix[rows]) if len(rows) else np.empty(0)
 
 
 def _likeness(judged: Judged, answer: NDArray[np.float64]) -> float:

@@ -5,14 +5,17 @@ from pathlib import Path
 
 from features.contract import CONTRACT_HASH
 from features.errors import BundleRefused, ChampionMoved
-from training.artifacts import read_manifest, sha256_of
-from training.audit import Signed, keep_champion, move_champion
+from training.artifacts import BundleManifest, read_manifest, sha256_of
+from training.audit import Entry, Signed, keep_champion, move_champion
+from training.churn import ChurnDefinition, churn_label
+from training.datasets import Snapshots
 from training.evidence_files import EVIDENCE, read_evidence
 from training.gate.contender import Contender, Ground, Limits
 from training.promotion import LIMITS, decide
 from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, run_file
+from training.tier import TierDefinition, tier_label
 from training.trained import Trained
-from training.verdict import Verdict
+from training.verdict import Finding, Reason, Verdict
 
 EVIDENCE_FILE = f"evidence/{EVIDENCE}"
 ATTEMPTS = 3
@@ -45,6 +48,28 @@ def recorded_contender(mlruns: Path, registered: RegisteredModel) -> Contender:
     return Contender(registered, manifest, evidence, metrics=metrics, baselines=baselines)
 
 
+def ground_for(snapshots: Snapshots, manifest: BundleManifest) -> Ground | None:
+    """Facts to check a version by, labelled as its definition says; None for models without labelled rows."""
+    facts, definition = snapshots.facts, manifest.definition
+    if manifest.kind == "churn":
+        return Ground(snapshots, churn_label(facts, ChurnDefinition(**definition)))
+    if manifest.kind == "tier":
+        return Ground(snapshots, tier_label(facts, TierDefinition(**definition)))
+    return None
+
+
+def known_of(entry: Entry | None) -> tuple[Finding, ...]:
+    """What an earlier hearing found; without the rows it was fitted on, that cannot be found again."""
+    if entry is None:
+        return ()
+    said = entry.verdict.get("reasons", [])
+    return tuple(
+        Finding(Reason[reason["code"]], f"Found when it was trained: {reason['sentence']}")
+        for reason in said
+        if reason["code"] in Reason.__members__
+    )
+
+
 def champion_before(mlruns: Path, name: str) -> tuple[str | None, Contender | None]:
     """The version the champion alias points to, and what stands behind it: None if this process could not serve that."""
     for model in registered_models(mlruns):
@@ -67,6 +92,7 @@ def decide_and_move(
     who: str,
     at: datetime,
     limits: Limits = LIMITS,
+    known: tuple[Finding, ...] = (),
 ) -> Verdict:
     """Ask the gate, and move the alias as it says; if the champion changes meanwhile, ask again, against the new one.
 
@@ -77,7 +103,7 @@ def decide_and_move(
     """
     for attempt in range(ATTEMPTS):
         before, champion = champion_before(mlruns, contender.registered.name)
-        verdict = decide(contender, champion, ground=ground, limits=limits)
+        verdict = decide(contender, champion, ground=ground, limits=limits, known=known)
         try:
             act(mlruns, contender.registered, verdict, before, who=who, at=at)
         except ChampionMoved:
