@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from features.errors import ConfigurationError, FactsMissing, PromotionRefused
-from features.jobs import facts_folder
 from features.screen import Screen
 from features.settings import Settings
 from training.artifacts import read_manifest
@@ -160,6 +159,7 @@ class ModelJobs:
     def _ground(self, contender: Contender) -> Ground | None:
         """The facts a version was made from, if they are still the ones in the data folder."""
         from features.facts import Facts
+        from features.jobs import facts_folder
         from training.candidacy import ground_for
         from training.datasets import Snapshots
 

@@ -5,6 +5,7 @@ from dataclasses import asdict
 from io import BytesIO
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -50,10 +51,10 @@ def read_evidence(path: Path) -> Evidence:
         The file is damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(BytesIO(path.read_bytes()), allow_pickle=False) as arrays:
             told = json.loads(str(arrays["told"]))
             parts = [_judged(arrays, number, period, told["notes"][number]) for number, period in enumerate(told["periods"])]
-    except (ValueError, KeyError, TypeError, EOFError, OSError, IndexError) as error:
+    except (ValueError, KeyError, TypeError, EOFError, OSError, IndexError, BadZipFile) as error:
         raise BundleRefused(f"the evidence {path.name} cannot be read", remedy=_REMEDY) from error
     return Evidence(told["model"], told["engine"], told["definition"], tuple(parts), told["parameters"])
 

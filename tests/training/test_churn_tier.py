@@ -1,6 +1,7 @@
 """Churn and tier models of the slice: better than a rule of thumb, beside honest baselines, and the same every time."""
 
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -16,10 +17,19 @@ from training.evaluation import binary_report, quadratic_weighted_kappa
 from training.labels import spend_within
 from training.pipeline import MODELS, snapshot_days, steps, train
 from training.predictors import ChurnPredictor, TierPredictor
-from training.registry import CHALLENGER, CHAMPION, load, registered_models, require_contract, resolve
+from training.registry import (
+    CHALLENGER,
+    CHAMPION,
+    load,
+    recorded_figures,
+    registered_models,
+    require_contract,
+    resolve,
+)
 from training.tier import TIERS, TierDefinition, tier_cutoffs, tier_definition, tier_label, train_tier
-from training.tracking import recorded_figures
 from training.trained import Trained, code_hash
+
+TRAINED_AT = datetime(2018, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -202,7 +212,7 @@ def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
     facts = shop([Line(f"m{i}", float(day)) for i in range(12) for day in range(0, 30, 1 + i % 4)])
     snapshots = Snapshots(facts)
 
-    outcomes = list(train(steps(snapshots), tmp_path / "mlruns", snapshots.facts))
+    outcomes = list(train(steps(snapshots), tmp_path / "mlruns", snapshots, who="me", clock=lambda: TRAINED_AT))
 
     assert [outcome.step.model for outcome in outcomes] == ["churn", "churn", "tier", "recommender"]
     assert {outcome.step.model for outcome in outcomes} == set(MODELS)
@@ -222,7 +232,8 @@ def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
 def test_members_who_never_leave_train_no_churn_model(tmp_path: Path) -> None:
     facts = shop([Line(f"m{i}", float(day)) for i in range(6) for day in range(i, 220, 7)])
 
-    (outcome,) = train(steps(Snapshots(facts), ("churn",))[:1], tmp_path / "mlruns", facts)
+    short = Snapshots(facts)
+    (outcome,) = train(steps(short, ("churn",))[:1], tmp_path / "mlruns", short, who="me", clock=lambda: TRAINED_AT)
 
     assert "6 bought again within 28 days, 0 did not" in outcome.refused
 
