@@ -68,7 +68,14 @@ def try_bundle(folder: Path, *, sha256: str | None = None, timeout_s: float = TI
     command = [sys.executable, "-m", "training.trial", str(folder), sha256 or ""]
     try:
         ran = subprocess.run(
-            command, env=environment, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=timeout_s, check=False
+            command,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=timeout_s,
+            check=False,
+            text=True,
+            errors="replace",
         )
     except subprocess.TimeoutExpired as error:
         raise BundleRefused(f"it did not load within {timeout_s:g} s in a process of its own", remedy=_REMEDY) from error
