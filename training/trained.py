@@ -39,9 +39,11 @@ class Trained:
     plots
         PNG files by name.
     examples
-        The rows it was fitted on, for the record of the data set.
+        The rows it was fitted on, for the record of the data set and for the gate.
     evidence
-        The recipe over its test periods, row by row.
+        Answers of its recipe on every test period; None for a model whose evidence is figures alone.
+    files
+        Further files for the record, by name: the report.
     """
 
     predictor: AnyPredictor
@@ -51,6 +53,7 @@ class Trained:
     plots: Mapping[str, bytes] = field(default_factory=dict)
     examples: Examples | None = None
     evidence: Evidence | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def lineage(facts: Facts, *, seed: int, days: Mapping[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from shops import Line, shop
 
 from features.contract import CONTRACT
 from features.facts import Facts
+from tests.training.registered import answered
 from training.artifacts import BundleManifest
 from training.boosting import Recipe, native
 from training.churn import BANDS, OBJECTIVES
@@ -21,7 +22,7 @@ from training.interactions import interactions, purchase_days
 from training.predictors import Calibrator, ChurnPredictor, Engine, Recommender, TierPredictor, TreeModel
 from training.recommender import AlsSettings, fit, with_share
 from training.tier import OBJECTIVE, TierDefinition
-from training.trained import golden_rows
+from training.trained import Trained, golden_rows
 
 Predictors = dict[str, ChurnPredictor | TierPredictor | Recommender]
 
@@ -57,6 +58,24 @@ def snapshots(facts: Facts) -> Snapshots:
 def registry(mlruns: Path, tmp_path: Path) -> Path:
     """A registry of the slice's models that the test may change."""
     return Path(shutil.copytree(mlruns, tmp_path / "mlruns"))
+
+
+@pytest.fixture(scope="session")
+def three_churns(predictors: Predictors, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A registry with churn@1, churn@2 and churn@3 from made-up rows, without aliases; not to be changed."""
+    from training.tracking import record  # MLflow takes seconds to import
+
+    folder = tmp_path_factory.mktemp("three") / "mlruns"
+    for number, kind in enumerate(("churn-xgboost", "churn-lightgbm", "churn-xgboost")):
+        evidence = answered((0.5, 0.5, 0.2)[number], seed=number)
+        record(folder, Trained(predictors[kind], {"auc": 0.7}, {"recency": {"auc": 0.6}}, {"seed": 1}, evidence=evidence))
+    return folder
+
+
+@pytest.fixture
+def churns(three_churns: Path, tmp_path: Path) -> Path:
+    """A copy of that registry, to change at will."""
+    return Path(shutil.copytree(three_churns, tmp_path / "mlruns"))
 
 
 def trees(engine: Engine, data: Examples, labels: np.ndarray, objective: Mapping[str, object]) -> TreeModel:

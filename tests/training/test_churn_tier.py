@@ -1,5 +1,6 @@
 """Tier models of the slice beside honest baselines, and what training refuses."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,8 @@ from training.predictors import TierPredictor
 from training.registry import registered_models, resolve
 from training.tier import TIERS, TierDefinition, tier_cutoffs, tier_definition, tier_label, train_tier
 from training.trained import Trained
+
+TRAINED_AT = datetime(2018, 1, 1, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -101,7 +104,7 @@ def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
     facts = shop([Line(f"m{i}", float(day)) for i in range(12) for day in range(0, 30, 1 + i % 4)])
     snapshots = Snapshots(facts)
 
-    outcomes = list(train(steps(snapshots), tmp_path / "mlruns", snapshots.facts))
+    outcomes = list(train(steps(snapshots), tmp_path / "mlruns", snapshots, who="me", clock=lambda: TRAINED_AT))
 
     assert [outcome.step.model for outcome in outcomes] == ["churn", "churn", "tier", "recommender"]
     assert {outcome.step.model for outcome in outcomes} == set(MODELS)
@@ -121,7 +124,8 @@ def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
 def test_members_who_never_leave_train_no_churn_model(tmp_path: Path) -> None:
     facts = shop([Line(f"m{i}", float(day)) for i in range(6) for day in range(i, 220, 7)])
 
-    (outcome,) = train(steps(Snapshots(facts), ("churn",))[:1], tmp_path / "mlruns", facts)
+    short = Snapshots(facts)
+    (outcome,) = train(steps(short, ("churn",))[:1], tmp_path / "mlruns", short, who="me", clock=lambda: TRAINED_AT)
 
     assert "6 bought again within 28 days, 0 did not" in outcome.refused
 

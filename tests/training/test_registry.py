@@ -26,8 +26,19 @@ from training.artifacts import read_manifest
 from training.datasets import Snapshots
 from training.pipeline import steps, unchanged
 from training.predictors import ChurnPredictor, Recommender, TierPredictor
-from training.registry import CHALLENGER, CHAMPION, DATABASE, HASH_TAG, RegisteredModel, load, registered_models, resolve
-from training.tracking import open_registry, record, recorded_figures
+from training.registry import (
+    CHALLENGER,
+    CHAMPION,
+    DATABASE,
+    HASH_TAG,
+    RegisteredModel,
+    load,
+    recorded_figures,
+    registered_models,
+    resolve,
+    version_of,
+)
+from training.tracking import open_registry, record
 from training.trained import Trained
 
 REPOSITORY = Path(__file__).parents[2]
@@ -315,13 +326,18 @@ def test_a_model_of_other_code_or_features_is_not_kept(registry: Path, snapshots
     assert [outcome.step.model for outcome in unchanged(steps(snapshots), registry, facts)] == ["churn", "churn", "recommender"]
 
 
-def test_a_champion_of_another_engine_or_a_broken_one_is_not_kept(registry: Path, snapshots: Snapshots, facts: Facts) -> None:
+def test_a_broken_version_is_not_kept_whoever_is_champion(registry: Path, snapshots: Snapshots, facts: Facts) -> None:
     open_registry(registry).set_registered_model_alias("churn", CHAMPION, "2")
     (resolve(registry, "tier").bundle / "golden.npz").unlink()
 
     kept = unchanged(steps(snapshots), registry, facts)
 
-    assert [(o.step.model, o.step.engine) for o in kept] == [("churn", "lightgbm"), ("recommender", "implicit")]
+    assert [(o.step.model, o.step.engine) for o in kept] == [
+        ("churn", "xgboost"),
+        ("churn", "lightgbm"),
+        ("recommender", "implicit"),
+    ]
+    assert [outcome.champion for outcome in kept] == [False, True, True]
     assert unchanged(steps(snapshots), registry.parent / "empty", facts) == []
 
 
@@ -331,7 +347,7 @@ def test_nothing_pickled_stands_in_the_registry(mlruns: Path) -> None:
     assert len(files) > 20
     assert not [path for path in files if path.suffix in {".pkl", ".pickle", ".joblib", ".cloudpickle", ".ubj", ".bin"}]
     assert not [path for path in files if path.read_bytes()[:2] in {b"\x80\x04", b"\x80\x05"}]
-    assert {path.name for path in mlruns.iterdir()} == {"artifacts", DATABASE}
+    assert {path.name for path in mlruns.iterdir()} == {"artifacts", DATABASE}  # the record of promotions is in the database
 
 
 def test_reading_the_registry_loads_no_tracker_and_no_trainer(mlruns: Path) -> None:
@@ -344,6 +360,35 @@ def test_reading_the_registry_loads_no_tracker_and_no_trainer(mlruns: Path) -> N
     found = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
 
     assert found.stdout.strip() == "[]"
+
+
+def test_a_new_version_has_no_alias_until_the_gate_gives_it_one(registry: Path) -> None:
+    predictor = load(resolve(registry, "tier"))
+
+    registered = record(registry, Trained(predictor, {"qwk": 0.5}, {}, {}))
+
+    assert (registered.label, registered.aliases) == ("tier@2", ())
+    assert version_of(registry, "tier", "2") == registered
+    assert resolve(registry, "tier").label == "tier@1"
+
+
+def test_the_same_model_recorded_twice_has_the_same_hash(registry: Path) -> None:
+    predictor = load(resolve(registry, "churn"))
+    hashes = {record(registry, Trained(predictor, {}, {}, {})).sha256 for _ in range(2)}
+
+    assert hashes == {resolve(registry, "churn").sha256}
+
+
+def test_the_gates_verdict_stands_on_the_run_and_on_the_version(mlruns: Path) -> None:
+    client = open_registry(mlruns)
+    for model in registered_models(mlruns):
+        run = client.get_run(model.run_id)
+        said = json.loads(Path(client.download_artifacts(model.run_id, "verdict.json")).read_text())
+        version = client.get_model_version(model.name, model.version)
+        assert run.data.tags["gate"] == said["code"]
+        assert version.tags["gate"].startswith("promoted: " if said["promote"] else "kept: ")
+        assert ("let through" if said["promote"] else f"refused: {said['code']}") in version.description
+        assert said["promote"] is (CHAMPION in model.aliases)
 
 
 def test_a_registered_model_carries_its_label() -> None:

@@ -1,0 +1,97 @@
+"""The first load of a bundle happens in a child: what crashes, hangs or lies there is refused here, and that is all."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from features.errors import BundleRefused
+from training import trial
+from training.artifacts import GOLDEN, read_arrays, read_manifest, write_bundle
+from training.predictors import ChurnPredictor, Recommender, TierPredictor
+from training.trial import try_bundle
+
+Predictors = dict[str, ChurnPredictor | TierPredictor | Recommender]
+
+
+def test_a_right_bundle_is_loaded_and_timed(predictors: Predictors, tmp_path: Path) -> None:
+    sha256 = predictors["churn-xgboost"].save(tmp_path / "bundle")
+
+    found = try_bundle(tmp_path / "bundle", sha256=sha256)
+
+    assert found.finite
+    assert found.load_s > 0
+    assert found.row_us is not None
+    assert found.single_us is not None
+    assert found.single_us > found.row_us > 0
+    assert found.bytes == sum(path.stat().st_size for path in (tmp_path / "bundle").iterdir())
+
+
+def test_lightgbm_and_lists_load_too(predictors: Predictors, tmp_path: Path) -> None:
+    for kind in ("churn-lightgbm", "recommender"):
+        found = try_bundle(tmp_path / kind, sha256=predictors[kind].save(tmp_path / kind))
+        assert found.finite
+        assert (found.row_us is None) is (kind == "recommender")
+
+
+def test_a_text_that_breaks_its_library_breaks_only_the_child(predictors: Predictors, tmp_path: Path) -> None:
+    predictors["churn-lightgbm"].save(tmp_path / "good")
+    manifest, golden = read_manifest(tmp_path / "good"), read_arrays(tmp_path / "good" / GOLDEN)
+    text = (tmp_path / "good" / "model.txt").read_bytes()
+    sha256 = write_bundle(tmp_path / "bad", manifest, {"model.txt": text[: len(text) // 3]}, golden)  # hashes are right
+
+    with pytest.raises(BundleRefused) as caught:
+        try_bundle(tmp_path / "bad", sha256=sha256)
+    assert caught.value.remedy
+
+
+def test_other_scores_than_the_golden_ones_are_refused(predictors: Predictors, tmp_path: Path) -> None:
+    predictors["tier"].save(tmp_path / "good")
+    manifest, golden = read_manifest(tmp_path / "good"), read_arrays(tmp_path / "good" / GOLDEN)
+    model = (tmp_path / "good" / "model.json").read_bytes()
+    off = {**golden, "scores": golden["scores"] + 1e-3}
+    write_bundle(tmp_path / "bad", manifest, {"model.json": model}, off)
+
+    with pytest.raises(BundleRefused, match="golden rows"):
+        try_bundle(tmp_path / "bad")
+    with pytest.raises(BundleRefused, match="not the one that was registered"):
+        try_bundle(tmp_path / "good", sha256="0" * 64)
+    with pytest.raises(BundleRefused, match=r"holds no manifest\.json"):
+        try_bundle(tmp_path / "nowhere")
+
+
+def test_scores_that_are_no_numbers_are_told(predictors: Predictors, tmp_path: Path) -> None:
+    churn = predictors["churn-xgboost"]
+    churn.save(tmp_path / "good")
+    manifest, golden = read_manifest(tmp_path / "good"), read_arrays(tmp_path / "good" / GOLDEN)
+    manifest.parameters["calibrator"]["slope"] = float("nan")
+    nothing = {**golden, "scores": np.full_like(golden["scores"], np.nan)}
+    write_bundle(tmp_path / "bad", manifest, {"model.json": (tmp_path / "good" / "model.json").read_bytes()}, nothing)
+
+    assert not try_bundle(tmp_path / "bad").finite
+
+
+@pytest.mark.parametrize(
+    ("code", "said"),
+    [
+        (f"import os, signal; os.kill(os.getpid(), {int(signal.SIGSEGV)})", r"crashed the process .*SIGSEGV"),
+        ("import time; time.sleep(60)", "did not load within 3 s"),
+        ("raise MemoryError('no room')", "failed: MemoryError: no room"),
+        ("", "failed: no message"),
+    ],
+)
+def test_a_child_that_dies_or_hangs_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: str, said: str) -> None:
+    ran = subprocess.run
+
+    def run(command: list[str], **options: object) -> object:
+        return ran([sys.executable, "-c", code], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(trial.subprocess, "run", run)
+    with pytest.raises(BundleRefused, match=said):
+        try_bundle(tmp_path, timeout_s=3.0)
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)  # none is left behind
