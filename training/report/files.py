@@ -134,6 +134,7 @@ def _environment() -> Environment:
         "percent": words.percent,
         "money": words.money,
         "named": words.named,
+        "plain": words.plain,
         "bytes": _bytes,
     }
     return environment

@@ -1,5 +1,6 @@
 """What a report says in plain words: the question a model answers, what it is worth, whether it beats a simple rule."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from math import isfinite
 
@@ -119,6 +120,17 @@ def money(value: float | None, currency: str, digits: int = 0) -> str:
     return f"{number(value, digits)} {currency}".strip()
 
 
+def plain(value: object) -> str:
+    """A parameter or note as text: four digits of a number, lists and tables in one line, a dash for nothing."""
+    if isinstance(value, float):
+        return f"{value:.4g}" if isfinite(value) else "-"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name} {plain(one)}" for name, one in value.items()) or "-"
+    if isinstance(value, list | tuple):
+        return ", ".join(plain(one) for one in value) or "-"
+    return "-" if value is None or value == "" else str(value)
+
+
 def between(interval: Interval, digits: int = 0) -> str:
     """The two ends of an interval in words."""
     return f"between {number(interval.low, digits)} and {number(interval.high, digits)}"
@@ -221,9 +233,10 @@ def _worth_of_contacts(summary: Summary, currency: str) -> list[str]:
         if plan.share < campaign.capacity
         else f"the {percent(plan.share)} that can be contacted"
     )
+    contacted, catches = round(plan.contacted), round(plan.catches.value)
     reached = (
-        f"Of those {plan.contacted:.0f} contacts, {plan.catches.value:.0f} reach somebody who would have left and "
-        f"{plan.waste.value:.0f} somebody who would have stayed anyway."
+        f"Of those {contacted} contacts, {catches} reach somebody who would have left and "
+        f"{contacted - catches} somebody who would have stayed anyway."
     )
     hindsight = f"In hindsight the best share was {percent(summary.money.curve.best)}."
     return [f"Contact {limit}. For every 1,000 members that brings {outcome}{shown}.", reached, hindsight]

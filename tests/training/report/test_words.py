@@ -9,7 +9,7 @@ from training.evaluation.campaign import Campaign
 from training.evaluation.intervals import Interval
 from training.evaluation.summary import Summary, summarise
 from training.evidence import Evidence
-from training.report.words import between, money, named, number, of_hundred, percent, story, verdict_of
+from training.report.words import between, money, named, number, of_hundred, percent, plain, story, verdict_of
 
 
 def summary_of(evidence: Evidence, campaign: Campaign | None = None) -> Summary:
@@ -107,4 +107,6 @@ def test_numbers_as_people_write_them() -> None:
     assert [of_hundred(0.517), of_hundred(0.012), of_hundred(0.0)] == ["52 of 100", "1.2 of 100", "0 of 100"]
     assert [money(12.0, "EUR"), money(12.0, "")] == ["12 EUR", "12"]
     assert between(Interval(2, 1, 3)) == "between 1 and 3"
+    assert [plain(0.30240187), plain(float("nan")), plain(None), plain([])] == ["0.3024", "-", "-", "-"]
+    assert plain({"cuts": [0.5, 1.5], "kind": "none"}) == "cuts 0.5, 1.5, kind none"
     assert named("some_rule") == "some rule"
