@@ -110,6 +110,8 @@ def test_reasons_of_a_tier_add_up_to_its_odds_against_the_next(
 
     assert found.towards.tolist() == tier.likely_tier(scores).tolist()
     assert (found.against != found.towards).all()
+    handed = explain(tier, with_gaps, exact=exact, scores=scores)
+    assert handed.contributions.tobytes() == found.contributions.tobytes()
     third = 3 - found.towards - found.against
     assert (scores[row, found.against] >= scores[row, third]).all()
     expected = np.log(scores[row, found.towards] / scores[row, found.against])
