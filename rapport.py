@@ -215,6 +215,29 @@ def publish(
 
 
 @app.command()
+def nightly(
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="Day to compute for: 2018-01-01. Without it: today, but no later than the facts reach."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything the service needs by morning: features, scores of everyone and lists into the online store; a report.
+
+    Example: `rapport nightly --as-of end-of-facts`
+
+    Exit code 30: done, but a model that should have answered did not; the report says why.
+    """
+    from rapport_nightly import NightlyJob
+
+    job = NightlyJob(_settings(), as_json=as_json)
+    report = job.run(as_of)
+    job.screen.result(report)
+    if report["exit_code"]:
+        raise typer.Exit(report["exit_code"])
+
+
+@app.command()
 def check(as_json: AsJson = False) -> None:
     """Say what the facts suffice for: per feature family and per model, with the evidence and what serves instead.
 
