@@ -238,6 +238,29 @@ def nightly(
 
 
 @app.command()
+def retrain(
+    model: Annotated[list[str] | None, typer.Option("--models", help="Only these models: churn,tier.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Train as if the facts ended at this day: 2017-12-01. Without it: all of them.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train, judge and register models unattended; killed and run again it goes on where it was.
+
+    Example: `rapport retrain --models churn,tier`
+
+    Exit codes: 0 a model was promoted, 10 the champions stay, 20 the facts do not suffice, 75 another run is at work.
+    """
+    from rapport_retrain import RetrainJob
+
+    job = RetrainJob(_settings(), as_json=as_json)
+    report = job.run(tuple(model or ()), as_of)
+    job.screen.result(report)
+    if report["exit_code"]:
+        raise typer.Exit(report["exit_code"])
+
+
+@app.command()
 def check(as_json: AsJson = False) -> None:
     """Say what the facts suffice for: per feature family and per model, with the evidence and what serves instead.
 
