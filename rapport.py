@@ -261,6 +261,28 @@ def retrain(
 
 
 @app.command()
+def drift(
+    as_of: Annotated[
+        str | None, typer.Option(help="Day to look at: 2018-01-01. Without it: today, but no later than the facts reach.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what moved since the champions were trained, whether the scores feel it, and whether they are still right.
+
+    Example: `rapport drift --as-of 2017-12-31 --json`
+
+    Exit code 30: retraining is advised.
+    """
+    from rapport_drift import DriftJob
+
+    job = DriftJob(_settings(), as_json=as_json)
+    report = job.run(as_of)
+    job.screen.result(report)
+    if report["exit_code"]:
+        raise typer.Exit(report["exit_code"])
+
+
+@app.command()
 def check(as_json: AsJson = False) -> None:
     """Say what the facts suffice for: per feature family and per model, with the evidence and what serves instead.
 
