@@ -124,4 +124,6 @@ def _told(found: dict[str, Any]) -> str:
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return " ".join(str(part) for part in value.values())
+    if isinstance(value, list | tuple):
+        return ", ".join(map(str, value)) or "none"
     return f"{value:,}" if isinstance(value, int) else str(value)

@@ -22,6 +22,8 @@ from training.trained import Trained, code_hash
 
 EXIT_CODES = {"promoted": 0, "kept": 10, "not enough data": 20}
 """What a scheduler is told; besides 75 where another run holds the lock, and 1 where a step failed."""
+SHOWN = ("auc", "calibration_error", "qwk", "spearman", "recall20")
+"""Figures of a fit that the record of its step names."""
 Became = Literal["promoted", "kept", "not enough data"]
 
 
@@ -142,7 +144,7 @@ class Retraining:
                 self._not_enough(step.model, step.engine, str(error))
                 return None
             self.work.keep_fitted(step.model, step.engine, trained)
-            record.found.update({name: round(float(value), 4) for name, value in list(trained.metrics.items())[:3]})
+            record.found.update({name: round(float(trained.metrics[name]), 4) for name in SHOWN if name in trained.metrics})
         return trained
 
     def _register(self, step: Step, trained: Trained) -> None:
