@@ -162,6 +162,7 @@ class NightlyJob:
             contract=CONTRACT.hash,
             thresholds=tuple(sorted(self.settings.thresholds)),
             models=tuple(champion.described for champion in models.able),
+            explained=tuple(champion.name for champion in models.able if champion.explained),
         )
 
     def _say_refused(self, night: Night, models: Champions) -> None:

@@ -1,7 +1,7 @@
-"""Everyone's answers from every champion: numbers to keep and to pack, and the texts that people read of them.
+"""Everyone's answers from every champion, block by block of members.
 
-How one kind of model answers stands in `ANSWERING`: adding a kind is adding a line. Members are scored some at a time, two
-such blocks side by side, in memory that does not grow with the shop.
+How one kind of model answers stands in `training.answering`. Members are scored some at a time, two such blocks side by
+side, in memory that does not grow with the shop.
 """
 
 from collections import deque
@@ -19,42 +19,23 @@ from features.build import FeatureRows
 from features.derive import model_columns
 from features.errors import BundleRefused, ContractMismatch
 from features.narrow import Members
-from training.predictors import AnyPredictor, Matrix
+from training.answering import ANSWERING, Answering, Columns, NotANumber, Texts, reason_texts, reasons
+from training.predictors import AnyPredictor
+from training.predictors.reasons import prepare
 from training.registry import CHAMPION, RegisteredModel, load, registered_models, require_contract
 
 BLOCK = 20_000
 """Members scored together: more gain nothing, and two such blocks take a few hundred megabytes."""
 WORKERS = 2
-Columns = Mapping[str, NDArray[Any]]
-Texts = Mapping[str, NDArray[np.bytes_]]
-DIGITS = np.frombuffer(b"0123456789", dtype=np.uint8)
-
-
-@dataclass(frozen=True, slots=True)
-class Answering:
-    """How one kind of model answers for everyone.
-
-    Attributes
-    ----------
-    numbers
-        From predictor, rows and their model matrix to columns: floats with NaN for no answer, int16 codes with -1.
-    texts
-        From predictor and these columns to fields of the readable profile, empty where there is no answer.
-    labels
-        What the codes stand for.
-    """
-
-    numbers: Callable[[Any, FeatureRows, Matrix], Columns]
-    texts: Callable[[Any, Columns], Texts]
-    labels: Callable[[Any], tuple[str, ...]] = lambda predictor: ()
 
 
 @dataclass(frozen=True, slots=True)
 class Champion:
-    """A model that answers, loaded and found right."""
+    """A model that answers, loaded and found right. `explained` says that reasons come with its scores."""
 
     registered: RegisteredModel
     predictor: AnyPredictor
+    explained: bool = False
 
     @property
     def name(self) -> str:
@@ -97,17 +78,15 @@ class ScoreBlock:
         return {name.removeprefix(start): values for name, values in self.columns.items() if name.startswith(start)}
 
 
-class NotANumber(BundleRefused):
-    """A model answers with something that is no number."""
-
-
-def champions(mlruns: Path, *, skip_refused: bool = False) -> Champions:
+def champions(mlruns: Path, *, skip_refused: bool = False, explained: bool = True) -> Champions:
     """Every champion of a kind that answers for everyone, in order of name.
 
     Parameters
     ----------
     skip_refused
         Leave a champion out that cannot be used and say why, instead of raising.
+    explained
+        With reasons, where the kind has them and the trees are shallow enough to give them at the price of a score.
 
     Raises
     ------
@@ -127,7 +106,8 @@ def champions(mlruns: Path, *, skip_refused: bool = False) -> Champions:
                 refused[registered.name] = f"{error} ({error.remedy})"
             else:
                 if predictor.kind in ANSWERING:
-                    able.append(Champion(registered, predictor))
+                    told = explained and ANSWERING[predictor.kind].explained and prepare(predictor)  # type: ignore[arg-type]
+                    able.append(Champion(registered, predictor, explained=told))
     return Champions(tuple(able), refused)
 
 
@@ -157,8 +137,11 @@ def score_block(rows: FeatureRows, models: Sequence[Champion]) -> ScoreBlock:
     matrix = rows.matrix[:, model_columns(rows.contract)]
     columns: dict[str, NDArray[Any]] = {}
     for champion in models:
-        for name, values in champion.answering.numbers(champion.predictor, rows, matrix).items():
-            columns[f"{champion.name}.{name}"] = values
+        found = dict(champion.answering.numbers(champion.predictor, rows, matrix))
+        if champion.explained:
+            among = ~np.isnan(found["probability"]) if "probability" in found else None
+            found.update(reasons(champion.predictor, matrix, among=among))
+        columns.update({f"{champion.name}.{name}": values for name, values in found.items()})
     return ScoreBlock(rows.member_ids, columns)
 
 
@@ -183,7 +166,11 @@ def profile_texts(block: ScoreBlock, models: Sequence[Champion], *, as_of: str) 
     rows = len(block.member_ids)
     texts: dict[str, NDArray[np.bytes_]] = {"scores_as_of": np.full(rows, as_of.encode())}
     for champion in models:
-        texts.update(champion.answering.texts(champion.predictor, block.of(champion)))
+        columns = block.of(champion)
+        kept = {name: values for name, values in columns.items() if not name.startswith("reason_")}
+        texts.update(champion.answering.texts(champion.predictor, kept))
+        if champion.explained:
+            texts[f"{champion.name}_reasons"] = reason_texts(columns)
         texts[_model_field(champion)] = np.full(rows, champion.registered.label.encode())
     return texts
 
@@ -193,68 +180,8 @@ def column_dtype(values: NDArray[Any]) -> str:
     return CODE if values.dtype.kind == "i" else NUMBER
 
 
-def fixed(values: NDArray[np.floating[Any]], decimals: int = 6) -> NDArray[np.bytes_]:
-    """Numbers from 0 to 9 with so many decimals as text, empty for NaN; a hundred times as fast as formatting each."""
-    known = ~np.isnan(values)
-    scaled = np.rint(np.where(known, values, 0).astype(np.float64) * 10**decimals).astype(np.int64)
-    texts = np.empty((len(values), decimals + 2), dtype=np.uint8)
-    texts[:, 1] = ord(".")
-    for place in range(decimals + 1, 1, -1):
-        scaled, digit = np.divmod(scaled, 10)
-        texts[:, place] = DIGITS[digit]
-    texts[:, 0] = DIGITS[scaled]
-    found: NDArray[np.bytes_] = texts.view(f"S{decimals + 2}")[:, 0]
-    return np.where(known, found, b"")
-
-
 def _model_field(champion: Champion) -> str:
     return f"{champion.name}_model"
-
-
-def _numbers(name: str, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """The values, found to be numbers."""
-    wrong = int((~np.isfinite(values)).sum())
-    if wrong:
-        raise NotANumber(
-            f"{wrong:,} of {values.size:,} answers of {name} are no numbers",
-            remedy=f'promote another version of {name}, or train it again: "rapport retrain --models {name}"',
-        )
-    return values
-
-
-def _churn(predictor: Any, rows: FeatureRows, matrix: Matrix) -> Columns:
-    probability = _numbers(predictor.manifest.name, predictor.score(matrix))
-    active = rows.column("days_since_last_purchase") <= predictor.manifest.definition["active_days"]
-    return {"probability": np.where(active, probability, np.nan)}
-
-
-def _churn_texts(predictor: Any, columns: Columns) -> Texts:
-    probability, name = columns["probability"], predictor.manifest.name
-    bands = sorted(predictor.manifest.parameters["bands"].items(), key=lambda band: band[1])
-    names = np.array([band.encode() for band, _ in bands] + [b"lapsed"])
-    edges = np.array([edge for _, edge in bands], dtype=np.float64)
-    place = np.maximum(np.searchsorted(edges, probability, side="right") - 1, 0)
-    place[np.isnan(probability)] = len(bands)
-    return {f"{name}_probability": fixed(probability), f"{name}_band": names[place]}
-
-
-def _tier(predictor: Any, rows: FeatureRows, matrix: Matrix) -> Columns:
-    chances = predictor.score(matrix)
-    by_tier = _numbers(predictor.manifest.name, chances).T
-    found: dict[str, NDArray[Any]] = dict(zip(predictor.tiers, by_tier, strict=True))
-    found["likely"] = predictor.likely_tier(chances).astype(np.int16)
-    return found
-
-
-def _tier_texts(predictor: Any, columns: Columns) -> Texts:
-    return {f"next_{predictor.manifest.name}": np.array([tier.encode() for tier in predictor.tiers])[columns["likely"]]}
-
-
-ANSWERING: Mapping[str, Answering] = {
-    "churn": Answering(_churn, _churn_texts),
-    "tier": Answering(_tier, _tier_texts, lambda predictor: predictor.tiers),
-}
-"""By kind of predictor. Kinds that are not here answer nobody at night."""
 
 
 def _in_order(work: Callable[[Any], Any], things: Iterable[Any], *, workers: int) -> Iterator[Any]:

@@ -22,12 +22,16 @@ from features.days import calendar_day, day_number
 from training.answers import BLOCK, ScoreBlock
 
 METADATA = b"rapport"
+FORMAT = 1
 _NAME = re.compile(r"^(\d{4})-(\d{2})-(\d{2})\.parquet$")
 
 
 @dataclass(frozen=True, slots=True)
 class ScoreKey:
-    """What scores were made from: equal keys, equal scores. `day` is the local day that begins at `as_of`."""
+    """What scores were made from: equal keys, equal scores. `day` is the local day that begins at `as_of`.
+
+    `explained` are the models whose scores come with reasons.
+    """
 
     as_of: str
     day: int
@@ -35,6 +39,8 @@ class ScoreKey:
     contract: str
     thresholds: tuple[tuple[str, float], ...]
     models: tuple[AnsweringModel, ...]
+    explained: tuple[str, ...] = ()
+    format: int = FORMAT
 
     def to_json(self) -> str:
         """As it stands in a file's metadata."""
@@ -51,7 +57,8 @@ class ScoreKey:
         content = json.loads(text)
         models = tuple(AnsweringModel(**model | {"labels": tuple(model["labels"])}) for model in content["models"])
         thresholds = tuple((str(name), float(value)) for name, value in content["thresholds"])
-        return cls(**content | {"models": models, "thresholds": thresholds})
+        changed = {"models": models, "thresholds": thresholds, "explained": tuple(content["explained"])}
+        return cls(**content | changed)
 
 
 def path_of(folder: Path, day: int) -> Path:

@@ -14,8 +14,11 @@ from features.contract import CONTRACT
 from features.derive import model_columns
 from features.facts import Facts
 from features.refresh import refresh
-from training.answers import ANSWERING, Champions, NotANumber, able_to_score, blocks_of, champions, fixed, scored
+from training.answering import ANSWERING, NotANumber, fixed, reason_texts
+from training.answers import Champions, able_to_score, blocks_of, champions, profile_texts, scored
 from training.predictors import ChurnPredictor
+from training.predictors.reason_codes import CODE_NAMES
+from training.predictors.reasons import explain
 from training.score_files import ScoreKey, forget_before, kept_days, key_of, path_of, read_scores, write_scores
 
 
@@ -85,6 +88,33 @@ def test_scores_are_kept_with_what_made_them(rows: FeatureRows, models: Champion
     assert kept_days(tmp_path) == [rows.day]
     assert (forget_before(tmp_path, rows.day), kept_days(tmp_path)) == (0, [rows.day])
     assert (forget_before(tmp_path, rows.day + 1), kept_days(tmp_path)) == (1, [])
+
+
+def test_reasons_are_those_of_the_explanation(rows: FeatureRows, models: Champions) -> None:
+    churn = models.able[0]
+    found = explain(churn.predictor, rows.matrix[:, model_columns(rows.contract)])  # type: ignore[arg-type]
+    (block,) = scored(blocks_of(rows), models.able)
+    told = profile_texts(block, models.able, as_of="now")["churn_reasons"].tolist()
+
+    for row, text in enumerate(told):
+        if np.isnan(block.columns["churn.probability"][row]):
+            assert text == b""
+            continue
+        signs = ["+" if found.contributions[row, code] >= 0 else "-" for code in found.codes[row] if code >= 0]
+        names = [CODE_NAMES[code] for code in found.codes[row] if code >= 0]
+        assert text.decode() == ",".join(sign + name for sign, name in zip(signs, names, strict=True))
+    assert b"" in told
+
+
+def test_three_reasons_fit_into_the_compact_form_of_a_hash() -> None:
+    longest = sorted(range(len(CODE_NAMES)), key=lambda code: -len(CODE_NAMES[code]))[:3]
+    columns = {f"reason_{place}": np.array([code, -1], dtype=np.int16) for place, code in enumerate(longest, start=1)}
+    columns |= {f"reason_{place}_adds": np.array([-0.5, np.nan], dtype=np.float32) for place in (1, 2, 3)}
+
+    text, nothing = reason_texts(columns).tolist()
+
+    assert text.decode() == ",".join("-" + CODE_NAMES[code] for code in longest)
+    assert (len(text) <= 64, nothing) == (True, b"")
 
 
 class Broken:

@@ -174,7 +174,7 @@ def test_a_model_without_a_champion_is_left_out(store: RedisStore, rows: Feature
         client.delete_registered_model_alias(name, CHAMPION)
 
     assert publish_answers(rows, facts, registry, store) == {"tier": "tier@1"}
-    assert set(store.read_profile(str(rows.member_ids[0]))) == {"next_tier", "tier_model", "scores_as_of"}
+    assert set(store.read_profile(str(rows.member_ids[0]))) == {"next_tier", "tier_model", "tier_reasons", "scores_as_of"}
 
 
 def test_what_a_model_said_that_is_no_longer_there_is_emptied(
@@ -190,7 +190,7 @@ def test_what_a_model_said_that_is_no_longer_there_is_emptied(
     publish_answers(rows, facts, registry, store)
     profile = store.read_profile(member)
 
-    assert {profile[name] for name in ("churn_probability", "churn_band", "churn_model")} == {""}
+    assert {profile[name] for name in ("churn_probability", "churn_band", "churn_reasons", "churn_model")} == {""}
     assert profile["tier_model"] == "tier@1"
     (answer,) = read_answers(store.read_answer_stamp(), store.read_answers([member]))
     assert answer is not None
