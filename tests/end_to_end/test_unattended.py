@@ -16,6 +16,8 @@ from mapped_shops import HEAD, PURCHASES
 import rapport
 from features.answers import read_answers
 from features.online_store import RedisStore
+from features.settings import Settings
+from rapport_nightly import NightlyJob
 from training.registry import resolve
 from training.score_files import key_of, path_of, read_scores
 
@@ -25,6 +27,7 @@ MEMBERS = [f"m{n}" for n in range(9)]
 DAY = (date(2024, 5, 29) - date(1970, 1, 1)).days
 NIGHT = ("nightly", "--as-of", "2024-05-29")
 Run = Callable[..., Answer]
+Outcome = tuple[list[tuple[dict[str, str], dict[str, str] | None]], list[tuple[str, dict[str, bytes]]]]
 
 
 @pytest.fixture
@@ -59,21 +62,16 @@ def imported(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def shop(
     tmp_path: Path,
     imported: Path,
-    registry_of_all: Path,
+    mlruns: Path,
     store_url: str,
     monkeypatch: pytest.MonkeyPatch,
     request: pytest.FixtureRequest,
 ) -> Path:
     """The corner shop with models, as the environment has it; `data` and `mlruns` are its own."""
     shutil.copytree(imported, tmp_path / "data")
-    shutil.copytree(registry_of_all, tmp_path / "mlruns")
+    shutil.copytree(mlruns, tmp_path / "mlruns")
     _point_at(tmp_path, monkeypatch, store_url, prefix=f"test-{request.node.name}")
     return tmp_path
-
-
-@pytest.fixture(scope="session")
-def registry_of_all(mlruns: Path) -> Path:
-    return mlruns
 
 
 def _point_at(folder: Path, monkeypatch: pytest.MonkeyPatch, url: str, *, prefix: str) -> None:
@@ -83,7 +81,7 @@ def _point_at(folder: Path, monkeypatch: pytest.MonkeyPatch, url: str, *, prefix
     monkeypatch.setenv("RAPPORT_KEY_PREFIX", prefix)
 
 
-def online(url: str, prefix: str) -> list[tuple[dict[str, str], dict[str, float | int] | None]]:
+def online(url: str, prefix: str) -> list[tuple[dict[str, str], dict[str, str] | None]]:
     """What the store says of each member: profile and packed answers, without the number of the run."""
     store = RedisStore(url, prefix=prefix)
     answers = read_answers(store.read_answer_stamp(), store.read_answers(MEMBERS))
@@ -98,34 +96,32 @@ def scores(folder: Path) -> list[tuple[str, dict[str, bytes]]]:
     return [(",".join(b.member_ids.tolist()), {n: v.tobytes() for n, v in b.columns.items()}) for b in blocks]
 
 
+@pytest.fixture(scope="module")
+def undisturbed(imported: Path, mlruns: Path, store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Outcome:
+    """What a night that nobody disturbs leaves behind: online and on disk."""
+    folder = tmp_path_factory.mktemp("undisturbed")
+    shutil.copytree(imported, folder / "data")
+    settings = Settings(data_dir=folder / "data", mlruns_dir=mlruns, redis_url=store_url, key_prefix="undisturbed")
+    assert NightlyJob(settings, as_json=True).run("2024-05-29")["exit_code"] == 0
+    return online(store_url, "undisturbed"), scores(folder)
+
+
 @pytest.mark.parametrize(
     ("event", "where"),
     [
-        ("open", "features.writing/00.records"),
-        ("os.mkdir", "published"),
-        ("open", "scores/.2024-05-29.parquet.writing"),
+        ("os.mkdir", "data/published"),
+        ("os.mkdir", "data/scores"),
         ("os.rename", "scores/2024-05-29.parquet"),
         ("open", "nightly/.2024-05-29.json.writing"),
     ],
 )
 def test_a_night_is_killed_and_run_again(
-    shop: Path, run: Run, store_url: str, monkeypatch: pytest.MonkeyPatch, tmp_path_factory, event: str, where: str
+    shop: Path, run: Run, store_url: str, undisturbed: Outcome, request: pytest.FixtureRequest, event: str, where: str
 ) -> None:
-    prefix = f"killed-{where}"
-    monkeypatch.setenv("RAPPORT_KEY_PREFIX", prefix)
     assert ended(start(shop, "SIGKILL", event, where, *NIGHT)).code == -signal.SIGKILL
     assert run(*NIGHT).code == 0
-    after = online(store_url, prefix), scores(shop)
 
-    quiet = tmp_path_factory.mktemp("quiet")
-    for name in ("data", "mlruns"):
-        shutil.copytree(
-            shop / name, quiet / name, ignore=shutil.ignore_patterns("features", "published", "scores", "nightly", "tags")
-        )
-    _point_at(quiet, monkeypatch, store_url, prefix=f"{prefix}-quiet")
-    assert run(*NIGHT).code == 0
-
-    assert after == (online(store_url, f"{prefix}-quiet"), scores(quiet))
+    assert (online(store_url, f"test-{request.node.name}"), scores(shop)) == undisturbed
     assert not [path for path in (shop / "data").rglob("*") if "writing" in path.name]
 
 
