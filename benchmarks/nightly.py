@@ -101,20 +101,22 @@ def state_of(folder: Path, rows: FeatureRows, facts: Facts, members: int) -> Sta
     return State(folder, StateManifest(CONTRACT.hash, as_of, rows.day, rows.facts_hash, {}, BUCKETS, [], ""))
 
 
-def night(record: RunRecord, state: State, facts: Facts, models: Sequence[Champion], url: str, folder: Path) -> float:
-    """Score everyone into a file and from there into the store; returns the seconds."""
+def night(
+    record: RunRecord, state: State, facts: Facts, models: Sequence[Champion], url: str, folder: Path
+) -> tuple[float, float]:
+    """Score everyone into a file and from there into the store; returns seconds passed, and of this process's processors."""
     store = RedisStore(url, prefix="rapport")
     as_of = state.as_of.isoformat()
     described = tuple(champion.described for champion in models)
     key = ScoreKey(as_of, state.manifest.day, facts.manifest.hash, CONTRACT.hash, (), described)
-    begun = time.perf_counter()
+    begun, busy = time.perf_counter(), time.process_time()
     with record.step("edges"):
         known = state.scalars(facts, CONTRACT)
     with record.step("score"):
         write_scores(folder, key, scored(state.blocks(facts, CONTRACT, known, block=BLOCK), models))
     with record.step("publish"):
         publish_scores(read_scores(path_of(folder, key.day)), models, store, as_of=as_of, contract=CONTRACT.hash)
-    return time.perf_counter() - begun
+    return time.perf_counter() - begun, time.process_time() - busy
 
 
 def main() -> None:
@@ -131,8 +133,8 @@ def main() -> None:
         url = stack.enter_context(own_server(folder))
         record, with_reasons = RunRecord(), RunRecord()
         plain = [replace(champion, explained=False) for champion in models]
-        seconds = night(record, state, facts, plain, url, folder / "scores")
-        seconds_with_reasons = night(with_reasons, state, facts, models, url, folder / "scores")
+        seconds, cpu = night(record, state, facts, plain, url, folder / "scores")
+        seconds_with_reasons, cpu_with_reasons = night(with_reasons, state, facts, models, url, folder / "scores")
         with redis.Redis.from_url(url) as client:
             held = client.info("memory")["used_memory"]
     for step in (*record.steps, *with_reasons.steps):
@@ -142,6 +144,8 @@ def main() -> None:
         "models": [champion.registered.label for champion in models],
         "score_s": round(seconds, 1),
         "score_with_reasons_s": round(seconds_with_reasons, 1),
+        "score_cpu_s": round(cpu, 1),
+        "score_with_reasons_cpu_s": round(cpu_with_reasons, 1),
         "peak_mb": max(step.peak_mb for step in (*record.steps, *with_reasons.steps)),
         "redis_bytes_per_member": round(held / members),
         "steps_s": {step.name: step.seconds for step in record.steps},
