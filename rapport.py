@@ -45,12 +45,15 @@ app.add_typer(import_app, name="import")
 app.add_typer(features_app, name="features")
 identity_app = typer.Typer(no_args_is_help=True, help="Who is who: identifiers and the members they lead to.")
 app.add_typer(identity_app, name="identity")
+models_app = typer.Typer(invoke_without_command=True)
+app.add_typer(models_app, name="models")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 AsOf = Annotated[
     str,
     typer.Option(help="Moment to compute for: 2018-01-01 (its local midnight), a moment with zone, or end-of-facts."),
 ]
+ModelVersion = Annotated[str, typer.Argument(help="Name and version, churn@3; the name alone is the champion.")]
 Households = Annotated[int | None, typer.Option(min=1, help="Only this many households, for a quick look.")]
 
 
@@ -345,16 +348,82 @@ def train(
         raise typer.Exit(20)
 
 
-@app.command()
-def models(as_json: AsJson = False) -> None:
-    """List registered models and the aliases that point to them.
+@models_app.callback()
+def models(context: typer.Context, as_json: AsJson = False) -> None:
+    """Registered models: what there is, why the champion is champion, and how to change that: docs/promotion.md.
 
     Example: `rapport models --json`
     """
-    from rapport_jobs import Jobs
+    if context.invoked_subcommand is None:
+        from rapport_models import ModelJobs
 
-    jobs = Jobs(_settings(), as_json=as_json)
-    jobs.screen.result(jobs.models())
+        ModelJobs(_settings(), as_json=as_json).list_all()
+
+
+@models_app.command("list")
+def models_list(as_json: AsJson = False) -> None:
+    """List registered versions and the aliases that point to them.
+
+    Example: `rapport models list`
+    """
+    from rapport_models import ModelJobs
+
+    ModelJobs(_settings(), as_json=as_json).list_all()
+
+
+@models_app.command("show")
+def models_show(version: ModelVersion, as_json: AsJson = False) -> None:
+    """Show one version: where it came from, its figures, what the gate said, and what became of it.
+
+    Example: `rapport models show churn@3`, or `rapport models show churn` for the champion
+    """
+    from rapport_models import ModelJobs
+
+    ModelJobs(_settings(), as_json=as_json).show(version)
+
+
+@models_app.command("compare")
+def models_compare(one: ModelVersion, other: ModelVersion, as_json: AsJson = False) -> None:
+    """Compare two versions on the very same rows, period by period, with paired intervals.
+
+    Example: `rapport models compare churn@3 churn@2`
+    """
+    from rapport_models import ModelJobs
+
+    ModelJobs(_settings(), as_json=as_json).compare(one, other)
+
+
+@models_app.command("promote")
+def models_promote(
+    version: ModelVersion,
+    force: Annotated[bool, typer.Option("--force", help="Whatever the gate says; needs --reason.")] = False,
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "",
+    as_json: AsJson = False,
+) -> None:
+    """Make a version champion, if the gate lets it through; or by force, with a reason for the record.
+
+    Example: `rapport models promote churn@3`
+
+    Exit codes: 10 the gate refuses it, 75 somebody else promoted meanwhile or holds the registry.
+    """
+    from rapport_models import ModelJobs
+
+    ModelJobs(_settings(), as_json=as_json).promote(version, force=force, reason=reason)
+
+
+@models_app.command("rollback")
+def models_rollback(
+    name: Annotated[str, typer.Argument(help="Name of the model: churn.")],
+    reason: Annotated[str, typer.Option(help="Why, for the record.")] = "by hand",
+    as_json: AsJson = False,
+) -> None:
+    """Go back to the champion before this one; said again, one further back.
+
+    Example: `rapport models rollback churn --reason "scores look wrong since Monday"`
+    """
+    from rapport_models import ModelJobs
+
+    ModelJobs(_settings(), as_json=as_json).rollback(name, reason=reason)
 
 
 @app.command()

@@ -102,10 +102,12 @@ def item_names(facts: Facts, item_ids: list[str]) -> dict[str, str]:
 
 def model_figures(outcomes: list[Outcome]) -> dict[str, float | None]:
     """The figures a reader looks for first; None where a model could not be trained."""
-    champions = {o.step.model: o for o in outcomes if o.step.alias == "champion"}
+    champions = {o.step.model: o for o in outcomes if o.champion}
 
     def figure(model: str, name: str, baseline: str = "") -> float | None:
-        outcome = champions[model]
+        outcome = champions.get(model)
+        if outcome is None:
+            return None
         table = outcome.baselines.get(baseline, {}) if baseline else outcome.metrics
         return round(table[name], 4) if name in table else None
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import getpass
 import secrets
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
@@ -22,9 +23,10 @@ from features.publish import Published, publish
 from features.screen import Screen
 from features.settings import Settings
 from rapport_features import FeatureJobs
+from rapport_models import mlflow_command
 from serving.launch import Server, running_server
 from serving.openapi import as_json as openapi_page
-from training.registry import registered_models
+from training.registry import RegisteredModel, registered_models
 
 if TYPE_CHECKING:  # these take seconds to import: only the jobs that use them wait
     from features.cleaning import CleaningReport, RuleCount
@@ -218,7 +220,9 @@ class Jobs:
                     advance()
         outcomes = []
         with self.screen.progress("training", len(todo)) as advance:
-            for outcome in train(list(todo), self.settings.mlruns_dir, snapshots.facts):
+            for outcome in train(
+                list(todo), self.settings.mlruns_dir, snapshots, who=getpass.getuser(), clock=self.settings.clock
+            ):
                 outcomes.append(outcome)
                 advance()
         return outcomes
@@ -227,31 +231,19 @@ class Jobs:
         for outcome in outcomes:
             if outcome.refused:
                 self.screen.say(f"{outcome.step.model} ({outcome.step.engine}) was not trained: {outcome.refused}")
-            elif outcome.trained is None and outcome.registered is not None:
-                self.screen.say(
-                    f"{outcome.registered.label} ({outcome.step.engine}) is current: facts, code and features are the same"
-                )
+            elif outcome.registered is not None:
+                self.screen.say(_what_became(outcome, outcome.registered))
         for model in dict.fromkeys(outcome.step.model for outcome in outcomes):
             self._show_model(model, [o for o in outcomes if o.step.model == model and (o.metrics or o.baselines)])
 
     def _show_model(self, model: str, outcomes: Sequence[Outcome]) -> None:
         if not outcomes:
             return
-        figures = {
-            f"{o.step.engine}, {o.registered.label if o.registered else ''} ({o.step.alias})": o.metrics for o in outcomes
-        }
+        figures = {f"{o.step.engine}, {_label(o)}": o.metrics for o in outcomes}
         figures |= outcomes[0].baselines
         columns = [name for name in SHOWN_METRICS if any(name in row for row in figures.values())]
         rows = [(name, *(row.get(column, "-") for column in columns)) for name, row in figures.items()]
         self.screen.table(f"{model}: on the test window, beside its baselines", (model, *columns), rows)
-
-    def models(self) -> dict[str, Any]:
-        """Registered versions."""
-        found = registered_models(self.settings.mlruns_dir)
-        rows = [(m.label, ", ".join(m.aliases) or "-", m.sha256[:12], m.run_id[:12]) for m in found]
-        self.screen.table("Registered models", ("model", "alias", "bundle", "run"), rows)
-        self.screen.say(f"Runs, figures and plots: {mlflow_command(self.settings)}")
-        return {"models": [{**asdict(m), "bundle": str(m.bundle)} for m in found]}
 
     def serve(self) -> int:
         """Serve until Ctrl-C; returns the server's exit code."""
@@ -337,23 +329,38 @@ def mapped_figures(imported: MappedImport) -> dict[str, Any]:
     }
 
 
-def mlflow_command(settings: Settings) -> str:
-    """How to open MLflow's own page on our registry."""
-    return f"mlflow ui --backend-store-uri sqlite:///{settings.mlruns_dir}/mlflow.db"
-
-
 def outcome_figures(outcome: Outcome) -> dict[str, Any]:
     """One training outcome for a program."""
     return {
         "model": outcome.step.model,
         "engine": outcome.step.engine,
         "registered": outcome.registered.label if outcome.registered else None,
-        "alias": outcome.step.alias,
+        "aliases": list(outcome.registered.aliases) if outcome.registered else [],
         "trained": outcome.trained is not None,
+        "promoted": outcome.promoted,
+        "verdict": dict(outcome.verdict) or None,
         "refused": outcome.refused or None,
         "metrics": dict(outcome.metrics),
         "baselines": {name: dict(figures) for name, figures in outcome.baselines.items()},
     }
+
+
+def _label(outcome: Outcome) -> str:
+    """Name, version and aliases of what was registered."""
+    registered = outcome.registered
+    return f"{registered.label} ({', '.join(registered.aliases) or 'no alias'})" if registered else ""
+
+
+def _what_became(outcome: Outcome, registered: RegisteredModel) -> str:
+    """Whether a version was promoted or the champion kept, and why."""
+    name = f"{registered.label} ({outcome.step.engine})"
+    if outcome.trained is None:
+        return f"{name} is current: facts, code and features are the same"
+    said = outcome.verdict
+    if outcome.promoted:
+        return f"{name} is promoted. {said['sentence']}"
+    against = f"{said['against']} stays champion" if said.get("against") else "there is no champion yet"
+    return f"{name} is not promoted, {against}. {said['code']}: {said['sentence']} What to do: {said['remedy']}."
 
 
 def status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:

@@ -1,5 +1,6 @@
 """Retraining behind the front door: one run at a time, what became of each model, and where the time went."""
 
+import getpass
 import shutil
 from contextlib import ExitStack
 from dataclasses import asdict
@@ -77,6 +78,8 @@ class RetrainJob:
             self.settings.mlruns_dir,
             KeptWork(folder / purpose.key),
             purpose,
+            who=getpass.getuser(),
+            clock=self.settings.clock,
             show=lambda name: self.screen.say(f"… {name}"),
         )
         run.begin()

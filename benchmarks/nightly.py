@@ -21,6 +21,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import UTC, datetime
 
 import numpy as np
 import redis
@@ -84,7 +85,7 @@ def some_models(facts: Facts, folder: Path) -> Sequence[Champion]:
     models = ("churn", "tier")
     snapshots = Snapshots(facts)
     list(snapshots.prepare(snapshot_days(facts, models)))
-    list(train(steps(snapshots, models), folder / "mlruns", facts))
+    list(train(steps(snapshots, models), folder / "mlruns", snapshots, who="benchmark", clock=lambda: datetime.now(UTC)))
     return champions(folder / "mlruns").able
 
 

@@ -16,6 +16,9 @@ RapportError
 ├── NothingPublished        Redis answers but holds no published features
 ├── BundleRefused           a model's files fail a check
 ├── ModelMissing            no model stands under that name and alias
+├── RegistryUnavailable     the registry's database is locked or cannot be read
+├── PromotionRefused        the gate keeps the champion
+├── ChampionMoved           somebody else moved the alias first
 ├── DiskFull                there is no room, or no more is allowed, for what has to be written
 └── Busy                    another run holds the lock
 """
@@ -138,6 +141,30 @@ class ModelMissing(RapportError):
     http_status = 503
     exit_code = 4
     code = "model_missing"
+
+
+class RegistryUnavailable(RapportError):
+    """The registry's database is locked by another program for too long, or is not a database of MLflow's."""
+
+    http_status = 503
+    exit_code = 75
+    code = "registry_unavailable"
+
+
+class PromotionRefused(RapportError):
+    """The gate refuses a version; the champion stays."""
+
+    http_status = 409
+    exit_code = 10
+    code = "promotion_refused"
+
+
+class ChampionMoved(RapportError):
+    """The champion is not the one that a promotion was decided against: somebody else was faster."""
+
+    http_status = 409
+    exit_code = 75
+    code = "champion_moved"
 
 
 class DiskFull(RapportError):

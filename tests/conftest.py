@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from features.publish import publish
 from features.sources.complete_journey import import_complete_journey
 
 HOUSEHOLDS = 300
+TRAINED_AT = datetime(2018, 1, 1, 6, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -64,7 +66,7 @@ def mlruns(facts: Facts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("registry") / "mlruns"
     snapshots = Snapshots(facts)
     list(snapshots.prepare(snapshot_days(facts)))
-    for outcome in train(steps(snapshots), folder, facts):
+    for outcome in train(steps(snapshots), folder, snapshots, who="tests", clock=lambda: TRAINED_AT):
         assert not outcome.refused, outcome.refused
     return folder
 

@@ -2,7 +2,7 @@
 
     data/retrain/{key}/state.json               what the run is for, and its steps so far
     data/retrain/{key}/snapshots/17532.npz      members, aggregates and edges as of a midnight
-    data/retrain/{key}/fitted/churn-xgboost/    bundle/, evidence.json, examples.npz, plots/
+    data/retrain/{key}/fitted/churn-xgboost/    bundle/, figures.json, evidence.npz, examples.npz, files/
 
 The key stands for facts, contract, code and settings: whatever lies under it is what the run would make again. Each file or
 folder appears whole or not at all.
@@ -22,10 +22,13 @@ from features.errors import BundleRefused
 from features.facts import Facts
 from training.artifacts import MANIFEST, read_arrays, sha256_of
 from training.datasets import Examples, Snapshots
+from training.evidence_files import EVIDENCE, evidence_bytes, read_evidence
 from training.predictors import load_bundle
 from training.trained import Trained
 
-STATE, EVIDENCE, BUNDLE, EXAMPLES, PLOTS = "state.json", "evidence.json", "bundle", "examples.npz", "plots"
+STATE, FIGURES, BUNDLE, EXAMPLES = "state.json", "figures.json", "bundle", "examples.npz"
+NAMED_BYTES = ("plots", "files")
+"""Parts of what was trained that are files by name."""
 
 
 class KeptWork:
@@ -65,13 +68,14 @@ class KeptWork:
         """What was trained for a step; None if nothing was, or it cannot be read."""
         folder = self._fitted(model, engine)
         try:
-            content = json.loads((folder / EVIDENCE).read_text())
-            plots = {path.name: path.read_bytes() for path in sorted((folder / PLOTS).iterdir())}
+            content = json.loads((folder / FIGURES).read_text())
             examples = Examples(**read_arrays(folder / EXAMPLES)) if (folder / EXAMPLES).exists() else None
+            evidence = read_evidence(folder / EVIDENCE) if (folder / EVIDENCE).exists() else None
             predictor = load_bundle(folder / BUNDLE)
         except (OSError, ValueError, TypeError, BundleRefused):
             return None
-        return Trained(predictor, **content, plots=plots, examples=examples)
+        plots, files = (_read_bytes(folder / part) for part in NAMED_BYTES)
+        return Trained(predictor, **content, plots=plots, files=files, examples=examples, evidence=evidence)
 
     def keep_fitted(self, model: str, engine: str, trained: Trained) -> None:
         """Keep what was trained for a step."""
@@ -79,12 +83,14 @@ class KeptWork:
         draft = folder.with_name(f"{folder.name}.writing")
         for old in (draft, folder):
             shutil.rmtree(old, ignore_errors=True)
-        (draft / PLOTS).mkdir(parents=True)
-        trained.predictor.save(draft / BUNDLE)
+        trained.predictor.save(_made(draft) / BUNDLE)
         content = {name: dict(getattr(trained, name)) for name in ("metrics", "baselines", "parameters")}
-        (draft / EVIDENCE).write_text(json.dumps(content, default=_plain))
-        for name, plot in trained.plots.items():
-            (draft / PLOTS / name).write_bytes(plot)
+        (draft / FIGURES).write_text(json.dumps(content, default=_plain))
+        for part in NAMED_BYTES:
+            for name, written in getattr(trained, part).items():
+                (_made((draft / part / name).parent) / Path(name).name).write_bytes(written)
+        if trained.evidence is not None:
+            (draft / EVIDENCE).write_bytes(evidence_bytes(trained.evidence))
         if trained.examples is not None:
             examples = trained.examples
             arrays = {name: getattr(examples, name) for name in ("member_ids", "days", "matrix", "labels")}
@@ -120,6 +126,17 @@ def _read_rows(path: Path, facts: Facts, day: int) -> FeatureRows:
     return feature_rows(
         facts, CONTRACT, as_of=moment, member_ids=arrays["member_ids"], records=arrays["records"], scalars=known
     )
+
+
+def _made(folder: Path) -> Path:
+    """The folder, made if need be."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+def _read_bytes(folder: Path) -> dict[str, bytes]:
+    """Every file of a folder by its path in it; none if there is no folder."""
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def _plain(value: Any) -> Any:

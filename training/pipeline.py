@@ -2,37 +2,49 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from features.contract import CONTRACT
-from features.errors import BundleRefused, ModelMissing, NotEnoughData
+from features.errors import BundleRefused, NotEnoughData
 from features.facts import Facts
-from training.artifacts import read_manifest
+from training.artifacts import BundleManifest, read_manifest
+from training.audit import last_verdict
+from training.candidacy import contender_of, decide_and_move, ground_for
 from training.churn import ChurnDefinition, train_churn
 from training.datasets import Snapshots, cutoffs
 from training.recommender import train_recommender
-from training.registry import CHALLENGER, CHAMPION, RegisteredModel, resolve
+from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, version_of
 from training.requirements import TIER_DAYS, check_model
 from training.tier import tier_cutoffs, train_tier
-from training.tracking import record, recorded_figures
+from training.tracking import record, record_verdict
 from training.trained import Trained, code_hash
+from training.verdict import Verdict
 
 MODELS = ("churn", "tier", "recommender")
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One model to train: its name, its engine, the alias it gets, and how it is trained."""
+    """One model to train: its name, its engine, and how it is trained."""
 
     model: str
     engine: str
-    alias: str
     train: Callable[[], Trained]
 
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What became of a step: a registered version with its evidence, new or kept, or the requirement that was not met."""
+    """What became of a step: a registered version with its evidence, new or kept, or the requirement that was not met.
+
+    Attributes
+    ----------
+    registered
+        The version with the aliases it has now.
+    verdict
+        What the gate said of it, as plain JSON.
+    """
 
     step: Step
     trained: Trained | None = None
@@ -40,16 +52,27 @@ class Outcome:
     refused: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    verdict: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def champion(self) -> bool:
+        """Whether it serves now."""
+        return self.registered is not None and CHAMPION in self.registered.aliases
+
+    @property
+    def promoted(self) -> bool:
+        """Whether this very run made it champion."""
+        return self.trained is not None and self.champion
 
 
 def steps(snapshots: Snapshots, models: tuple[str, ...] = MODELS) -> list[Step]:
     """What there is to train, in order."""
     facts, definition = snapshots.facts, ChurnDefinition()
     every = [
-        Step("churn", "xgboost", CHAMPION, lambda: train_churn(snapshots, engine="xgboost", definition=definition)),
-        Step("churn", "lightgbm", CHALLENGER, lambda: train_churn(snapshots, engine="lightgbm", definition=definition)),
-        Step("tier", "xgboost", CHAMPION, lambda: train_tier(snapshots, horizon_days=TIER_DAYS)),
-        Step("recommender", "implicit", CHAMPION, lambda: train_recommender(facts)),
+        Step("churn", "xgboost", lambda: train_churn(snapshots, engine="xgboost", definition=definition)),
+        Step("churn", "lightgbm", lambda: train_churn(snapshots, engine="lightgbm", definition=definition)),
+        Step("tier", "xgboost", lambda: train_tier(snapshots, horizon_days=TIER_DAYS)),
+        Step("recommender", "implicit", lambda: train_recommender(facts)),
     ]
     return [step for step in every if step.model in models]
 
@@ -65,9 +88,17 @@ def snapshot_days(facts: Facts, models: tuple[str, ...] = MODELS) -> list[int]:
     return sorted(days)
 
 
-def train(steps_to_do: list[Step], mlruns: Path, facts: Facts) -> Iterator[Outcome]:
-    """Train, record and register each step, yielding each outcome; a step whose data do not suffice is refused by name."""
-    checks = {model: check_model(facts, model) for model in {step.model for step in steps_to_do}}
+def train(
+    steps_to_do: list[Step], mlruns: Path, snapshots: Snapshots, *, who: str, clock: Callable[[], datetime]
+) -> Iterator[Outcome]:
+    """Train each step, register it, and bring it before the gate; a step whose data do not suffice is refused by name.
+
+    Parameters
+    ----------
+    who, clock
+        What the record of promotions says of who acted and when.
+    """
+    checks = {model: check_model(snapshots.facts, model) for model in {step.model for step in steps_to_do}}
     for step in steps_to_do:
         check = checks[step.model]
         if not check.ready:
@@ -78,29 +109,52 @@ def train(steps_to_do: list[Step], mlruns: Path, facts: Facts) -> Iterator[Outco
         except NotEnoughData as error:
             yield Outcome(step, refused=str(error))
         else:
-            registered = record(mlruns, trained, alias=step.alias)
-            yield Outcome(step, trained, registered, metrics=trained.metrics, baselines=trained.baselines)
+            registered = record(mlruns, trained)
+            verdict = gate(registered, trained, mlruns, snapshots, who=who, at=clock())
+            now = version_of(mlruns, registered.name, registered.version)
+            said = verdict.as_dict()
+            yield Outcome(step, trained, now, metrics=trained.metrics, baselines=trained.baselines, verdict=said)
+
+
+def gate(
+    registered: RegisteredModel, trained: Trained, mlruns: Path, snapshots: Snapshots, *, who: str, at: datetime
+) -> Verdict:
+    """Bring a registered version before the gate, let it become champion or stay challenger, and record what was said."""
+    ground = ground_for(snapshots, trained.predictor.manifest)
+    verdict = decide_and_move(mlruns, contender_of(registered, trained), ground, who=who, at=at)
+    record_verdict(mlruns, registered, verdict, trained)
+    return verdict
 
 
 def unchanged(steps_to_do: list[Step], mlruns: Path, facts: Facts) -> list[Outcome]:
-    """Steps whose aliased version came from these very facts, features and code, each with the evidence recorded then."""
+    """Steps of which the newest version by that engine came from these very facts, features and code, with its evidence."""
     kept = []
+    versions = registered_models(mlruns)
     for step in steps_to_do:
-        try:
-            registered = resolve(mlruns, step.model, step.alias)
-            manifest = read_manifest(registered.bundle, sha256=registered.sha256)
-        except (ModelMissing, BundleRefused):
+        found = _newest(versions, step)
+        if found is None:
             continue
-        same = (
-            manifest.engine,
-            manifest.contract_hash,
-            manifest.lineage.get("facts_hash"),
-            manifest.lineage.get("code"),
-        )
-        if same == (step.engine, CONTRACT.hash, facts.manifest.hash, code_hash()):
+        registered, manifest = found
+        same = manifest.contract_hash, manifest.lineage.get("facts_hash"), manifest.lineage.get("code")
+        if same == (CONTRACT.hash, facts.manifest.hash, code_hash()):
             metrics, baselines = recorded_figures(mlruns, registered)
-            kept.append(Outcome(step, registered=registered, metrics=metrics, baselines=baselines))
+            entry = last_verdict(mlruns, registered.name, registered.version)
+            said = entry.verdict if entry else {}
+            kept.append(Outcome(step, registered=registered, metrics=metrics, baselines=baselines, verdict=said))
     return kept
+
+
+def _newest(versions: list[RegisteredModel], step: Step) -> tuple[RegisteredModel, BundleManifest] | None:
+    """The newest version of a step's model that its engine made and whose files are right."""
+    for model in sorted(versions, key=lambda model: int(model.version), reverse=True):
+        if model.name == step.model:
+            try:
+                manifest = read_manifest(model.bundle, sha256=model.sha256)
+            except BundleRefused:
+                continue
+            if manifest.engine == step.engine:
+                return model, manifest
+    return None
 
 
 def _or_none(days: Callable[[], tuple[int, ...]]) -> tuple[int, ...]:

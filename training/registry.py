@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from features.contract import CONTRACT_HASH
-from features.errors import BundleRefused, ContractMismatch, ModelMissing
+from features.errors import BundleRefused, ContractMismatch, ModelMissing, RegistryUnavailable
 
 if TYPE_CHECKING:
     from training.predictors import AnyPredictor
@@ -25,6 +25,7 @@ ARTIFACTS = "artifacts"
 BUNDLE = "bundle"
 HASH_TAG = "bundle_sha256"
 CHAMPION, CHALLENGER = "champion", "challenger"
+WAIT_S = 5.0
 _INSIDE = re.compile(rf"/({ARTIFACTS}/[^/]+/models/[^/]+/artifacts)/?$")
 
 
@@ -91,12 +92,48 @@ def resolve(mlruns: Path, name: str, alias: str = CHAMPION) -> RegisteredModel:
     Raises
     ------
     ModelMissing
-        Nothing is registered under that name and alias.
+        Nothing is registered under that name and alias, or what is was deleted.
+    BundleRefused
+        The alias points to a version that Rapport did not register, so that nothing vouches for its files.
+    RegistryUnavailable
+        Another program holds the database.
     """
     for model in registered_models(mlruns):
         if model.name == name and alias in model.aliases:
             return model
+    _explain(mlruns, name, alias)
     raise ModelMissing(f"there is no {alias} of {name} in {mlruns}", remedy='train one: "rapport train"')
+
+
+def version_of(mlruns: Path, name: str, version: str) -> RegisteredModel:
+    """One registered version by its number.
+
+    Raises
+    ------
+    ModelMissing
+        It is not registered by Rapport, or was deleted.
+    """
+    for model in registered_models(mlruns):
+        if (model.name, model.version) == (name, version):
+            return model
+    raise ModelMissing(f"{name}@{version} is not in {mlruns}", remedy='see which there are: "rapport models"')
+
+
+def run_file(mlruns: Path, model: RegisteredModel, name: str) -> Path:
+    """Where a file of the run that made a version is kept, whether or not it is there."""
+    return mlruns / ARTIFACTS / model.name / model.run_id / ARTIFACTS / name
+
+
+def recorded_figures(mlruns: Path, model: RegisteredModel) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Metrics of a registered version and of its baselines, as they were recorded when it was trained; the newest period's."""
+    with _database(mlruns) as database:
+        rows = database.execute("SELECT key, value, is_nan FROM latest_metrics WHERE run_uuid = ?", [model.run_id]).fetchall()
+    metrics: dict[str, float] = {}
+    baselines: dict[str, dict[str, float]] = {}
+    for name, value, is_nan in rows:
+        baseline, _, figure = name.rpartition(".")
+        (baselines.setdefault(baseline, {}) if baseline else metrics)[figure] = float("nan") if is_nan else value
+    return metrics, baselines
 
 
 def load(model: RegisteredModel) -> AnyPredictor:
@@ -125,6 +162,33 @@ def require_contract(predictor: AnyPredictor) -> None:
         )
 
 
+def _explain(mlruns: Path, name: str, alias: str) -> None:
+    """Raise what fits where an alias is there and yet leads to no version that can be served."""
+    if not (mlruns / DATABASE).exists():
+        return
+    with _database(mlruns) as database:
+        found = database.execute(
+            """
+            SELECT a.version, v.current_stage FROM registered_model_aliases a
+            LEFT JOIN model_versions v ON v.name = a.name AND v.version = a.version
+            WHERE a.name = ? AND a.alias = ?
+            """,
+            [name, alias],
+        ).fetchone()
+    if found is None:
+        return
+    version, stage = found
+    if stage is None or stage == "Deleted_Internal":
+        raise ModelMissing(
+            f"the {alias} of {name} is version {version}, which was deleted",
+            remedy=f'go back ("rapport models rollback {name}"), or promote another version',
+        )
+    raise BundleRefused(
+        f"{name}@{version} carries no {HASH_TAG}: nothing vouches for its files",
+        remedy="register it with rapport train, and let the gate promote it",
+    )
+
+
 def _inside(mlruns: Path, name: str, location: str | None) -> Path:
     """Where the files are now: the part of the recorded location below mlruns, so that the folder may have moved."""
     found = _INSIDE.search(location or "")
@@ -134,7 +198,19 @@ def _inside(mlruns: Path, name: str, location: str | None) -> Path:
 
 
 @contextmanager
+def told(path: Path) -> Iterator[None]:
+    """Let what SQLite says of a database that is locked or broken be RegistryUnavailable."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        remedy = "wait for the other program (training, MLflow's page) to end, and try again"
+        if not isinstance(error, sqlite3.OperationalError):
+            remedy = "restore it from a copy"
+        raise RegistryUnavailable(f"the registry {path} cannot be used: {error}", remedy=remedy) from error
+
+
+@contextmanager
 def _database(mlruns: Path) -> Iterator[sqlite3.Connection]:
-    uri = f"{(mlruns / DATABASE).resolve().as_uri()}?mode=ro"
-    with closing(sqlite3.connect(uri, uri=True, timeout=5)) as connection:
+    path = mlruns / DATABASE
+    with told(path), closing(sqlite3.connect(f"{path.resolve().as_uri()}?mode=ro", uri=True, timeout=WAIT_S)) as connection:
         yield connection

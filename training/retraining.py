@@ -4,6 +4,7 @@ import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +13,11 @@ from features.days import calendar_day
 from features.errors import NotEnoughData
 from features.facts import Facts
 from features.measured import RunRecord
+from training.audit import last_verdict
 from training.datasets import Snapshots
 from training.kept_work import KeptWork
-from training.pipeline import Outcome, Step, snapshot_days, steps
-from training.registry import CHAMPION, RegisteredModel, registered_models
+from training.pipeline import Step, gate, snapshot_days, steps
+from training.registry import CHAMPION, RegisteredModel, registered_models, version_of
 from training.requirements import check_model
 from training.tracking import record as record_run
 from training.trained import Trained, code_hash
@@ -59,12 +61,14 @@ class Judged:
 
 @dataclass(slots=True)
 class Retraining:
-    """One run. `record` holds its steps; `judged` what became of each model."""
+    """One run. `record` holds its steps, `judged` what became of each model; promotions are recorded with `who` and `clock`."""
 
     facts: Facts
     mlruns: Path
     work: KeptWork
     purpose: Purpose
+    who: str
+    clock: Callable[[], datetime]
     record: RunRecord = field(default_factory=RunRecord)
     judged: list[Judged] = field(default_factory=list)
     show: Callable[[str], None] = lambda name: None
@@ -87,7 +91,7 @@ class Retraining:
             for step in todo:
                 trained = self._fit(step)
                 if trained is not None:
-                    self._register(step, trained)
+                    self._gate(step, trained, self._register(step, trained), snapshots)
                 self._keep_state(finished=False)
         finally:
             self._keep_state(finished=False)
@@ -147,24 +151,30 @@ class Retraining:
             record.found.update({name: round(float(trained.metrics[name]), 4) for name in SHOWN if name in trained.metrics})
         return trained
 
-    def _register(self, step: Step, trained: Trained) -> None:
+    def _register(self, step: Step, trained: Trained) -> RegisteredModel:
         with self._step(f"register {step.model} {step.engine}") as record:
             standing = _same_bundle(self.mlruns, step, self.work)
             if standing is not None:
                 record.reuse(f"{standing.label} is this very model")
-            outcome = settle(step, trained, self.mlruns, standing)
-            label = outcome.registered.label if outcome.registered else ""
-            promoted = outcome.registered is not None and CHAMPION in outcome.registered.aliases and not self._stood(outcome)
-            became: Became = "promoted" if promoted else "kept"
-            why = outcome.refused or ("it serves now" if promoted else "the champion stays")
-            self.judged.append(
-                Judged(step.model, step.engine, became, label, why, dict(trained.metrics), _plain(trained.baselines))
-            )
-            record.found.update(version=label, became=became)
+                return standing
+            registered = record_run(self.mlruns, trained)
+            record.found["version"] = registered.label
+        return registered
 
-    def _stood(self, outcome: Outcome) -> bool:
-        """Whether a version was champion before this run began."""
-        return outcome.registered is not None and outcome.registered.label in self.work.state().get("champions", [])
+    def _gate(self, step: Step, trained: Trained, registered: RegisteredModel, snapshots: Snapshots) -> None:
+        with self._step(f"gate {step.model} {step.engine}") as record:
+            said = last_verdict(self.mlruns, registered.name, registered.version)
+            if said is not None:
+                record.reuse("the gate had decided on it")
+                why = str(said.verdict.get("sentence") or said.reason)
+            else:
+                why = gate(registered, trained, self.mlruns, snapshots, who=self.who, at=self.clock()).sentence
+            serves = CHAMPION in version_of(self.mlruns, registered.name, registered.version).aliases
+            promoted = serves and registered.label not in self.work.state().get("champions", [])
+            became: Became = "promoted" if promoted else "kept"
+            figures = dict(trained.metrics), _plain(trained.baselines)
+            self.judged.append(Judged(step.model, step.engine, became, registered.label, why, *figures))
+            record.found["became"] = became
 
     def _not_enough(self, model: str, engine: str, why: str) -> None:
         self.judged.append(Judged(model, engine, "not enough data", why=why))
@@ -190,12 +200,6 @@ class Retraining:
         if not self.work.state():
             serving = [model.label for model in registered_models(self.mlruns) if CHAMPION in model.aliases]
             self.work.write_state({"finished": False, "purpose": asdict(self.purpose), "champions": serving})
-
-
-def settle(step: Step, trained: Trained, mlruns: Path, standing: RegisteredModel | None) -> Outcome:
-    """Register a trained model, unless a version with the same bytes stands already, and let it serve as its step says."""
-    registered = standing or record_run(mlruns, trained, alias=step.alias)
-    return Outcome(step, trained, registered, metrics=trained.metrics, baselines=trained.baselines)
 
 
 def cut_off(facts: Facts, day: int) -> Facts:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from features.facts import Facts
 from training.datasets import Examples
+from training.evidence import Evidence
 from training.predictors import GOLDEN_ROWS, AnyPredictor, Matrix
 
 matplotlib.use("Agg")
@@ -38,7 +39,11 @@ class Trained:
     plots
         PNG files by name.
     examples
-        The rows it was fitted on, for the record of the data set.
+        The rows it was fitted on, for the record of the data set and for the gate.
+    evidence
+        Answers of its recipe on every test period; None for a model whose evidence is figures alone.
+    files
+        Further files for the record, by name: the report.
     """
 
     predictor: AnyPredictor
@@ -47,6 +52,8 @@ class Trained:
     parameters: Mapping[str, Any]
     plots: Mapping[str, bytes] = field(default_factory=dict)
     examples: Examples | None = None
+    evidence: Evidence | None = None
+    files: Mapping[str, bytes] = field(default_factory=dict)
 
 
 def lineage(facts: Facts, *, seed: int, days: Mapping[str, Any]) -> dict[str, Any]:

@@ -264,7 +264,8 @@ def test_a_champion_of_other_features_or_with_an_altered_file_is_refused(
 ) -> None:
     predictor = load(resolve(registry, "churn"))
     other = replace(predictor, manifest=replace(predictor.manifest, contract_hash="0" * 64))
-    record(registry, Trained(other, {}, {}, {}), alias=CHAMPION)
+    registered = record(registry, Trained(other, {}, {}, {}))
+    open_registry(registry).set_registered_model_alias("churn", CHAMPION, registered.version)
     with pytest.raises(ContractMismatch, match="churn was trained on contract 00000000"):
         publish_answers(rows, facts, registry, store)
 

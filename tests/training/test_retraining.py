@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ from training import retraining
 from training.datasets import Examples, Snapshots
 from training.kept_work import KeptWork
 from training.pipeline import Step
-from training.registry import CHAMPION, registered_models, resolve
+from training.registry import CHAMPION, RegisteredModel, registered_models, resolve
 from training.requirements import ModelCheck, Requirement
 from training.retraining import EXIT_CODES, Purpose, Retraining, cut_off
 from training.tracking import open_registry
 from training.trained import Trained
+from training.verdict import Verdict
 
 Fit = Callable[[], Trained]
 
@@ -44,18 +46,31 @@ def trained(predictors, made_up: Examples) -> Trained:
     )
 
 
+def let_through(registered: RegisteredModel, trained, mlruns: Path, snapshots, **record) -> Verdict:
+    """A gate that lets everything through; what the real one does has its own tests."""
+    open_registry(mlruns).set_registered_model_alias(registered.name, CHAMPION, registered.version)
+    return Verdict(registered.name, registered.version, "", "let through")
+
+
+def kept_out(registered: RegisteredModel, trained, mlruns: Path, snapshots, **record) -> Verdict:
+    """A gate that lets nothing through."""
+    return Verdict(registered.name, registered.version, "", "")
+
+
 @pytest.fixture
 def begin(facts: Facts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Retraining]:
     """A run over steps of the test's own, on a registry of its own."""
     open_registry(tmp_path / "mlruns")
     monkeypatch.setattr(retraining, "snapshot_days", lambda facts, models: [])
     ready = Requirement("data", True, "enough")
+    monkeypatch.setattr(retraining, "gate", let_through)
     monkeypatch.setattr(retraining, "check_model", lambda facts, model: ModelCheck(model, (ready,), "nothing"))
 
     def begin(fits: Fits, *, key: str = "run") -> Retraining:
-        monkeypatch.setattr(retraining, "steps", lambda snapshots, models: [Step("churn", "xgboost", CHAMPION, fits)])
+        monkeypatch.setattr(retraining, "steps", lambda snapshots, models: [Step("churn", "xgboost", fits)])
         purpose = Purpose(("churn",), facts.manifest.until_day, key, code="c")
-        run = Retraining(facts, tmp_path / "mlruns", KeptWork(tmp_path / "retrain" / purpose.key), purpose)
+        work = KeptWork(tmp_path / "retrain" / purpose.key)
+        run = Retraining(facts, tmp_path / "mlruns", work, purpose, who="tester", clock=lambda: datetime.now(UTC))
         run.begin()
         return run
 
@@ -78,6 +93,7 @@ def test_a_run_registers_and_says_promoted_and_the_same_again_is_kept(begin, tra
         "snapshots",
         "fit churn xgboost",
         "register churn xgboost",
+        "gate churn xgboost",
     ]
 
 
@@ -97,21 +113,23 @@ def test_killed_while_it_fits_it_fits_again(begin, trained: Trained) -> None:
     assert fits.calls == 2
 
 
-@pytest.mark.parametrize("moment", ["before", "after"])
+@pytest.mark.parametrize(("function", "moment"), [("record_run", "before"), ("record_run", "after"), ("gate", "after")])
 def test_killed_while_it_registers_it_fits_nothing_again_and_registers_once(
-    begin, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str
+    begin, trained: Trained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, moment: str
 ) -> None:
-    settle, fits = retraining.settle, Fits(trained)
+    fits = Fits(trained)
+    run = begin(fits)
+    real = getattr(retraining, function)
 
-    def killed(*arguments):
+    def killed(*arguments, **named):
         if moment == "after":
-            settle(*arguments)
+            real(*arguments, **named)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(retraining, "settle", killed)
+    monkeypatch.setattr(retraining, function, killed)
     with pytest.raises(KeyboardInterrupt):
-        begin(fits).run()
-    monkeypatch.setattr(retraining, "settle", settle)
+        run.run()
+    monkeypatch.setattr(retraining, function, real)
 
     again = begin(fits)
 
@@ -120,6 +138,13 @@ def test_killed_while_it_registers_it_fits_nothing_again_and_registers_once(
     assert [step.outcome for step in again.record.steps if step.name.startswith("fit")] == ["reused"]
     assert [model.label for model in registered_models(tmp_path / "mlruns")] == ["churn@1"]
     assert resolve(tmp_path / "mlruns", "churn").label == "churn@1"
+
+
+def test_what_the_gate_keeps_out_is_kept(begin, trained: Trained, monkeypatch: pytest.MonkeyPatch) -> None:
+    run = begin(Fits(trained))
+    monkeypatch.setattr(retraining, "gate", kept_out)
+
+    assert (run.run(), run.judged[0].label) == ("kept", "churn@1")
 
 
 def test_a_single_outcome_is_not_enough_data(begin, trained: Trained, tmp_path: Path) -> None:

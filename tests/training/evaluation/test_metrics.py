@@ -7,12 +7,20 @@ import pytest
 
 from training.churn import ranking_figures
 from training.evaluation import (
+    Group,
+    adaptive_calibration_error,
     binary_report,
+    calibration_error_by_chance,
     expected_calibration_error,
     lift,
+    log_loss,
     paired_interval,
     quadratic_weighted_kappa,
     recall_at,
+    reliability,
+    share_caught,
+    spearman,
+    total_bias,
 )
 
 GENERATOR_SEEDS = range(3)
@@ -175,3 +183,51 @@ def test_a_ranking_has_ranking_figures_only() -> None:
 
     assert set(figures) == {"auc", "average_precision", "lift_top_tenth"}
     assert figures["auc"] == pytest.approx(binary_report(happened, probability).auc)
+
+
+def test_reliability_by_hand() -> None:
+    groups = reliability(np.array([False, True, True, True]), np.array([0.1, 0.2, 0.8, 0.9]), groups=2)
+
+    assert groups == [Group(2, pytest.approx(0.15), 0.5), Group(2, pytest.approx(0.85), 1.0)]
+
+
+def test_the_adaptive_error_of_reliable_probabilities_is_small_and_of_wrong_ones_is_what_they_are_off() -> None:
+    generator = np.random.default_rng(4)
+    probability = generator.random(20_000)
+    happened = generator.random(20_000) < probability
+
+    assert adaptive_calibration_error(happened, probability) < 0.02
+    assert adaptive_calibration_error(happened, np.clip(probability + 0.2, 0, None)) == pytest.approx(0.2, abs=0.02)
+
+
+def test_the_error_by_chance_is_what_repeated_outcomes_show() -> None:
+    generator = np.random.default_rng(5)
+    probability = generator.beta(1, 4, 2000)
+    repeated = [expected_calibration_error(generator.random(2000) < probability, probability) for _ in range(200)]
+
+    by_chance = calibration_error_by_chance(probability, seed=1)
+
+    assert by_chance == pytest.approx(np.mean(repeated), rel=0.1)
+    assert calibration_error_by_chance(np.array([0.0, 1.0, 1.0]), seed=1) == 0
+
+
+def test_share_caught_by_hand() -> None:
+    money = np.array([10.0, 0.0, 30.0, 60.0])
+
+    assert share_caught(money, np.array([1.0, 2.0, 3.0, 4.0]), share=0.5) == pytest.approx(0.9)
+    assert share_caught(np.zeros(4), np.arange(4.0), share=0.5) != share_caught(np.zeros(4), np.arange(4.0), share=0.5)
+
+
+def test_log_loss_by_its_formula_and_without_infinity() -> None:
+    assert log_loss(np.array([True, False]), np.array([0.8, 0.4])) == pytest.approx(-(np.log(0.8) + np.log(0.6)) / 2)
+    assert log_loss(np.array([True, False]), np.array([0.0, 0.5])) < 40
+
+
+def test_spearman_and_bias_by_hand() -> None:
+    one = np.array([1.0, 2.0, 3.0, 4.0])
+
+    assert spearman(one, one**3) == 1
+    assert spearman(one, np.array([1.0, 2.0, 4.0, 3.0])) == pytest.approx(0.8)
+    assert np.isnan(spearman(one, np.ones(4)))
+    assert total_bias(one, one * 0.97) == pytest.approx(-0.03)
+    assert np.isnan(total_bias(np.zeros(4), one))

@@ -1,11 +1,14 @@
-"""Metrics, each with its source, and the tables that put a model beside its baselines."""
+"""Metrics, each with its source."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 from sklearn import metrics
 
+MOST_GROUPS = 100
 Numbers = NDArray[np.floating]
 
 
@@ -94,3 +97,71 @@ def paired_interval(
     means = metric_gain[picks].mean(axis=1)
     low, high = np.quantile(means, [(1 - level) / 2, (1 + level) / 2])
     return float(low), float(high)
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows with similar answers: how many, what was said on average, what happened on average."""
+
+    rows: int
+    predicted: float
+    observed: float
+
+
+def reliability(happened: NDArray[np.generic], answer: Numbers, *, groups: int = 10) -> list[Group]:
+    """Groups of equal size by answer, lowest first; in a reliable model `observed` follows `predicted`."""
+    order = np.argsort(answer, kind="stable")
+    return [
+        Group(len(part), float(answer[part].mean()), float(happened[part].astype(np.float64).mean()))
+        for part in np.array_split(order, groups)
+        if len(part)
+    ]
+
+
+def adaptive_calibration_error(happened: NDArray[np.bool_], probability: Numbers) -> float:
+    """The same error with the number of groups chosen from the data: the most for which observed shares still rise.
+
+    Roelofs et al. 2022 ("ECE sweep"): few groups hide errors, many measure noise.
+    """
+    error = abs(float(probability.mean()) - float(happened.mean()))
+    for groups in range(2, min(len(happened), MOST_GROUPS) + 1):
+        found = reliability(happened, probability, groups=groups)
+        if any(after.observed < before.observed for before, after in pairwise(found)):
+            break
+        error = expected_calibration_error(happened, probability, groups=groups)
+    return error
+
+
+def calibration_error_by_chance(probability: Numbers, *, seed: int, draws: int = 200) -> float:
+    """Mean error that a model without any would show on as many rows: outcomes are drawn from its own probabilities."""
+    generator = np.random.default_rng(seed)
+    ordered = np.sort(np.clip(probability, 0, 1))
+    starts = np.array([part[0] for part in np.array_split(np.arange(len(ordered)), min(10, len(ordered)))])
+    happened = generator.random((draws, len(ordered))) < ordered
+    gaps = np.add.reduceat(happened - ordered, starts, axis=1)
+    return float(np.abs(gaps).sum(axis=1).mean() / len(ordered))
+
+
+def share_caught(amount: NDArray[np.generic], score: Numbers, *, share: float) -> float:
+    """Part of the total amount (of leavers, of money) that the top share of rows by score holds."""
+    top = np.argsort(-score, kind="stable")[: max(1, round(share * len(score)))]
+    total = float(amount.astype(np.float64).sum())
+    return float(amount[top].astype(np.float64).sum()) / total if total else float("nan")
+
+
+def log_loss(happened: NDArray[np.bool_], probability: Numbers) -> float:
+    """Mean negative log-likelihood of what happened; a certain miss costs as much as one in 10^15."""
+    return float(metrics.log_loss(happened, np.clip(probability, 1e-15, 1 - 1e-15), labels=[False, True]))
+
+
+def spearman(one: Numbers, other: Numbers) -> float:
+    """Correlation of mid-ranks (Spearman 1904); unknown where one of them does not vary."""
+    if np.ptp(one) == 0 or np.ptp(other) == 0:
+        return float("nan")
+    return float(stats.spearmanr(one, other).statistic)
+
+
+def total_bias(actual: NDArray[np.generic], predicted: Numbers) -> float:
+    """How far the predicted total lies above the real one, as a share of it; below is negative."""
+    total = float(actual.astype(np.float64).sum())
+    return float(predicted.sum()) / total - 1 if total else float("nan")

@@ -1,0 +1,53 @@
+"""How models are judged: metrics with their sources, intervals over members, slices, money, stability, checks."""
+
+from training.evaluation.intervals import (
+    NO_GAIN_SHOWN,
+    Interval,
+    bootstrap,
+    interval_of,
+    member_weights,
+    paired_gain,
+    wilson,
+)
+from training.evaluation.metrics import (
+    BinaryReport,
+    Group,
+    adaptive_calibration_error,
+    binary_report,
+    calibration_error_by_chance,
+    expected_calibration_error,
+    lift,
+    log_loss,
+    paired_interval,
+    quadratic_weighted_kappa,
+    recall_at,
+    reliability,
+    share_caught,
+    spearman,
+    total_bias,
+)
+
+__all__ = [
+    "NO_GAIN_SHOWN",
+    "BinaryReport",
+    "Group",
+    "Interval",
+    "adaptive_calibration_error",
+    "binary_report",
+    "bootstrap",
+    "calibration_error_by_chance",
+    "expected_calibration_error",
+    "interval_of",
+    "lift",
+    "log_loss",
+    "member_weights",
+    "paired_gain",
+    "paired_interval",
+    "quadratic_weighted_kappa",
+    "recall_at",
+    "reliability",
+    "share_caught",
+    "spearman",
+    "total_bias",
+    "wilson",
+]
