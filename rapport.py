@@ -218,6 +218,74 @@ def publish(
 
 
 @app.command()
+def nightly(
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="Day to compute for: 2018-01-01. Without it: today, but no later than the facts reach."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything the service needs by morning: features, scores of everyone and lists into the online store; a report.
+
+    Example: `rapport nightly --as-of end-of-facts`
+
+    Exit code 30: done, but a model that should have answered did not; the report says why.
+    """
+    from rapport_nightly import NightlyJob
+
+    job = NightlyJob(_settings(), as_json=as_json)
+    report = job.run(as_of)
+    job.screen.result(report)
+    if report["exit_code"]:
+        raise typer.Exit(report["exit_code"])
+
+
+@app.command()
+def retrain(
+    model: Annotated[list[str] | None, typer.Option("--models", help="Only these models: churn,tier.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Train as if the facts ended at this day: 2017-12-01. Without it: all of them.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train, judge and register models unattended; killed and run again it goes on where it was.
+
+    Example: `rapport retrain --models churn,tier`
+
+    Exit codes: 0 a model was promoted, 10 the champions stay, 20 the facts do not suffice, 75 another run is at work.
+    """
+    from rapport_retrain import RetrainJob
+
+    job = RetrainJob(_settings(), as_json=as_json)
+    report = job.run(tuple(model or ()), as_of)
+    job.screen.result(report)
+    if report["exit_code"]:
+        raise typer.Exit(report["exit_code"])
+
+
+@app.command()
+def drift(
+    as_of: Annotated[
+        str | None, typer.Option(help="Day to look at: 2018-01-01. Without it: today, but no later than the facts reach.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what moved since the champions were trained, whether the scores feel it, and whether they are still right.
+
+    Example: `rapport drift --as-of 2017-12-31 --json`
+
+    Exit code 30: retraining is advised.
+    """
+    from rapport_drift import DriftJob
+
+    job = DriftJob(_settings(), as_json=as_json)
+    report = job.run(as_of)
+    job.screen.result(report)
+    if report["exit_code"]:
+        raise typer.Exit(report["exit_code"])
+
+
+@app.command()
 def check(as_json: AsJson = False) -> None:
     """Say what the facts suffice for: per feature family and per model, with the evidence and what serves instead.
 

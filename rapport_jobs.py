@@ -153,7 +153,7 @@ class Jobs:
 
     def publish_features(self, url: str, rows: FeatureRows, *, all_rows: bool = False) -> Published:
         """Aggregates and readable profiles that have changed, then the stamp."""
-        store, kept = self._store(url), self.settings.data_dir / "published"
+        store, kept = self.store(url), self.settings.data_dir / "published"
         with self.screen.progress("aggregates and profiles to Redis", len(rows.member_ids)) as advance:
             published = publish(rows, store, kept=kept, all_rows=all_rows, progress=advance)
         why = f"all of them: {published.whole}" if published.whole else "the others had not changed"
@@ -177,7 +177,7 @@ class Jobs:
         """Scores and lists of the champions there are."""
         from training.publish_answers import publish_answers
 
-        store = self._store(url)
+        store = self.store(url)
         if not registered_models(self.settings.mlruns_dir):
             self.screen.say("No models yet, so no scores and lists: rapport train, then publish again.")
             return {}
@@ -267,7 +267,7 @@ class Jobs:
         self.screen.say("Ctrl-C stops the server.")
 
     def _say_age(self, url: str) -> None:
-        stamp = self._store(url).read_stamp()
+        stamp = self.store(url).read_stamp()
         if stamp is None:
             self.screen.say('Nothing is published yet: run "rapport publish --as-of …"; until then /v1/score answers 503.')
             return
@@ -296,7 +296,8 @@ class Jobs:
         self.screen.table("Rapport", ("what", "state"), status_rows(found))
         return found
 
-    def _store(self, url: str) -> RedisStore:
+    def store(self, url: str) -> RedisStore:
+        """The online store at an address, found fit for use."""
         store = RedisStore(url, prefix=self.settings.key_prefix)
         store.check_server()
         return store

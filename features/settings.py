@@ -44,6 +44,13 @@ class Settings:
     memory_mb: int = field(
         default=1024, metadata={"meaning": "memory that queries over facts may hold; beyond it they use the disk"}
     )
+    scores_kept_days: int = field(
+        default=400, metadata={"meaning": "nights whose scores are kept on disk, to be held against what happened"}
+    )
+    drift: tuple[tuple[str, float], ...] = field(
+        default=(),
+        metadata={"meaning": "limits of rapport drift that differ from docs/operate.md: psi=0.3,calibration=0.05"},
+    )
     thresholds: tuple[tuple[str, float], ...] = field(
         default=(),
         metadata={
@@ -119,13 +126,13 @@ def _parse(name: str, text: str) -> object:
     try:
         if name in {"data_dir", "mlruns_dir"}:
             return Path(text)
-        if name in {"redis_timeout_ms", "port", "workers", "max_staleness_h", "memory_mb", "tuning_trials"}:
+        if name in {"redis_timeout_ms", "port", "workers", "max_staleness_h", "memory_mb", "tuning_trials", "scores_kept_days"}:
             return int(text)
         if name == "api_keys":
             return tuple(key.strip() for key in text.split(",") if key.strip())
         if name == "churn":
             return _definitions(text)
-        if name == "thresholds":
+        if name in {"thresholds", "drift"}:
             return _thresholds(text)
         return parse_moment(text) if name == "now" else text
     except ValueError as error:
@@ -149,7 +156,7 @@ def _thresholds(text: str) -> tuple[tuple[str, float], ...]:
     pairs = [entry.partition("=") for entry in text.split(",") if entry.strip()]
     values = {name.strip(): float(number) for name, _, number in pairs}
     if len(values) < len(pairs):
-        raise ValueError("a threshold is given twice")
+        raise ValueError("a name is given twice")
     if not all(isfinite(value) for value in values.values()):
-        raise ValueError("a threshold is a finite number")
+        raise ValueError("a limit is a finite number")
     return tuple(values.items())
