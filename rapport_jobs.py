@@ -186,6 +186,7 @@ class Jobs:
 
     def train(self, models: tuple[str, ...], *, again: bool) -> list[Outcome]:
         """Train, evaluate and register; models whose facts, code and features have not changed are kept."""
+        from training.churn_definition import definitions
         from training.datasets import Snapshots
         from training.pipeline import MODELS, steps, unchanged
         from training.tracking import open_registry
@@ -200,7 +201,7 @@ class Jobs:
         snapshots = Snapshots(facts)
         with only_run(self.settings, "train"):
             open_registry(self.settings.mlruns_dir)
-            todo = steps(snapshots, wanted)
+            todo = steps(snapshots, wanted, churn=definitions(self.settings.churn))
             kept = [] if again else unchanged(todo, self.settings.mlruns_dir, facts)
             rest = [step for step in todo if step not in [outcome.step for outcome in kept]]
             outcomes = [*kept, *self._train(rest, snapshots)]
@@ -208,11 +209,13 @@ class Jobs:
         return outcomes
 
     def _train(self, todo: Sequence[Step], snapshots: Snapshots) -> list[Outcome]:
+        from training.churn_definition import definitions
         from training.pipeline import snapshot_days, train
 
         if not todo:
             return []
-        days = snapshot_days(snapshots.facts, tuple({step.model for step in todo}))
+        models = tuple({step.model for step in todo})
+        days = snapshot_days(snapshots.facts, models, churn=definitions(self.settings.churn))
         if days:
             text = f"features as of {len(days)} days"
             with self.screen.progress(text, len(days)) as advance:

@@ -14,15 +14,16 @@ from training.artifacts import BundleManifest
 from training.boosting import Recipe, gains
 from training.calibration import coverage
 from training.churn_definition import NAME, ChurnDefinition, churn_label, eligible_rows, monotone
-from training.churn_fit import ChurnEngine, Fitted, days_of, fit_bgnbd_as_of, fit_trees_as_of, require_both, thinned
+from training.churn_figures import baseline_figures, newest_figures
+from training.churn_fit import ChurnEngine, Fitted, days_of, fit_bgnbd_as_of, fit_trees_as_of, require_both
+from training.churn_tuning import folds, tuning_days
 from training.datasets import Examples, Snapshots, examples
-from training.evaluation import binary_report, lift
 from training.evidence import Evidence, Judged
-from training.periods import Period, known_days, period_of_today, periods
+from training.periods import Period, period_of_today, periods
 from training.predictors import BgNbd, BgNbdPredictor, ChurnAnswers, ChurnPredictor, Engine, TreeModel
 from training.slice_labels import slice_labels
 from training.trained import SEED, Trained, golden_rows, importance_plot, lineage, reliability_plot
-from training.tuning import UNTUNED, Fold, Search, Tuned, tuned
+from training.tuning import UNTUNED, Search, Tuned, tuned
 
 __all__ = [
     "BANDS",
@@ -44,7 +45,6 @@ OBJECTIVES: Mapping[Engine, Mapping[str, Any]] = {
     "xgboost": {"objective": "binary:logistic", "eval_metric": "logloss"},
     "lightgbm": {"objective": "binary", "metric": "binary_logloss"},
 }
-TUNING_FOLDS = 2
 THIN_HISTORY_DAYS = 28
 """History that BG/NBD needs before a cut-off: it learns from gaps between purchases, not from windows of features."""
 
@@ -96,19 +96,21 @@ def engines_for(facts: Facts, definition: ChurnDefinition) -> tuple[ChurnEngine,
 
 def churn_days(facts: Facts, definition: ChurnDefinition, *, tuning: bool = False) -> tuple[int, ...]:
     """Local days of every snapshot that evidence and training of trees ask for, with those of a search if there is one."""
+    if engines_for(facts, definition) == ("bgnbd",):
+        return _bgnbd_days(facts, definition)
     found = [*churn_periods(facts, definition), period_of_today(facts, horizon_days=definition.horizon_days)]
     snapshots = Snapshots(facts)
     days = {day for period in found for day in days_of(snapshots, period, definition)}
     if tuning:
         days |= {day for known, later in tuning_days(facts, found[0], definition) for day in (*known, later)}
-    return tuple(sorted(day for day in days))
+    return tuple(sorted(days))
 
 
-def tuning_days(facts: Facts, oldest: Period, definition: ChurnDefinition) -> list[tuple[tuple[int, ...], int]]:
-    """Days to fit on and the later day to judge at, newest first, all known before the oldest test; empty without room."""
-    laters = [oldest.test - back * definition.horizon_days for back in range(1, TUNING_FOLDS + 1)]
-    found = [(known_days(facts, later, horizon_days=definition.horizon_days), later) for later in laters]
-    return [(known, later) for known, later in found if known]
+def _bgnbd_days(facts: Facts, definition: ChurnDefinition) -> tuple[int, ...]:
+    """The test days and the end of the facts, and a horizon before each, where BG/NBD is calibrated."""
+    tests = [period.test for period in churn_periods(facts, definition, engine="bgnbd")]
+    asked = {day - back for day in (*tests, facts.manifest.until_day) for back in (0, definition.horizon_days)}
+    return tuple(sorted(day for day in asked if day in tests or day - facts.manifest.first_day >= definition.horizon_days))
 
 
 def evidence(
@@ -164,8 +166,8 @@ def train_churn(
         plots["importance.png"] = importance_plot(used, title=f"{name}, {engine}")
     return Trained(
         predictor,
-        metrics=_figures(proof),
-        baselines=_baseline_figures(newest),
+        metrics=newest_figures(proof),
+        baselines=baseline_figures(newest),
         parameters={"engine": engine, "seed": seed, **asdict(plan.definition), **fitted.notes, **plan.tuned.record()},
         plots=plots,
         examples=fitted.rows if fitted.rows is not None else _eligible_today(snapshots, today.test - horizon, plan.definition),
@@ -185,32 +187,8 @@ def _plan(
         "contract": snapshots.contract.hash,
         "definition": f"{definition.horizon_days}/{definition.active_days}",
     }
-    found = tuned(recipe, lambda: _folds(snapshots, oldest, definition, seed), search=search, model=name, known=known)
+    found = tuned(recipe, lambda: folds(snapshots, oldest, definition, seed), search=search, model=name, known=known)
     return _Plan(name, engine, definition, recipe.with_parameters(found.parameters), found, seed)
-
-
-def _folds(snapshots: Snapshots, oldest: Period, definition: ChurnDefinition, seed: int) -> list[Fold]:
-    """Windows before the oldest test; members of its training days held out where there is no room for windows."""
-    label = churn_label(snapshots.facts, definition)
-    found = [
-        Fold(examples(snapshots, thinned(snapshots, known, definition), label), examples(snapshots, [later], label))
-        for known, later in tuning_days(snapshots.facts, oldest, definition)
-    ]
-    if not found:
-        found = [_apart(examples(snapshots, oldest.train, label), seed=seed)]
-    for fold in found:
-        require_both(fold.fitted, "tuning")
-        require_both(fold.later, "tuning")
-    return found
-
-
-def _apart(rows: Examples, *, seed: int) -> Fold:
-    members, row_of = np.unique(rows.member_ids, return_inverse=True)
-    held_out = (np.random.default_rng(seed).random(len(members)) < 1 / 3)[row_of]
-    parts = (
-        Examples(rows.member_ids[kept], rows.days[kept], rows.matrix[kept], rows.labels[kept]) for kept in (~held_out, held_out)
-    )
-    return Fold(*parts)
 
 
 def _today(facts: Facts, plan: _Plan) -> Period:
@@ -298,32 +276,6 @@ def _others(
 
 def _eligible_today(snapshots: Snapshots, day: int, definition: ChurnDefinition) -> Examples:
     return examples(snapshots, [day], churn_label(snapshots.facts, definition))
-
-
-def _figures(proof: Evidence) -> dict[str, float]:
-    """Figures on the newest test window, and the AUC of every period, oldest first."""
-    newest = proof.judged[-1]
-    found = asdict(binary_report(newest.truth.astype(np.bool_), newest.answer))
-    for number, one in enumerate(proof.judged, start=1):
-        found[f"auc_period_{number}"] = binary_report(one.truth.astype(np.bool_), one.answer).auc
-    if "interval_coverage" in newest.notes:
-        found["interval_coverage"] = newest.notes["interval_coverage"]
-    return found
-
-
-def _baseline_figures(newest: Judged) -> dict[str, dict[str, float]]:
-    happened = newest.truth.astype(np.bool_)
-    return {
-        name: ranking_figures(happened, answer) if name == "recency" else asdict(binary_report(happened, answer))
-        for name, answer in newest.others.items()
-    }
-
-
-def ranking_figures(happened: NDArray[np.bool_], score: NDArray[np.float64]) -> dict[str, float]:
-    """The figures that a ranking without probabilities can have."""
-    report = asdict(binary_report(happened, score / max(float(np.nanmax(score)), 1.0)))
-    kept = {name: report[name] for name in ("auc", "average_precision")}
-    return {**kept, "lift_top_tenth": lift(happened, score, share=0.1)}
 
 
 def _plain(values: Any) -> Any:

@@ -7,9 +7,8 @@ from features.days import calendar_day
 from features.errors import NotEnoughData
 from features.facts import Facts
 from features.sources.schema import SALE
-from training.churn_definition import ChurnDefinition
+from training.churn import ChurnDefinition, engines_for
 from training.interactions import MIN_BUYERS
-from training.periods import periods
 from training.tier import tier_cutoffs
 
 FEWEST_MEMBERS = 100
@@ -68,7 +67,7 @@ def check_models(facts: Facts) -> list[ModelCheck]:
 
 def _churn(facts: Facts) -> list[Requirement]:
     definition = ChurnDefinition()
-    history = _history(lambda: periods(facts, horizon_days=definition.horizon_days), facts)
+    history = _history(lambda: engines_for(facts, definition), facts)
     if not history.holds:
         return [history]
     day = facts.manifest.until_day - definition.horizon_days

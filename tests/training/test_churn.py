@@ -305,8 +305,9 @@ def test_four_months_of_facts_are_served_by_bgnbd() -> None:
     assert set(trained.baselines) == {"recency", "bgnbd"}
 
 
-def test_a_degenerate_bgnbd_is_refused_by_name_and_missing_beside_trees() -> None:
-    facts = shop([Line(f"m{i}", float(day)) for i in range(40) for day in range(i % 7, 120, 7)])
+def test_a_degenerate_bgnbd_is_refused_by_name() -> None:
+    alike = [Line(f"m{i}", float(i % 7 + day)) for i in range(60) for day in (0, 30, 60)]  # no two differ until the test day
+    facts = shop([*alike, *(Line(f"m{i}", 100.0) for i in range(30)), Line("till", 120.0)])
 
     with pytest.raises(NotEnoughData, match="BG/NBD has no finite fit"):
         train_churn(Snapshots(facts), engine="bgnbd")
