@@ -13,10 +13,12 @@ from features.jobs import as_of_moment, only_run, open_facts
 from features.measured import STEP_COLUMNS
 from features.screen import Screen
 from features.settings import Settings
+from training.churn_definition import definitions
 from training.kept_work import KeptWork
 from training.pipeline import MODELS
 from training.retraining import EXIT_CODES, Purpose, Retraining, cut_off, unfinished
 from training.tracking import open_registry
+from training.tuning import Search
 
 PART_OF_A_MODEL = ("thresholds", "churn", "tuning_trials")
 """Settings that models depend on, as far as there are such."""
@@ -81,6 +83,8 @@ class RetrainJob:
             who=getpass.getuser(),
             clock=self.settings.clock,
             show=lambda name: self.screen.say(f"… {name}"),
+            churn=definitions(self.settings.churn),
+            search=Search(self.settings.tuning_trials, self.settings.data_dir / "tuning"),
         )
         run.begin()
         return run

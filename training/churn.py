@@ -183,7 +183,6 @@ def _plan(
     recipe = Recipe(engine, OBJECTIVES[engine], seed, monotone=monotone(snapshots.contract))
     oldest = churn_periods(snapshots.facts, definition)[0]
     known = {
-        "facts": snapshots.facts.manifest.hash,
         "contract": snapshots.contract.hash,
         "definition": f"{definition.horizon_days}/{definition.active_days}",
     }

@@ -8,52 +8,9 @@ from numpy.typing import NDArray
 
 from features.build import FeatureRows, build
 from features.contract import CONTRACT, Contract
-from features.days import calendar_day
 from features.derive import model_columns
-from features.errors import NotEnoughData
 from features.facts import Facts
 from features.refresh import snapshots
-
-STEP_DAYS = 14
-MIN_HISTORY_DAYS = 84
-
-
-@dataclass(frozen=True, slots=True)
-class Cutoffs:
-    """Local days at which snapshots are taken, in time order: each group's labels end before the next group begins."""
-
-    train: tuple[int, ...]
-    validation: int
-    calibration: int
-    test: int
-
-    @property
-    def days(self) -> tuple[int, ...]:
-        """All of them, ascending."""
-        return (*self.train, self.validation, self.calibration, self.test)
-
-
-def cutoffs(facts: Facts, *, horizon_days: int, step_days: int = STEP_DAYS) -> Cutoffs:
-    """The latest test window that has matured, calibration and validation one horizon before each, training before those.
-
-    Raises
-    ------
-    NotEnoughData
-        The facts are too short for one training snapshot with `MIN_HISTORY_DAYS` behind it.
-    """
-    test = facts.manifest.until_day - horizon_days
-    calibration, validation = test - horizon_days, test - 2 * horizon_days
-    last = validation - horizon_days
-    first = facts.manifest.first_day + MIN_HISTORY_DAYS
-    if first > last:
-        needed = MIN_HISTORY_DAYS + 4 * horizon_days
-        raise NotEnoughData(
-            f"a horizon of {horizon_days} days needs {needed} days of facts (history, and four windows in time order); "
-            f"there are {facts.manifest.until_day - facts.manifest.first_day}, "
-            f"from {calendar_day(facts.manifest.first_day)}",
-            remedy="import a longer history, or choose a shorter horizon",
-        )
-    return Cutoffs(tuple(range(last, first - 1, -step_days))[::-1], validation, calibration, test)
 
 
 class Snapshots:

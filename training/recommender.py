@@ -19,9 +19,9 @@ from features.days import calendar_day
 from features.errors import NotEnoughData
 from features.facts import Facts
 from training.artifacts import BundleManifest
-from training.datasets import MIN_HISTORY_DAYS
 from training.evaluation import recall_at
 from training.interactions import Interactions, PurchaseDays, bought_after, interactions, purchase_days
+from training.periods import MIN_HISTORY_DAYS
 from training.predictors import GOLDEN_ROWS, Matrix, Recommender, with_parameters
 from training.trained import SEED, Trained, lineage
 

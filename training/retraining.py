@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
@@ -14,13 +14,15 @@ from features.errors import NotEnoughData
 from features.facts import Facts
 from features.measured import RunRecord
 from training.audit import last_verdict
+from training.churn_definition import ChurnDefinition
 from training.datasets import Snapshots
 from training.kept_work import KeptWork
-from training.pipeline import Step, gate, snapshot_days, steps
+from training.pipeline import Step, base_name, gate, snapshot_days, steps
 from training.registry import CHAMPION, RegisteredModel, registered_models, version_of
 from training.requirements import check_model
 from training.tracking import record as record_run
 from training.trained import Trained, code_hash
+from training.tuning import Search
 
 EXIT_CODES = {"promoted": 0, "kept": 10, "not enough data": 20}
 """What a scheduler is told; besides 75 where another run holds the lock, and 1 where a step failed."""
@@ -61,7 +63,10 @@ class Judged:
 
 @dataclass(slots=True)
 class Retraining:
-    """One run. `record` holds its steps, `judged` what became of each model; promotions are recorded with `who` and `clock`."""
+    """One run. `record` holds its steps, `judged` what became of each model; promotions are recorded with `who` and `clock`.
+
+    `churn` names the churn models and what they mean, `search` says how much is tuned before: as for `pipeline.steps`.
+    """
 
     facts: Facts
     mlruns: Path
@@ -72,6 +77,8 @@ class Retraining:
     record: RunRecord = field(default_factory=RunRecord)
     judged: list[Judged] = field(default_factory=list)
     show: Callable[[str], None] = lambda name: None
+    churn: Mapping[str, ChurnDefinition] | None = None
+    search: Search | None = None
 
     def run(self) -> Became:
         """Do every step that is not done yet.
@@ -86,7 +93,7 @@ class Retraining:
             return self._as_before(state)
         try:
             snapshots = Snapshots(self.facts)
-            todo = self._ready(steps(snapshots, self.purpose.models))
+            todo = self._ready(steps(snapshots, self.purpose.models, churn=self.churn, search=self.search))
             self._snapshots(snapshots, todo)
             for step in todo:
                 trained = self._fit(step)
@@ -117,7 +124,7 @@ class Retraining:
 
     def _ready(self, every: Sequence[Step]) -> list[Step]:
         with self._step("requirements") as record:
-            checks = {model: check_model(self.facts, model) for model in dict.fromkeys(step.model for step in every)}
+            checks = {model: check_model(self.facts, base_name(model)) for model in dict.fromkeys(step.model for step in every)}
             for model, check in checks.items():
                 if not check.ready:
                     self._not_enough(model, "", f"{check.refusal()}. Instead: {check.instead}")
@@ -129,7 +136,7 @@ class Retraining:
             if not todo:
                 record.skip("there is nothing to train")
                 return
-            days = snapshot_days(self.facts, tuple(dict.fromkeys(step.model for step in todo)))
+            days = snapshot_days(self.facts, tuple(dict.fromkeys(step.model for step in todo)), churn=self.churn)
             built, there = self.work.snapshots(snapshots, days)
             record.found.update(days=len(days), built=built)
             if there and not built:

@@ -13,9 +13,10 @@ from features.facts import Facts
 from training.artifacts import BundleManifest
 from training.baselines import column
 from training.boosting import fit_with_early_stopping, gains
-from training.datasets import MIN_HISTORY_DAYS, STEP_DAYS, Examples, Labelled, Snapshots, examples
+from training.datasets import Examples, Labelled, Snapshots, examples
 from training.evaluation import paired_interval, quadratic_weighted_kappa
 from training.labels import spend_within
+from training.periods import MIN_HISTORY_DAYS, STEP_DAYS
 from training.predictors import TierPredictor
 from training.trained import SEED, Trained, golden_rows, importance_plot, lineage
 

@@ -121,14 +121,14 @@ UNTUNED = Tuned({}, math.nan, math.nan, (), ())
 def tuned(
     recipe: Recipe, folds: Callable[[], Sequence[Fold]], *, search: Search, model: str, known: Mapping[str, str]
 ) -> Tuned:
-    """Parameters for a recipe: those found before on the very same data and space, or those found now.
+    """Parameters for a recipe: those found before for the same question and space, or those found now.
 
     Parameters
     ----------
     folds
         Called only if a search is needed. Its rows must all be known before the oldest test window.
     known
-        What the data are: hash of the facts, hash of the contract, definition of the label.
+        What is asked: hash of the contract, definition of the label. Without the facts: what was found serves the nights after.
 
     Returns
     -------

@@ -17,8 +17,7 @@ from training.datasets import Examples, Snapshots, examples
 from training.evaluation import binary_report
 from training.periods import period_of_today
 from training.predictors import BgNbdPredictor, ChurnPredictor
-from training.registry import CHALLENGER, CHAMPION, load, require_contract, resolve
-from training.tracking import recorded_figures
+from training.registry import CHALLENGER, CHAMPION, load, recorded_figures, require_contract, resolve
 from training.trained import Trained, code_hash
 from training.tuning import Search
 

@@ -1,7 +1,5 @@
 """Snapshots in time order: windows that never touch, rows that belong together, whole members apart."""
 
-import itertools
-
 import numpy as np
 import pytest
 from shops import Line, shop
@@ -12,9 +10,10 @@ from features.days import calendar_day
 from features.errors import NotEnoughData
 from features.facts import Facts
 from training.boosting import both
-from training.churn import ChurnDefinition, churn_label, churn_windows
-from training.datasets import MIN_HISTORY_DAYS, Examples, Labelled, Snapshots, cutoffs, examples
+from training.churn import ChurnDefinition, churn_label
+from training.datasets import Examples, Labelled, Snapshots, examples
 from training.labels import purchased_within, spend_within
+from training.periods import MIN_HISTORY_DAYS
 from training.tier import split_members, tier_cutoffs
 
 
@@ -22,48 +21,6 @@ def span(days: int) -> Facts:
     """A shop whose facts are that many days long, with a few regular members."""
     ends = [Line("first", 0.0), Line("last", days - 1.0)]
     return shop(ends + [Line(f"m{i}", float(day)) for i in range(4) for day in range(i, days, 9 + i)])
-
-
-@pytest.mark.parametrize("horizon_days", [7, 28, 45])
-@pytest.mark.parametrize("days", [280, 365, 401])
-def test_labels_of_each_window_end_before_the_next_begins(days: int, horizon_days: int) -> None:
-    facts = span(days)
-
-    cuts = cutoffs(facts, horizon_days=horizon_days)
-
-    starts = [max(cuts.train), cuts.validation, cuts.calibration, cuts.test, facts.manifest.until_day]
-    assert all(day + horizon_days <= following for day, following in itertools.pairwise(starts))
-    assert list(cuts.days) == sorted(set(cuts.days))
-    assert min(cuts.train) >= facts.manifest.first_day + MIN_HISTORY_DAYS
-
-
-def test_the_test_window_is_the_latest_that_has_passed() -> None:
-    facts = span(300)
-
-    cuts = cutoffs(facts, horizon_days=28)
-
-    assert cuts.test + 28 == facts.manifest.until_day
-    assert np.diff(cuts.train).tolist() == [14] * (len(cuts.train) - 1)
-    assert min(cuts.train) - 14 < facts.manifest.first_day + MIN_HISTORY_DAYS  # no snapshot is left out at the far end
-
-
-def test_training_windows_that_overlap_by_a_step_never_reach_into_validation() -> None:
-    cuts = cutoffs(span(400), horizon_days=28, step_days=5)
-
-    assert max(cuts.train) + 28 <= cuts.validation
-    assert np.diff(cuts.train).tolist() == [5] * (len(cuts.train) - 1)
-
-
-def test_the_shortest_history_has_one_training_snapshot() -> None:
-    shortest = MIN_HISTORY_DAYS + 4 * 28
-
-    assert len(cutoffs(span(shortest), horizon_days=28).train) == 1
-    with pytest.raises(
-        NotEnoughData, match=rf"28 days needs {shortest} days .* there are {shortest - 1}, from 2024-01-01"
-    ) as caught:
-        cutoffs(span(shortest - 1), horizon_days=28)
-    assert caught.value.remedy
-    assert caught.value.exit_code == 20
 
 
 def test_tier_windows_never_touch_either() -> None:
@@ -123,14 +80,6 @@ def test_only_members_who_are_eligible_are_rows() -> None:
     assert data.member_ids.tolist() == ["ann", "edge"]
     assert data.labels.tolist() == [False, True]  # "edge" came back on day 230, the horizon ended on day 227
     assert purchased_within(facts, ["edge"], day=day, horizon_days=31).tolist() == [True]
-
-
-def test_a_window_with_a_single_outcome_is_refused_by_name() -> None:
-    facts = shop([Line(f"m{i}", float(day)) for i in range(3) for day in range(i, 260, 5)])
-    definition = ChurnDefinition()
-
-    with pytest.raises(NotEnoughData, match=r"the train window of churn has .* a single outcome"):
-        churn_windows(Snapshots(facts), cutoffs(facts, horizon_days=28), definition)
 
 
 def test_a_snapshot_is_built_once() -> None:

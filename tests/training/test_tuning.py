@@ -89,7 +89,7 @@ def test_a_search_is_kept_and_asked_for_again_it_is_read(tmp_path: Path) -> None
     assert len(json.loads(path.read_text())["trials"]) == 3
 
 
-@pytest.mark.parametrize("change", ["facts", "model", "engine", "trials", "space"])
+@pytest.mark.parametrize("change", ["question", "model", "engine", "trials", "space"])
 def test_anything_else_is_searched_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str) -> None:
     monkeypatch.setattr(tuning, "trees_by_early_stopping", bowl)
     tuned(RECIPE, folds, search=Search(2, tmp_path), model="churn", known=KNOWN)
@@ -99,7 +99,7 @@ def test_anything_else_is_searched_anew(tmp_path: Path, monkeypatch: pytest.Monk
         folds,
         search=Search(3 if change == "trials" else 2, tmp_path, narrow if change == "space" else SPACE),
         model="tier" if change == "model" else "churn",
-        known={**KNOWN, "facts": "f2"} if change == "facts" else KNOWN,
+        known={**KNOWN, "definition": "other"} if change == "question" else KNOWN,
     )
 
     assert len(list(tmp_path.iterdir())) == 2

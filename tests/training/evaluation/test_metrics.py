@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from training.churn import ranking_figures
+from training.churn_figures import ranking_figures
 from training.evaluation import (
     Group,
     adaptive_calibration_error,
