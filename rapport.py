@@ -218,6 +218,74 @@ def publish(
 
 
 @app.command()
+def nightly(
+    as_of: Annotated[
+        str | None,
+        typer.Option(help="Day to compute for: 2018-01-01. Without it: today, but no later than the facts reach."),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Everything the service needs by morning: features, scores of everyone and lists into the online store; a report.
+
+    Example: `rapport nightly --as-of end-of-facts`
+
+    Exit code 30: done, but a model that should have answered did not; the report says why.
+    """
+    from rapport_nightly import NightlyJob
+
+    job = NightlyJob(_settings(), as_json=as_json)
+    report = job.run(as_of)
+    job.screen.result(report)
+    if report["exit_code"]:
+        raise typer.Exit(report["exit_code"])
+
+
+@app.command()
+def retrain(
+    model: Annotated[list[str] | None, typer.Option("--models", help="Only these models: churn,tier.")] = None,
+    as_of: Annotated[
+        str | None, typer.Option(help="Train as if the facts ended at this day: 2017-12-01. Without it: all of them.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Train, judge and register models unattended; killed and run again it goes on where it was.
+
+    Example: `rapport retrain --models churn,tier`
+
+    Exit codes: 0 a model was promoted, 10 the champions stay, 20 the facts do not suffice, 75 another run is at work.
+    """
+    from rapport_retrain import RetrainJob
+
+    job = RetrainJob(_settings(), as_json=as_json)
+    report = job.run(tuple(model or ()), as_of)
+    job.screen.result(report)
+    if report["exit_code"]:
+        raise typer.Exit(report["exit_code"])
+
+
+@app.command()
+def drift(
+    as_of: Annotated[
+        str | None, typer.Option(help="Day to look at: 2018-01-01. Without it: today, but no later than the facts reach.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say what moved since the champions were trained, whether the scores feel it, and whether they are still right.
+
+    Example: `rapport drift --as-of 2017-12-31 --json`
+
+    Exit code 30: retraining is advised.
+    """
+    from rapport_drift import DriftJob
+
+    job = DriftJob(_settings(), as_json=as_json)
+    report = job.run(as_of)
+    job.screen.result(report)
+    if report["exit_code"]:
+        raise typer.Exit(report["exit_code"])
+
+
+@app.command()
 def check(as_json: AsJson = False) -> None:
     """Say what the facts suffice for: per feature family and per model, with the evidence and what serves instead.
 
@@ -278,6 +346,34 @@ def train(
     jobs.screen.result({"models": [outcome_figures(outcome) for outcome in outcomes]})
     if all(outcome.refused for outcome in outcomes):
         raise typer.Exit(20)
+
+
+@app.command()
+def evaluate(
+    model: Annotated[list[str] | None, typer.Option(help="Only this model; may stand several times.")] = None,
+    engine: Annotated[
+        Literal["xgboost", "lightgbm", "bgnbd"] | None, typer.Option(help="Another engine than the usual.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Folder for the reports; without it, reports in the data folder.")] = None,
+    contact_cost: Annotated[float, typer.Option(help="Cost of one contact, in the shop's currency (an assumption).")] = 1.0,
+    kept_gain: Annotated[float, typer.Option(help="Worth of a leaver who stays (an assumption).")] = 40.0,
+    success_rate: Annotated[float, typer.Option(help="Share of contacted leavers who stay (an assumption).")] = 0.1,
+    capacity: Annotated[float, typer.Option(help="Largest share of members that can be contacted.")] = 1.0,
+    as_json: AsJson = False,
+) -> None:
+    """Judge models on past periods beside their baselines, and write a report of each: HTML and JSON.
+
+    Example: `rapport evaluate --model churn --contact-cost 0.5 --kept-gain 30`
+
+    Exit code 20: the facts do not suffice for one test period.
+    """
+    from features.screen import Screen
+    from rapport_evaluate import evaluate as run
+    from training.evaluation.campaign import Campaign
+
+    screen = Screen(as_json=as_json)
+    campaign = Campaign(contact_cost, kept_gain, success_rate, capacity)
+    screen.result(run(_settings(), screen, models=tuple(model or ()), engine=engine, out=out, campaign=campaign))
 
 
 @models_app.callback()
@@ -356,6 +452,27 @@ def models_rollback(
     from rapport_models import ModelJobs
 
     ModelJobs(_settings(), as_json=as_json).rollback(name, reason=reason)
+
+
+@app.command()
+def why(
+    member: Annotated[str, typer.Argument(help="A member id.")],
+    model: Annotated[Literal["churn", "tier"], typer.Option(help="Whose score to explain.")] = "churn",
+    exact: Annotated[bool, typer.Option("--exact", help="By the tree library's own TreeSHAP; docs/reasons.md.")] = False,
+    as_of: Annotated[str | None, typer.Option(help="As of this moment, from the facts; else as last published.")] = None,
+    language: Annotated[Literal["en", "zh"], typer.Option(help="Language of the sentences.")] = "en",
+    top: Annotated[int, typer.Option(min=1, help="How many reasons.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Say why a member has the score they have, in words, and what one visit would change.
+
+    Example: `rapport why 682 --as-of end-of-facts`
+    """
+    from features.screen import Screen
+    from rapport_why import WhyJob
+
+    screen = Screen(as_json=as_json)
+    screen.result(WhyJob(_settings(), screen).run(member, model, as_of=as_of, exact=exact, language=language, top=top))
 
 
 @app.command()

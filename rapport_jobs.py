@@ -153,7 +153,7 @@ class Jobs:
 
     def publish_features(self, url: str, rows: FeatureRows, *, all_rows: bool = False) -> Published:
         """Aggregates and readable profiles that have changed, then the stamp."""
-        store, kept = self._store(url), self.settings.data_dir / "published"
+        store, kept = self.store(url), self.settings.data_dir / "published"
         with self.screen.progress("aggregates and profiles to Redis", len(rows.member_ids)) as advance:
             published = publish(rows, store, kept=kept, all_rows=all_rows, progress=advance)
         why = f"all of them: {published.whole}" if published.whole else "the others had not changed"
@@ -177,7 +177,7 @@ class Jobs:
         """Scores and lists of the champions there are."""
         from training.publish_answers import publish_answers
 
-        store = self._store(url)
+        store = self.store(url)
         if not registered_models(self.settings.mlruns_dir):
             self.screen.say("No models yet, so no scores and lists: rapport train, then publish again.")
             return {}
@@ -186,6 +186,7 @@ class Jobs:
 
     def train(self, models: tuple[str, ...], *, again: bool) -> list[Outcome]:
         """Train, evaluate and register; models whose facts, code and features have not changed are kept."""
+        from training.churn_definition import definitions
         from training.datasets import Snapshots
         from training.pipeline import MODELS, steps, unchanged
         from training.tracking import open_registry
@@ -200,7 +201,7 @@ class Jobs:
         snapshots = Snapshots(facts)
         with only_run(self.settings, "train"):
             open_registry(self.settings.mlruns_dir)
-            todo = steps(snapshots, wanted)
+            todo = steps(snapshots, wanted, churn=definitions(self.settings.churn))
             kept = [] if again else unchanged(todo, self.settings.mlruns_dir, facts)
             rest = [step for step in todo if step not in [outcome.step for outcome in kept]]
             outcomes = [*kept, *self._train(rest, snapshots)]
@@ -208,11 +209,13 @@ class Jobs:
         return outcomes
 
     def _train(self, todo: Sequence[Step], snapshots: Snapshots) -> list[Outcome]:
+        from training.churn_definition import definitions
         from training.pipeline import snapshot_days, train
 
         if not todo:
             return []
-        days = snapshot_days(snapshots.facts, tuple({step.model for step in todo}))
+        models = tuple({step.model for step in todo})
+        days = snapshot_days(snapshots.facts, models, churn=definitions(self.settings.churn))
         if days:
             text = f"features as of {len(days)} days"
             with self.screen.progress(text, len(days)) as advance:
@@ -267,7 +270,7 @@ class Jobs:
         self.screen.say("Ctrl-C stops the server.")
 
     def _say_age(self, url: str) -> None:
-        stamp = self._store(url).read_stamp()
+        stamp = self.store(url).read_stamp()
         if stamp is None:
             self.screen.say('Nothing is published yet: run "rapport publish --as-of …"; until then /v1/score answers 503.')
             return
@@ -296,7 +299,8 @@ class Jobs:
         self.screen.table("Rapport", ("what", "state"), status_rows(found))
         return found
 
-    def _store(self, url: str) -> RedisStore:
+    def store(self, url: str) -> RedisStore:
+        """The online store at an address, found fit for use."""
         store = RedisStore(url, prefix=self.settings.key_prefix)
         store.check_server()
         return store

@@ -15,8 +15,9 @@ from features.declarations import Aggregate
 from features.derive import derive, derive_columns
 from features.expressions import NUMPY, evaluate
 from features.facts import Facts
-from features.narrow import Members, Narrow, Records
+from features.narrow import Members, Records
 from features.scratch import scratch_folder
+from features.summing import aggregates_at
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +130,9 @@ def aggregates_by_bucket(facts: Facts, contract: Contract, *, as_of: datetime) -
     day = facts.local_day(as_of)
     silenced = silent(contract.aggregates, facts.absent(day))
     for bucket in facts.buckets:
-        narrow = Narrow(facts, bucket, contract, before=as_of)
-        numbers, records, _ = narrow.aggregates(as_of=as_of, day=day)
-        narrow.close()
-        silence(records, silenced)
-        yield narrow.member_ids[numbers], records
+        for members, records in aggregates_at(facts, bucket, contract, [as_of]):
+            silence(records, silenced)
+            yield members, records
 
 
 def silence(records: Records, aggregates: tuple[Aggregate, ...]) -> None:

@@ -21,6 +21,8 @@ from features.expressions import NUMPY, Call, Column, Expression, Literal, evalu
 
 Columns: TypeAlias = dict[str, NDArray[np.float64]]
 Floats: TypeAlias = NDArray[np.float64]
+BLOCK = 20_000
+"""Members whose values stand in memory as float64 at once."""
 
 
 def derive(contract: Contract, records: NDArray[np.void], *, day: int, edges: Mapping[str, float]) -> NDArray[np.float32]:
@@ -35,8 +37,14 @@ def derive(contract: Contract, records: NDArray[np.void], *, day: int, edges: Ma
     edges
         Population edges and thresholds by name, as published with the features.
     """
-    values = _values(contract, records, day=day, scalars=edges)
-    return np.ascontiguousarray(values[len(contract.aggregates) + 1 :].T, dtype=np.float32)
+    if len(records) <= BLOCK:
+        values = _values(contract, records, day=day, scalars=edges)
+        return np.ascontiguousarray(values[len(contract.aggregates) + 1 :].T, dtype=np.float32)
+    matrix = np.empty((len(records), len(contract.features)), dtype=np.float32)
+    for start in range(0, len(records), BLOCK):
+        part = slice(start, start + BLOCK)
+        matrix[part] = derive(contract, records[part], day=day, edges=edges)
+    return matrix
 
 
 def derive_columns(contract: Contract, records: NDArray[np.void], *, day: int, edges: Mapping[str, float]) -> Columns:

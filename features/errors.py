@@ -10,6 +10,7 @@ RapportError
 ├── FactsMissing            nothing was imported yet
 ├── FactsReplaced           other facts were put in place while a job read them
 ├── NotEnoughData           a model's requirement is not met by the facts
+├── EvidenceRefused         a model's answers fail a sanity check, so no figure on them means anything
 ├── ContractMismatch        two sides were made from different feature declarations
 ├── CorruptRecord           stored bytes are not a record of ours
 ├── StoreUnavailable        Redis does not answer
@@ -98,6 +99,12 @@ class NotEnoughData(RapportError):
 
     exit_code = 20
     code = "not_enough_data"
+
+
+class EvidenceRefused(RapportError):
+    """A model's answers on the test windows fail a sanity check: NaN, constant, inverted, not matured, and so on."""
+
+    code = "evidence_refused"
 
 
 class ContractMismatch(RapportError):

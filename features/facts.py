@@ -218,6 +218,15 @@ class Facts:
         finally:
             self.connection.con.execute("SET search_path = 'main'")
 
+    @contextmanager
+    def one_thread(self) -> Iterator[None]:
+        """Let queries of the block run on one thread: those over a day's facts take longer to be split than to be run."""
+        self.connection.con.execute("SET threads = 1")
+        try:
+            yield
+        finally:
+            self.connection.con.execute("RESET threads")
+
     def require_unchanged(self) -> None:
         """Raise FactsReplaced if the folder now holds other facts than those that were opened."""
         if self.folder is not None:
@@ -256,7 +265,7 @@ def replacement_told(folder: Path, manifest: Manifest) -> Iterator[None]:
     """Let errors of the block be FactsReplaced where that is why: files that were read are not there any more."""
     try:
         yield
-    except (duckdb.Error, OSError):
+    except (duckdb.Error, pa.ArrowException, OSError):
         require_same(folder, manifest)
         raise
 

@@ -29,7 +29,7 @@ from features.put_in_place import put_in_place
 from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
 from features.sql_text import parquet, text
 
-ROWS_A_BUCKET = 6_000_000
+ROWS_A_BUCKET = 4_000_000
 """Purchase lines of one bucket when a shop is imported; see benchmarks/README.md for what it is weighed against."""
 MOST_BUCKETS = 256
 WHO_IS_WHO = (ALIASES_FILE, REVIEW_FILE)

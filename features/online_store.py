@@ -6,6 +6,8 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:stamp                 String   publish      never     what was published last: contract, as_of, edges
     rapport:agg:{member}          String   publish      never     packed aggregates; their age is in the header
     rapport:profile:{member}      Hash     publish      never     stage, tier, scores, for people and other systems
+    rapport:answers               String   publish      never     which models answered for everyone last, and as of when
+    rapport:answer:{member}       String   publish      never     packed answers of those models; run and age in the header
     rapport:list:{member}         String   publish      2 days    recommendation list with source of each item, JSON
     rapport:list_items:{member}   Zset     publish      2 days    the same items by score, for ZREVRANGE
     rapport:tags:current          String   publish      never     name of the generation of tags that readers use
@@ -31,6 +33,7 @@ from numpy.typing import NDArray
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from features.answers import AnswerStamp
 from features.bulk_load import Chunk, MemberIds, hsets, msets, send
 from features.codec import Packed
 from features.errors import ConfigurationError, CorruptRecord
@@ -65,6 +68,20 @@ class Keys:
     def before_profile(self) -> str:
         """What stands before the member id in the key of a profile."""
         return f"{self.prefix}:profile:{{"
+
+    @property
+    def answers(self) -> str:
+        """Which run of the models wrote the answers."""
+        return f"{self.prefix}:answers"
+
+    @property
+    def before_answer(self) -> str:
+        """What stands before the member id in the key of packed answers."""
+        return f"{self.prefix}:answer:{{"
+
+    def answer(self, member_id: str) -> str:
+        """A member's packed answers."""
+        return f"{self.before_answer}{member_id}}}"
 
     def aggregates(self, member_id: str) -> str:
         """A member's packed aggregates."""
@@ -117,6 +134,7 @@ class Keys:
         return (
             self.aggregates(member_id),
             self.profile(member_id),
+            self.answer(member_id),
             self.recommendations(member_id),
             self.recommended_items(member_id),
         )
@@ -179,6 +197,18 @@ class OnlineStore(Protocol):
 
     def load_profiles(self, member_ids: MemberIds, fields: NDArray[np.void]) -> None:
         """Set fields of many readable profiles, a structured array of texts; fields not named stay."""
+        ...
+
+    def load_answers(self, member_ids: MemberIds, values: NDArray[np.void]) -> None:
+        """Store the packed answers of many members."""
+        ...
+
+    def write_answer_stamp(self, stamp: AnswerStamp) -> None:
+        """Say which run answered for everyone, or that one has begun."""
+        ...
+
+    def read_answer_stamp(self) -> AnswerStamp | None:
+        """Which runs answered; None if none ever did."""
         ...
 
     def delete_members(self, member_ids: MemberIds) -> None:
@@ -264,6 +294,26 @@ class RedisStore:
     def load_profiles(self, member_ids: MemberIds, fields: NDArray[np.void]) -> None:
         """Set fields of many readable profiles, a structured array of texts; fields not named stay."""
         self._load(hsets(self._keys.before_profile, member_ids, fields))
+
+    def load_answers(self, member_ids: MemberIds, values: NDArray[np.void]) -> None:
+        """Store the packed answers of many members."""
+        self._load(msets(self._keys.before_answer, member_ids, [Packed(np.arange(len(values)), values)]))
+
+    def write_answer_stamp(self, stamp: AnswerStamp) -> None:
+        """Say which run answered for everyone, or that one has begun."""
+        with translated():
+            self._client.set(self._keys.answers, stamp.to_bytes())
+
+    def read_answer_stamp(self) -> AnswerStamp | None:
+        """Which runs answered; None if none ever did."""
+        with translated():
+            value = self._client.get(self._keys.answers)
+        return AnswerStamp.from_bytes(value) if value is not None else None
+
+    def read_answers(self, member_ids: Sequence[str]) -> list[bytes | None]:
+        """Packed answers as stored, for `features.answers.read_answers`; None for members without any."""
+        with translated():
+            return list(self._client.mget([self._keys.answer(m) for m in member_ids])) if member_ids else []
 
     def _load(self, chunks: Iterator[Chunk]) -> None:
         with translated():
@@ -352,6 +402,12 @@ class RedisReader:
         with translated():
             stamp, *values = await self._client.mget([self._keys.stamp, *map(self._keys.aggregates, member_ids)])
         return (Stamp.from_bytes(stamp) if stamp is not None else None), values
+
+    async def read_answers(self, member_ids: Sequence[str]) -> tuple[AnswerStamp | None, list[bytes | None]]:
+        """The last nightly answers as stored, for `features.answers.read_answers`, and their stamp, in one round trip."""
+        with translated():
+            stamp, *values = await self._client.mget([self._keys.answers, *map(self._keys.answer, member_ids)])
+        return (AnswerStamp.from_bytes(stamp) if stamp is not None else None), values
 
     async def read_lists(self, member_ids: Sequence[str]) -> list[bytes | None]:
         """Recommendation lists as stored, for `RecommendationList.from_bytes`; None for members without one."""

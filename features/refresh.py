@@ -19,10 +19,11 @@ from features.compile import SUMMARISED
 from features.contract import CONTRACT, Contract
 from features.days import naive_utc
 from features.facts import Facts, hash_probe
-from features.narrow import Members, Narrow
+from features.narrow import Members, Records
 from features.sources.schema import ITEMS, LINES, PURCHASES, FactTable
 from features.sql_text import parquet
-from features.state import BucketState, State, StateDraft, bits_of, full_bucket
+from features.state import BucketState, State, StateDraft, full_bucket
+from features.summing import aggregates_at
 
 MOST_DAYS = 62
 """Days between two states beyond which nearly everyone is touched and a full build is cheaper."""
@@ -100,7 +101,8 @@ def _advanced(facts: Facts, contract: Contract, bucket: int, state: State, day: 
     tables = [table for table in SUMMARISED if table.name in used]
     repaired = {table.name: repaired_members(facts, contract, bucket, table, change) for table in tables}
     base = replace(state.bucket(bucket), tiles=state.tiles(bucket, contract))
-    return advance(Nights(facts, contract, start=change.from_day, day=day), bucket, base, repaired)
+    with facts.one_thread():
+        return advance(Nights(facts, contract, start=change.from_day, day=day), bucket, base, repaired)
 
 
 def snapshots(facts: Facts, days: Iterable[int], *, contract: Contract = CONTRACT) -> Iterator[FeatureRows]:
@@ -114,18 +116,16 @@ def snapshots(facts: Facts, days: Iterable[int], *, contract: Contract = CONTRAC
         Other facts were put in place meanwhile; nothing was yielded.
     """
     wanted = sorted(set(days))
-    parts: dict[int, list[BucketState]] = {day: [] for day in wanted}
+    parts: dict[int, list[tuple[Members, Records]]] = {day: [] for day in wanted}
     with facts.reading():
         for bucket in facts.buckets if wanted else ():
-            narrow = Narrow(facts, bucket, contract, before=facts.midnight(wanted[-1]))
-            for day in wanted:
-                numbers, records, present = narrow.aggregates(as_of=facts.midnight(day), day=day)
+            found = aggregates_at(facts, bucket, contract, [facts.midnight(day) for day in wanted])
+            for day, (members, records) in zip(wanted, found, strict=True):
                 silence(records, silent(contract.aggregates, facts.absent(day)))
-                parts[day].append(BucketState(narrow.member_ids[numbers], records, bits_of(numbers, present)))
-            narrow.close()
+                parts[day].append((members, records))
         facts.require_unchanged()
     for day in wanted:
-        members, records = together((part.member_ids, part.records) for part in parts.pop(day))
+        members, records = together(parts.pop(day))
         known = scalars(contract, [records], day=day, thresholds=facts.thresholds)
         yield feature_rows(facts, contract, as_of=facts.midnight(day), member_ids=members, records=records, scalars=known)
 

@@ -44,11 +44,27 @@ class Settings:
     memory_mb: int = field(
         default=1024, metadata={"meaning": "memory that queries over facts may hold; beyond it they use the disk"}
     )
+    scores_kept_days: int = field(
+        default=400, metadata={"meaning": "nights whose scores are kept on disk, to be held against what happened"}
+    )
+    drift: tuple[tuple[str, float], ...] = field(
+        default=(),
+        metadata={"meaning": "limits of rapport drift that differ from docs/operate.md: psi=0.3,calibration=0.05"},
+    )
     thresholds: tuple[tuple[str, float], ...] = field(
         default=(),
         metadata={
             "meaning": "thresholds of stages, tiers and bands that differ from docs/features.md: dormant_days=120,gold_score=10"
         },
+    )
+    churn: tuple[str, ...] = field(
+        default=("28/84",),
+        metadata={
+            "meaning": "churn as horizon/active days: no purchase in 28 days by who bought in 84; more of them after commas"
+        },
+    )
+    tuning_trials: int = field(
+        default=25, metadata={"meaning": "settings tried for each model and engine before training; 0 trains with the default"}
     )
 
     @classmethod
@@ -110,15 +126,29 @@ def _parse(name: str, text: str) -> object:
     try:
         if name in {"data_dir", "mlruns_dir"}:
             return Path(text)
-        if name in {"redis_timeout_ms", "port", "workers", "max_staleness_h", "memory_mb"}:
+        if name in {"redis_timeout_ms", "port", "workers", "max_staleness_h", "memory_mb", "tuning_trials", "scores_kept_days"}:
             return int(text)
         if name == "api_keys":
             return tuple(key.strip() for key in text.split(",") if key.strip())
-        if name == "thresholds":
+        if name == "churn":
+            return _definitions(text)
+        if name in {"thresholds", "drift"}:
             return _thresholds(text)
         return parse_moment(text) if name == "now" else text
     except ValueError as error:
         raise ConfigurationError(f"{variable_of(name)} cannot be used: {error}", remedy="see docs/settings.md") from error
+
+
+def _definitions(text: str) -> tuple[str, ...]:
+    """Definitions of churn from "28/84,60/180", each a horizon and the days within which a member must have bought."""
+    found = tuple(entry.strip() for entry in text.split(",") if entry.strip())
+    for entry in found:
+        horizon, _, active = entry.partition("/")
+        if not (horizon.isdecimal() and active.isdecimal() and int(horizon) > 0 and int(active) > 0):
+            raise ValueError(f"churn is horizon/active in days, such as 28/84, not {entry}")
+    if len(set(found)) < len(found) or not found:
+        raise ValueError("each definition of churn is given once, and there is at least one")
+    return found
 
 
 def _thresholds(text: str) -> tuple[tuple[str, float], ...]:
@@ -126,7 +156,7 @@ def _thresholds(text: str) -> tuple[tuple[str, float], ...]:
     pairs = [entry.partition("=") for entry in text.split(",") if entry.strip()]
     values = {name.strip(): float(number) for name, _, number in pairs}
     if len(values) < len(pairs):
-        raise ValueError("a threshold is given twice")
+        raise ValueError("a name is given twice")
     if not all(isfinite(value) for value in values.values()):
-        raise ValueError("a threshold is a finite number")
+        raise ValueError("a limit is a finite number")
     return tuple(values.items())

@@ -12,9 +12,10 @@ Plain numpy files, read without pickle. A folder is written whole or not at all.
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -106,9 +107,37 @@ class State:
 
     def rows(self, facts: Facts, contract: Contract) -> FeatureRows:
         """Feature rows of everyone as of the state's moment, sorted by member id."""
+        known = self.scalars(facts, contract)
         members, records = together((part.member_ids, part.records) for part in self.buckets())
-        known = scalars(contract, [records], day=self.manifest.day, thresholds=facts.thresholds)
         return feature_rows(facts, contract, as_of=self.as_of, member_ids=members, records=records, scalars=known)
+
+    def scalars(self, facts: Facts, contract: Contract) -> dict[str, float]:
+        """Thresholds and population edges as of the state's moment, read bucket by bucket."""
+        parts = (part.records for part in self.buckets())
+        return scalars(contract, parts, day=self.manifest.day, thresholds=facts.thresholds)
+
+    def blocks(
+        self, facts: Facts, contract: Contract, known: Mapping[str, float], *, block: int
+    ) -> Iterator[Callable[[], FeatureRows]]:
+        """Feature rows of everyone, some members at a time, in no order; each is derived when it is called for.
+
+        Parameters
+        ----------
+        known
+            `scalars` of this state.
+        """
+        for part in self.buckets():
+            for start in range(0, len(part.member_ids), block):
+                chosen = slice(start, start + block)
+                yield partial(
+                    feature_rows,
+                    facts,
+                    contract,
+                    as_of=self.as_of,
+                    member_ids=part.member_ids[chosen],
+                    records=part.records[chosen],
+                    scalars=known,
+                )
 
     @property
     def as_of(self) -> datetime:

@@ -116,7 +116,7 @@ def folded(
     pairs = tile.members.astype(np.int64) * len(every_key) + codes
     given = members * len(every_key) + np.searchsorted(every_key, keys)
     rows = np.searchsorted(pairs, given)
-    fresh = np.flatnonzero(np.append(pairs, -1)[rows] != given)
+    fresh = np.flatnonzero(pairs[np.minimum(rows, len(pairs) - 1)] != given) if len(pairs) else np.arange(len(given))
     if len(fresh):
         fresh = fresh[np.argsort(given[fresh])]
         new, places = given[fresh], rows[fresh]

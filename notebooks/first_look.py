@@ -1,8 +1,9 @@
 # %% [markdown]
-# # A first look: features, stages and who is at risk
+# # Look at the data: facts, features, stages, and who is at risk
 #
-# A percent script: open it in Jupyter (with jupytext), VS Code or PyCharm and run it cell by cell, or as a whole:
-# `python notebooks/first_look.py`. It needs facts and models: `rapport import complete-journey`, then `rapport train`.
+# Each notebook is a pair: a script in percent format and an `.ipynb` with the same cells. Run it in Jupyter, VS Code or
+# PyCharm cell by cell, or as a whole: `python notebooks/first_look.py`. This one needs facts and models:
+# `rapport import complete-journey`, then `rapport retrain`.
 
 # %%
 import os
@@ -10,22 +11,38 @@ import os
 import pandas as pd
 
 from features.build import build
+from features.days import calendar_day
 from features.derive import label_of, model_columns
 from features.jobs import open_facts
 from features.settings import Settings
 from training.registry import load, resolve
+from training.requirements import check_models
 
 settings = Settings.from_env(os.environ)
 facts = open_facts(settings)
-facts.manifest.rows
+pd.Series(facts.manifest.rows, name="rows")
 
 # %% [markdown]
-# Features of every member as of a moment. The moment is always said; here it is the end of the facts.
+# What these facts suffice for, as `rapport check` says it.
+
+# %%
+pd.DataFrame(
+    [(check.model, check.ready, check.refusal() or "-") for check in check_models(facts)], columns=["model", "ready", "why not"]
+)
+
+# %% [markdown]
+# Features of every member as of a moment. The moment is always said; here it is the end of the facts. What each feature
+# means, its unit and its window stand in docs/features.md, and in its declaration.
 
 # %%
 rows = build(facts, as_of=facts.midnight(facts.manifest.until_day))
 table = pd.DataFrame(rows.matrix, columns=list(rows.contract.feature_names), index=rows.member_ids)
-table[["days_since_last_purchase", "purchases_90d", "spend_cents_90d", "mean_gap_days"]].describe().round(1)
+chosen = ["days_since_last_purchase", "purchases_90d", "spend_cents_90d", "mean_gap_days"]
+print(f"{len(table):,} members x {table.shape[1]} features as of {calendar_day(rows.day)}")
+table[chosen].describe().round(1)
+
+# %%
+pd.DataFrame({"missing": table.isna().mean(), "meaning": [f.meaning for f in rows.contract.features]}).nlargest(10, "missing")
 
 # %%
 table["stage"] = [label_of(rows.contract, "lifecycle_stage", code) for code in table["lifecycle_stage"]]

@@ -44,12 +44,19 @@ def bgnbd_no_purchase(rows: FeatureRows, eligible: NDArray[np.bool_], *, horizon
     It needs no labels, so it is fitted on the histories of all members as of the very day it is asked about. Members
     who are not eligible matter to the fit: they are the ones who left; those who never bought, only returned, do not.
     """
-    repeats, last, age = (
-        rows.column(name).astype(np.float64) for name in ("purchase_days", "active_span_days", "days_since_first_purchase")
-    )
-    bought = repeats > 0
+    bought, history = bgnbd_history(rows)
     try:
-        model = bgnbd.fit(repeats=(repeats - 1)[bought], last=last[bought], age=age[bought])
+        model = bgnbd.fit(**history)
     except NotEnoughData:
         return None
-    return model.no_purchase_within(horizon_days, repeats=(repeats - 1)[eligible], last=last[eligible], age=age[eligible])
+    asked = eligible[bought]
+    return model.no_purchase_within(horizon_days, **{name: values[asked] for name, values in history.items()})
+
+
+def bgnbd_history(rows: FeatureRows) -> tuple[NDArray[np.bool_], dict[str, NDArray[np.float64]]]:
+    """Who ever bought, and of those what BG/NBD reads: repeat purchase days, days to the last of them, age in days."""
+    days, last, age = (
+        rows.column(name).astype(np.float64) for name in ("purchase_days", "active_span_days", "days_since_first_purchase")
+    )
+    bought = days > 0
+    return bought, {"repeats": (days - 1)[bought], "last": last[bought], "age": age[bought]}

@@ -5,50 +5,18 @@ buys at a rate that is gamma distributed over members (r, alpha), and after each
 probability that is beta distributed (a, b).
 """
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 from scipy import optimize
 from scipy.special import betaln, gammaln
 
 from features.errors import NotEnoughData
+from training.predictors.bgnbd import BgNbd
 
+__all__ = ["BgNbd", "fit", "log_likelihood"]
 Days = NDArray[np.float64]
 LARGEST_LOG = float(np.log(1e4))
 """Parameters beyond 10,000 or below 1/10,000 (time in mean ages) count as infinite or zero: the likelihood is flat there."""
-
-
-@dataclass(frozen=True, slots=True)
-class BgNbd:
-    """Fitted parameters, with time in days."""
-
-    r: float
-    alpha: float
-    a: float
-    b: float
-
-    def no_purchase_within(self, days: float, *, repeats: Days, last: Days, age: Days) -> Days:
-        """P(no purchase in the next `days`) for each member.
-
-        Parameters
-        ----------
-        repeats
-            Purchase days after the first.
-        last
-            Days from the first to the last purchase.
-        age
-            Days from the first purchase to now.
-        """
-        alive = self.alive(repeats=repeats, last=last, age=age)
-        silent = ((self.alpha + age) / (self.alpha + age + days)) ** (self.r + repeats)
-        return 1 - alive * (1 - silent)
-
-    def alive(self, *, repeats: Days, last: Days, age: Days) -> Days:
-        """P(has not left yet); 1 for members with a single purchase day, as the model lets nobody leave before the second."""
-        odds = self.a / (self.b + np.maximum(repeats, 1) - 1)
-        odds = odds * ((self.alpha + age) / (self.alpha + last)) ** (self.r + repeats)
-        return np.where(repeats > 0, 1 / (1 + odds), 1.0)
 
 
 def log_likelihood(model: BgNbd, *, repeats: Days, last: Days, age: Days) -> float:

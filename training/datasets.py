@@ -70,6 +70,10 @@ class Snapshots:
             self._rows[day] = build(self.facts, as_of=self.facts.midnight(day), contract=self.contract)
         return self._rows[day]
 
+    def put(self, rows: FeatureRows) -> None:
+        """Take a snapshot that was built before."""
+        self._rows[rows.day] = rows
+
     def prepare(self, days: Sequence[int]) -> Iterator[int]:
         """Build every snapshot of these days, reading the facts once for all of them; yields each day when done."""
         for rows in snapshots(self.facts, [day for day in days if day not in self._rows], contract=self.contract):

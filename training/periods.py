@@ -64,7 +64,7 @@ def periods(
     newest = facts.manifest.until_day - horizon_days
     first = facts.manifest.first_day + history_days
     stride = min(horizon_days, 28)
-    found = [_period(newest - back * stride, first, horizon_days, step_days) for back in range(count)]
+    found = [_ending_with(newest - back * stride, first, horizon_days, step_days) for back in range(count)]
     whole = [period for period in found if period is not None]
     if found[0] is None:
         raise NotEnoughData(
@@ -80,11 +80,41 @@ def matured_days(
     facts: Facts, *, horizon_days: int, step_days: int = STEP_DAYS, history_days: int = MIN_HISTORY_DAYS
 ) -> tuple[int, ...]:
     """Every cut-off whose label is known, a step apart, ascending, ending with the latest: what a model is refitted on."""
-    last, first = facts.manifest.until_day - horizon_days, facts.manifest.first_day + history_days
+    return known_days(
+        facts, facts.manifest.until_day, horizon_days=horizon_days, step_days=step_days, history_days=history_days
+    )
+
+
+def known_days(
+    facts: Facts, day: int, *, horizon_days: int, step_days: int = STEP_DAYS, history_days: int = MIN_HISTORY_DAYS
+) -> tuple[int, ...]:
+    """Every cut-off whose label was known by a local day, a step apart, ascending, ending with the latest."""
+    last, first = day - horizon_days, facts.manifest.first_day + history_days
     return tuple(range(last, first - 1, -step_days))[::-1]
 
 
-def _period(test: int, first: int, horizon_days: int, step_days: int) -> Period | None:
+def period_of_today(
+    facts: Facts, *, horizon_days: int, step_days: int = STEP_DAYS, history_days: int = MIN_HISTORY_DAYS
+) -> Period:
+    """The windows of a model that is to answer from the end of the facts on: a period whose test has yet to happen.
+
+    Raises
+    ------
+    NotEnoughData
+        No training cut-off with `history_days` behind it has matured.
+    """
+    first = facts.manifest.first_day + history_days
+    found = _ending_with(facts.manifest.until_day, first, horizon_days, step_days)
+    if found is None:
+        raise NotEnoughData(
+            f"a horizon of {horizon_days} days needs {history_days + horizon_days} days of facts to learn from; "
+            f"there are {facts.manifest.until_day - facts.manifest.first_day}",
+            remedy="import a longer history, or choose a shorter horizon",
+        )
+    return found
+
+
+def _ending_with(test: int, first: int, horizon_days: int, step_days: int) -> Period | None:
     """The period that ends with a test cut-off: four windows in time order, or two, or None."""
     last = test - 3 * horizon_days
     if last >= first:

@@ -12,17 +12,19 @@ from features.facts import Facts
 from training.artifacts import BundleManifest, read_manifest
 from training.audit import last_verdict
 from training.candidacy import contender_of, decide_and_move, ground_for
-from training.churn import ChurnDefinition, train_churn
-from training.datasets import Snapshots, cutoffs
+from training.churn import ChurnDefinition, ChurnEngine, churn_days, engines_for, train_churn
+from training.datasets import Snapshots
 from training.recommender import train_recommender
 from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, version_of
 from training.requirements import TIER_DAYS, check_model
 from training.tier import tier_cutoffs, train_tier
 from training.tracking import record, record_verdict
 from training.trained import Trained, code_hash
+from training.tuning import Search
 from training.verdict import Verdict
 
 MODELS = ("churn", "tier", "recommender")
+CHURN = {"churn": ChurnDefinition()}
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,27 +67,66 @@ class Outcome:
         return self.trained is not None and self.champion
 
 
-def steps(snapshots: Snapshots, models: tuple[str, ...] = MODELS) -> list[Step]:
-    """What there is to train, in order."""
-    facts, definition = snapshots.facts, ChurnDefinition()
+def steps(
+    snapshots: Snapshots,
+    models: tuple[str, ...] = MODELS,
+    *,
+    churn: Mapping[str, ChurnDefinition] | None = None,
+    search: Search | None = None,
+) -> list[Step]:
+    """What there is to train, in order.
+
+    Parameters
+    ----------
+    churn
+        Name and definition of every churn model; the usual one alone if None.
+    search
+        How much is tuned before; nothing if None.
+    """
+    facts = snapshots.facts
     every = [
-        Step("churn", "xgboost", lambda: train_churn(snapshots, engine="xgboost", definition=definition)),
-        Step("churn", "lightgbm", lambda: train_churn(snapshots, engine="lightgbm", definition=definition)),
+        *(step for name, one in (churn or CHURN).items() for step in _churn_steps(snapshots, name, one, search)),
         Step("tier", "xgboost", lambda: train_tier(snapshots, horizon_days=TIER_DAYS)),
         Step("recommender", "implicit", lambda: train_recommender(facts)),
     ]
-    return [step for step in every if step.model in models]
+    return [step for step in every if base_name(step.model) in models or step.model in models]
 
 
-def snapshot_days(facts: Facts, models: tuple[str, ...] = MODELS) -> list[int]:
+def base_name(model: str) -> str:
+    """The kind of question a model answers: churn for churn_h60_a180."""
+    return "churn" if model.startswith("churn_h") else model
+
+
+def snapshot_days(
+    facts: Facts, models: tuple[str, ...] = MODELS, *, churn: Mapping[str, ChurnDefinition] | None = None
+) -> list[int]:
     """Local days of every snapshot that training these models will ask for; models that lack data ask for none."""
     days: set[int] = set()
-    if "churn" in models:
-        days.update(_or_none(lambda: cutoffs(facts, horizon_days=ChurnDefinition().horizon_days).days))
+    for name, definition in (churn or CHURN).items():
+        if name in models or base_name(name) in models:
+            days.update(_or_none(lambda definition=definition: churn_days(facts, definition)))  # type: ignore[misc]
     if "tier" in models:
         cuts = _or_none(lambda: tier_cutoffs(facts, horizon_days=TIER_DAYS).days)
         days.update(cuts)
     return sorted(days)
+
+
+def _churn_steps(snapshots: Snapshots, name: str, definition: ChurnDefinition, search: Search | None) -> list[Step]:
+    """Both libraries, or BG/NBD where the history is too short for trees."""
+    try:
+        engines = engines_for(snapshots.facts, definition)
+    except NotEnoughData:
+        engines = ("xgboost", "lightgbm")  # each of them is refused by name
+    chosen: list[ChurnEngine] = [engine for engine in engines if engine != "bgnbd"] or ["bgnbd"]
+
+    def step(engine: ChurnEngine) -> Step:
+        return Step(
+            name,
+            engine,
+            lambda: train_churn(snapshots, engine=engine, definition=definition, search=search, name=name),
+        )
+
+    return [step(engine) for engine in chosen]
 
 
 def train(
@@ -98,7 +139,7 @@ def train(
     who, clock
         What the record of promotions says of who acted and when.
     """
-    checks = {model: check_model(snapshots.facts, model) for model in {step.model for step in steps_to_do}}
+    checks = {model: check_model(snapshots.facts, base_name(model)) for model in {step.model for step in steps_to_do}}
     for step in steps_to_do:
         check = checks[step.model]
         if not check.ready:

@@ -1,22 +1,27 @@
 """The models' answers for every member into the online store: scores into profiles, recommendation lists with their sources."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import secrets
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
 
+from features.answers import AnswerEdition, AnswerStamp, pack_answers
 from features.build import FeatureRows
 from features.bulk_load import utf8
-from features.derive import model_columns
-from features.errors import ModelMissing
+from features.errors import CorruptRecord, ModelMissing
 from features.facts import Facts
+from features.narrow import Members
 from features.online_store import OnlineStore, RecommendationList, RecommendedItem
 from features.publish import BATCH, Progress
+from training.answers import Champion, ScoreBlock, blocks_of, champions, column_dtype, profile_texts, scored
 from training.interactions import PurchaseDays, purchase_days
-from training.predictors import SOURCES, ChurnPredictor, Recommender, TierPredictor
-from training.registry import RegisteredModel, load, require_contract, resolve
+from training.predictors import SOURCES, Recommender
+from training.registry import RegisteredModel, load, resolve
 
 LIST_LENGTH = 50
 
@@ -24,7 +29,7 @@ LIST_LENGTH = 50
 def publish_answers(
     rows: FeatureRows, facts: Facts, mlruns: Path, store: OnlineStore, *, progress: Progress = lambda done: None
 ) -> dict[str, str]:
-    """Score every member with each champion there is and write the answers.
+    """Score every member with each champion there is and write the answers: scores, then lists.
 
     Returns
     -------
@@ -33,19 +38,92 @@ def publish_answers(
     Raises
     ------
     BundleRefused, ContractMismatch
-        A champion's files are not right, or it was trained on other features.
+        A champion's files are not right, or it was trained on other features. Nothing was written.
     """
-    used: dict[str, str] = {}
-    for name, write in (("churn", _write_churn), ("tier", _write_tier)):
-        champion = _champion(mlruns, name)
-        if champion is not None:
-            write(rows, champion, store)
-            used[name] = champion.label
-    champion = _champion(mlruns, "recommender")
-    if champion is not None:
-        _write_lists(rows, facts, champion, store, progress)
-        used["recommender"] = champion.label
+    models = champions(mlruns).able
+    lists = _champion(mlruns, "recommender")
+    if models:
+        as_of, contract = rows.as_of.isoformat(), rows.contract.hash
+        publish_scores(scored(blocks_of(rows), models), models, store, as_of=as_of, contract=contract)
+    used = {champion.name: champion.registered.label for champion in models}
+    if lists is not None:
+        publish_lists(rows.member_ids, facts, lists, store, day=rows.day, as_of=rows.as_of.isoformat(), progress=progress)
+        used["recommender"] = lists.label
     return used
+
+
+def publish_scores(
+    blocks: Iterable[ScoreBlock],
+    models: Sequence[Champion],
+    store: OnlineStore,
+    *,
+    as_of: str,
+    contract: str,
+    made_from: str = "",
+    progress: Progress = lambda done: None,
+) -> AnswerEdition | None:
+    """Write everyone's answers as one run: the stamp that announces it, packed answers and profiles, the stamp that ends it.
+
+    Readers tell answers of this run from those of the one before by the run in each record; profiles name version and moment.
+    Fields of models that answered before and no longer do are emptied. Running it again is no harm, killed or not.
+
+    Returns
+    -------
+    The run that ended; None if there was nobody to write.
+
+    Raises
+    ------
+    StoreUnavailable
+        The store stopped answering or refused: the run before stays the current one.
+    """
+    standing = _standing_answers(store)
+    edition: AnswerEdition | None = None
+    members = 0
+    for block in blocks:
+        texts = dict(profile_texts(block, models, as_of=as_of))
+        if edition is None:
+            edition = replace(_edition(block, models, texts, as_of=as_of, contract=contract), made_from=made_from)
+            store.write_answer_stamp(standing.begun(edition))
+        texts.update(dict.fromkeys(standing.fields - texts.keys(), np.full(len(block.member_ids), b"")))
+        ids = utf8(block.member_ids)
+        store.load_answers(ids, pack_answers(edition, block.columns))
+        store.load_profiles(ids, _fields(texts))
+        members += len(ids)
+        progress(len(ids))
+    if edition is None:
+        return None
+    ended = replace(edition, members=members)
+    store.write_answer_stamp(AnswerStamp(ended))
+    return ended
+
+
+def published_already(store: OnlineStore, made_from: str) -> bool:
+    """Whether the run that ended last, and no other since, wrote what was made from this."""
+    standing = _standing_answers(store)
+    return standing.current is not None and standing.current.made_from == made_from and not standing.pending
+
+
+def _standing_answers(store: OnlineStore) -> AnswerStamp:
+    """The stamp in the store; one that cannot be read is about to be replaced."""
+    try:
+        return store.read_answer_stamp() or AnswerStamp()
+    except CorruptRecord:
+        return AnswerStamp()
+
+
+def _edition(
+    block: ScoreBlock, models: Sequence[Champion], texts: Mapping[str, object], *, as_of: str, contract: str
+) -> AnswerEdition:
+    return AnswerEdition(
+        run=secrets.randbits(63),
+        as_of=as_of,
+        published_at=datetime.now(UTC).isoformat(),
+        contract=contract,
+        members=0,
+        models=tuple(champion.described for champion in models),
+        columns=tuple((name, column_dtype(values)) for name, values in block.columns.items()),
+        fields=tuple(texts),
+    )
 
 
 def member_weights(bought: PurchaseDays, recommender: Recommender, members: Sequence[str], *, day: int) -> sparse.csr_matrix:
@@ -86,47 +164,33 @@ def _champion(mlruns: Path, name: str) -> RegisteredModel | None:
         return None
 
 
-def _write_churn(rows: FeatureRows, champion: RegisteredModel, store: OnlineStore) -> None:
-    predictor = load(champion)
-    if isinstance(predictor, ChurnPredictor):
-        require_contract(predictor)
-        probability = predictor.score(rows.matrix[:, model_columns(rows.contract)])
-        active = rows.column("days_since_last_purchase") <= predictor.manifest.definition["active_days"]
-        texts = {
-            "churn_probability": [f"{p:.6f}" if known else "" for p, known in zip(probability, active, strict=True)],
-            "churn_band": [predictor.band(p) if known else "lapsed" for p, known in zip(probability, active, strict=True)],
-            "churn_model": [champion.label] * len(active),
-        }
-        store.load_profiles(utf8(rows.member_ids), _fields(texts))
-
-
-def _write_tier(rows: FeatureRows, champion: RegisteredModel, store: OnlineStore) -> None:
-    predictor = load(champion)
-    if isinstance(predictor, TierPredictor):
-        require_contract(predictor)
-        likely = predictor.likely_tier(predictor.score(rows.matrix[:, model_columns(rows.contract)]))
-        texts = {"next_tier": [predictor.tiers[tier] for tier in likely.tolist()], "tier_model": [champion.label] * len(likely)}
-        store.load_profiles(utf8(rows.member_ids), _fields(texts))
-
-
-def _write_lists(rows: FeatureRows, facts: Facts, champion: RegisteredModel, store: OnlineStore, progress: Progress) -> None:
+def publish_lists(
+    member_ids: Members,
+    facts: Facts,
+    champion: RegisteredModel,
+    store: OnlineStore,
+    *,
+    day: int,
+    as_of: str,
+    progress: Progress = lambda done: None,
+) -> None:
+    """Make and write the list of each member as of the midnight at which a local day begins."""
     recommender = load(champion)
     if not isinstance(recommender, Recommender):
         return
     bought = purchase_days(facts)
-    members = rows.member_ids.tolist()
+    members = member_ids.tolist()
     for start in range(0, len(members), BATCH):
         batch = members[start : start + BATCH]
-        weights = member_weights(bought, recommender, batch, day=rows.day)
-        store.write_lists(batch, list(lists_of(recommender, weights, model=champion.label, as_of=rows.as_of.isoformat())))
+        weights = member_weights(bought, recommender, batch, day=day)
+        store.write_lists(batch, list(lists_of(recommender, weights, model=champion.label, as_of=as_of)))
         progress(len(batch))
 
 
-def _fields(texts: Mapping[str, Sequence[str]]) -> NDArray[np.void]:
+def _fields(texts: Mapping[str, NDArray[np.bytes_]]) -> NDArray[np.void]:
     """Columns of text as one structured array, row by row."""
-    columns = {name: utf8(np.array(column, dtype=np.str_)) for name, column in texts.items()}
-    fields = np.empty(len(next(iter(columns.values()))), dtype=[(name, column.dtype) for name, column in columns.items()])
-    for name, column in columns.items():
+    fields = np.empty(len(next(iter(texts.values()))), dtype=[(name, column.dtype) for name, column in texts.items()])
+    for name, column in texts.items():
         fields[name] = column
     return fields
 

@@ -7,8 +7,7 @@ from features.days import calendar_day
 from features.errors import NotEnoughData
 from features.facts import Facts
 from features.sources.schema import SALE
-from training.churn import ChurnDefinition
-from training.datasets import cutoffs
+from training.churn import ChurnDefinition, engines_for
 from training.interactions import MIN_BUYERS
 from training.tier import tier_cutoffs
 
@@ -68,7 +67,7 @@ def check_models(facts: Facts) -> list[ModelCheck]:
 
 def _churn(facts: Facts) -> list[Requirement]:
     definition = ChurnDefinition()
-    history = _history(lambda: cutoffs(facts, horizon_days=definition.horizon_days), facts)
+    history = _history(lambda: engines_for(facts, definition), facts)
     if not history.holds:
         return [history]
     day = facts.manifest.until_day - definition.horizon_days

@@ -98,7 +98,7 @@ def test_both_engines_derive_the_same_bits(rows: FeatureRows) -> None:
     assert_same_floats(queried, derived, CONTRACT.features)
 
 
-def test_narrow_tables_say_what_one_query_of_the_stored_tables_says(rows: FeatureRows, facts: Facts) -> None:
+def test_arrays_say_what_one_query_of_the_stored_tables_says(rows: FeatureRows, facts: Facts) -> None:
     whole = facts.query(aggregate_sql(CONTRACT, "duckdb"), as_of=naive_utc(rows.as_of), day=rows.day)
     stored, silenced = columns_of(rows.records), silent(CONTRACT.aggregates, facts.absent(rows.day))
 

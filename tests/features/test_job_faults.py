@@ -7,13 +7,12 @@ rename a file whose path holds a text. What runs afterwards runs here, by the sa
 import os
 import shutil
 import signal
-import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
 
 import pytest
+from front_door import Answer, Deed, Process, content, ended, start, stopped
 from mapped_shops import HEAD, PURCHASES, written
 
 import rapport
@@ -22,40 +21,10 @@ from features.put_in_place import put_in_place, recovered
 from features.sources.mapped import import_mapped
 from features.state import STATE
 
-ROOT = Path(__file__).parents[2]
-CHILD = """
-import os, resource, signal, sys
-deed, event, where = sys.argv[1:4]
-sys.argv = ["rapport", *sys.argv[4:]]
-done = False
-
-def watch(name, details):
-    global done
-    if not done and name == event and any(where in str(detail) for detail in details):
-        done = True
-        if deed == "full":
-            resource.setrlimit(resource.RLIMIT_FSIZE, (200, 200))
-        else:
-            os.kill(os.getpid(), getattr(signal, deed))
-
-sys.addaudithook(watch)
-import rapport
-rapport.main()
-"""
 MAPPING = HEAD + PURCHASES.replace("sales.csv", "sales-*.csv")
 MAY = "card,total,at\n" + "".join(f"m{n % 5},{n}.50,2024-05-{1 + n % 28:02d} 10:00\n" for n in range(30))
 JUNE = "card,total,at\n" + "".join(f"m{n % 7},{n}.00,2024-06-{1 + n % 28:02d} 10:00\n" for n in range(30))
-Deed = Literal["SIGKILL", "SIGSTOP", "full"]
-Process: TypeAlias = "subprocess.Popen[str]"
 Child = Callable[..., Process]
-
-
-class Answer(NamedTuple):
-    """How a run ended, and what it said to whom."""
-
-    code: int
-    out: str
-    err: str
 
 
 Run = Callable[..., Answer]
@@ -102,34 +71,15 @@ def child(shop: Path) -> Iterator[Child]:
     """The front door in a process of its own, which at a moment does a deed to itself; none outlives the test."""
     started: list[Process] = []
 
-    def start(deed: Deed, event: str, where: str, *arguments: str) -> Process:
-        command = [sys.executable, "-c", CHILD, deed, event, where, *arguments]
-        environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-        pipe = subprocess.PIPE
-        started.append(subprocess.Popen(command, cwd=shop, env=environment, stdout=pipe, stderr=pipe, text=True))
+    def begin(deed: Deed, event: str, where: str, *arguments: str) -> Process:
+        started.append(start(shop, deed, event, where, *arguments))
         return started[-1]
 
-    yield start
+    yield begin
     for process in started:
         if process.returncode is None:
             process.kill()
             process.communicate()
-
-
-def ended(process: Process) -> Answer:
-    out, err = process.communicate(timeout=200)
-    assert "Traceback" not in err, err
-    return Answer(process.returncode, out, err)
-
-
-def stopped(process: Process) -> None:
-    """Wait until a child has stopped itself."""
-    _, status = os.waitpid(process.pid, os.WUNTRACED)
-    assert os.WIFSTOPPED(status), "it ended before it came to that moment"
-
-
-def content(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
 
 
 def assert_nothing_left(data: Path) -> None:

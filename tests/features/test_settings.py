@@ -13,6 +13,7 @@ from features.jobs import open_facts
 from features.settings import Settings, parse_moment, variable_of
 
 words = st.text(st.characters(min_codepoint=33, max_codepoint=126, exclude_characters=","), min_size=1, max_size=20)
+days = st.integers(1, 400)
 any_settings = st.builds(
     Settings,
     data_dir=words.map(Path),
@@ -27,6 +28,10 @@ any_settings = st.builds(
     identity_key=st.one_of(st.just(""), words),
     now=st.one_of(st.none(), st.datetimes(min_value=datetime(1990, 1, 1), timezones=st.just(UTC))),  # noqa: DTZ001 # zone beside
     max_staleness_h=st.integers(1, 1000),
+    churn=st.lists(
+        st.builds("{}/{}".format, st.integers(1, 400), st.integers(1, 400)), min_size=1, max_size=3, unique=True
+    ).map(tuple),
+    tuning_trials=st.integers(0, 200),
     thresholds=st.dictionaries(
         st.from_regex("[a-z_]+", fullmatch=True), st.floats(allow_nan=False, allow_infinity=False), max_size=3
     ).map(lambda chosen: tuple(chosen.items())),
@@ -62,6 +67,11 @@ def test_thresholds_are_pairs_separated_by_commas() -> None:
     assert dict(chosen) == {"dormant_days": 120.0, "gold_score": 9.5}
 
 
+def test_churn_is_one_or_more_definitions() -> None:
+    assert Settings.from_env({"RAPPORT_CHURN": "28/84, 60/180"}).churn == ("28/84", "60/180")
+    assert Settings().churn == ("28/84",)
+
+
 def test_a_threshold_that_no_feature_has_is_refused_when_facts_are_opened(tmp_path: Path) -> None:
     settings = Settings(data_dir=tmp_path, thresholds=(("dormant_day", 120.0),))
 
@@ -93,6 +103,12 @@ def test_secrets_are_not_shown() -> None:
         ("RAPPORT_THRESHOLDS", "dormant_days=inf"),
         ("RAPPORT_THRESHOLDS", "dormant_days=90,dormant_days=120"),
         ("RAPPORT_NOW", "2018-01-01T05:00:00"),
+        ("RAPPORT_TUNING_TRIALS", "many"),
+        ("RAPPORT_CHURN", "28"),
+        ("RAPPORT_CHURN", "28/0"),
+        ("RAPPORT_CHURN", "28/84,28/84"),
+        ("RAPPORT_CHURN", "-28/84"),
+        ("RAPPORT_CHURN", ","),
     ],
 )
 def test_a_value_that_cannot_be_used_names_its_variable(variable: str, text: str) -> None:

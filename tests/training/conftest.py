@@ -2,7 +2,7 @@
 
 import shutil
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import lightgbm
@@ -15,16 +15,27 @@ from features.contract import CONTRACT
 from features.facts import Facts
 from tests.training.registered import answered
 from training.artifacts import BundleManifest
-from training.boosting import LIGHTGBM, XGBOOST
+from training.boosting import Recipe, native
 from training.churn import BANDS, OBJECTIVES
 from training.datasets import Examples, Snapshots
 from training.interactions import interactions, purchase_days
-from training.predictors import Calibrator, ChurnPredictor, Engine, Recommender, TierPredictor, TreeModel
+from training.predictors import (
+    BgNbd,
+    BgNbdPredictor,
+    Calibrator,
+    ChurnPredictor,
+    Engine,
+    IntervalTable,
+    Recommender,
+    TierPredictor,
+    TreeModel,
+)
 from training.recommender import AlsSettings, fit, with_share
 from training.tier import OBJECTIVE, TierDefinition
 from training.trained import Trained, golden_rows
 
-Predictors = dict[str, ChurnPredictor | TierPredictor | Recommender]
+Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender]
+INTERVAL = IntervalTable((0.1, 0.5, 0.8), (0.02, 0.41, 0.7), (0.17, 0.6, 0.93), level=0.9, group=200)
 
 
 @pytest.fixture(scope="session")
@@ -43,6 +54,7 @@ def predictors(made_up: Examples) -> Predictors:
     return {
         "churn-xgboost": _churn("xgboost", made_up),
         "churn-lightgbm": _churn("lightgbm", made_up),
+        "churn-bgnbd": _bgnbd(made_up),
         "tier": _tier(made_up),
         "recommender": _recommender(),
     }
@@ -81,9 +93,9 @@ def churns(three_churns: Path, tmp_path: Path) -> Path:
 def trees(engine: Engine, data: Examples, labels: np.ndarray, objective: Mapping[str, object]) -> TreeModel:
     """A few trees on one thread: enough to tell rows apart, and quick."""
     if engine == "lightgbm":
-        parameters = {**LIGHTGBM, **objective, "num_threads": 1, "min_data_in_leaf": 10}
+        parameters = {**native(Recipe(engine, objective, seed=0)), "num_threads": 1, "min_data_in_leaf": 10}
         return TreeModel(engine, lightgbm.train(parameters, lightgbm.Dataset(data.matrix, label=labels), 60))
-    parameters = {**XGBOOST, **objective, "nthread": 1, "min_child_weight": 3}
+    parameters = {**native(Recipe(engine, objective, seed=0)), "nthread": 1, "min_child_weight": 3}
     booster = xgboost.train(parameters, xgboost.DMatrix(data.matrix, label=labels, nthread=1), 60)
     return TreeModel.from_bytes(engine, bytes(booster.save_raw(raw_format="json")))
 
@@ -104,8 +116,21 @@ def manifest_of(name: str, engine: str, definition: dict[str, object], parameter
 def _churn(engine: Engine, data: Examples) -> ChurnPredictor:
     model = trees(engine, data, (data.labels > 0).astype(np.float32), OBJECTIVES[engine])
     calibrator = asdict(Calibrator(0.9, -0.1))
-    manifest = manifest_of("churn", engine, {"horizon_days": 28, "active_days": 84}, {"bands": BANDS, "calibrator": calibrator})
+    manifest = manifest_of(
+        "churn",
+        engine,
+        {"horizon_days": 28, "active_days": 84},
+        {"bands": BANDS, "calibrator": calibrator, "interval": asdict(INTERVAL)},
+    )
     return ChurnPredictor(manifest, model, golden_rows(data.matrix, seed=1))
+
+
+def _bgnbd(data: Examples) -> BgNbdPredictor:
+    calibrator = asdict(Calibrator(raw=(0.0, 0.3, 1.0), share=(0.0, 0.4, 1.0)))
+    parameters = {"bands": BANDS, "calibrator": calibrator, "interval": asdict(INTERVAL)}
+    manifest = manifest_of("churn", "bgnbd", {"horizon_days": 28, "active_days": 84}, parameters)
+    model = BgNbd(r=0.8, alpha=20.0, a=0.9, b=3.0)
+    return BgNbdPredictor(replace(manifest, kind=BgNbdPredictor.kind), model, golden_rows(data.matrix, seed=1))
 
 
 def _tier(data: Examples) -> TierPredictor:

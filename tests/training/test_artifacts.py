@@ -13,13 +13,13 @@ from features.contract import CONTRACT
 from features.errors import BundleRefused
 from training.artifacts import GOLDEN, MANIFEST, check_golden, read_arrays, read_manifest, sha256_of, write_bundle
 from training.datasets import Examples
-from training.predictors import ChurnPredictor, Recommender, TierPredictor, load_bundle
+from training.predictors import BgNbdPredictor, ChurnPredictor, Recommender, TierPredictor, load_bundle
 from training.predictors.trees import MODEL_FILES
 
-KINDS = ("churn-xgboost", "churn-lightgbm", "tier", "recommender")
+KINDS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "recommender")
 FLIPS = 40
 
-Predictors = dict[str, ChurnPredictor | TierPredictor | Recommender]
+Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender]
 
 
 @pytest.fixture(params=KINDS)
@@ -35,7 +35,7 @@ def saved(predictors: Predictors, kind: str, tmp_path: Path) -> tuple[Path, str]
     return folder, predictors[kind].save(folder)
 
 
-def answers(predictor: ChurnPredictor | TierPredictor | Recommender, made_up: Examples) -> bytes:
+def answers(predictor: ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender, made_up: Examples) -> bytes:
     """Every number a predictor gives on rows it has not been checked by."""
     if isinstance(predictor, Recommender):
         generator = np.random.default_rng(5)
@@ -184,6 +184,7 @@ def test_every_file_is_plain_text_or_numbers(saved: tuple[Path, str], kind: str)
     expected = {
         "churn-xgboost": "model.json",
         "churn-lightgbm": "model.txt",
+        "churn-bgnbd": "bgnbd.json",
         "tier": "model.json",
         "recommender": "factors.npz",
     }

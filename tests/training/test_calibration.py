@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.churn import fit_calibrator
+from training.calibration import coverage, fit_calibrator, interval_table, isotonic, platt
 from training.evaluation import expected_calibration_error
 from training.predictors import Calibrator
 
@@ -88,3 +88,63 @@ def test_calibration_by_hand() -> None:
     # logit(0.8) = log 4; half of it is log 2; e^(log 2) / (1 + e^(log 2)) = 2 / 3
     assert Calibrator(0.5, 0.0).apply(np.array([0.8]))[0] == pytest.approx(2 / 3)
     assert Calibrator(1.0, np.log(3)).apply(np.array([0.5]))[0] == pytest.approx(0.75)
+
+
+def test_a_bend_that_no_line_can_set_right_takes_the_table() -> None:
+    truth, happened = world(6000, seed=8)
+    bent = np.where(truth < 0.2, truth / 2, 0.1 + (truth - 0.2) * 0.2)
+    fresh_truth, _ = world(6000, seed=9)
+    fresh_bent = np.where(fresh_truth < 0.2, fresh_truth / 2, 0.1 + (fresh_truth - 0.2) * 0.2)
+
+    calibrator = fit_calibrator(bent, happened, seed=7)
+
+    assert calibrator.method == "isotonic"
+    by_table, by_line = calibrator.apply(fresh_bent), platt(bent, happened).apply(fresh_bent)
+    assert (
+        np.abs(by_table - fresh_truth).mean() < np.abs(by_line - fresh_truth).mean() < np.abs(fresh_bent - fresh_truth).mean()
+    )
+
+
+def test_a_table_keeps_the_order_and_ties_nobody() -> None:
+    truth, happened = world(800, seed=10)
+    table = isotonic(truth, happened)
+
+    calibrated = table.apply(np.linspace(0, 1, 1001))
+
+    assert (np.diff(calibrated) > 0).all()
+    assert (calibrated[0], calibrated[-1]) == (0.0, 1.0)
+    assert Calibrator.of({"slope": 1, "offset": 0, "raw": list(table.raw), "share": list(table.share)}) == table
+
+
+def test_a_score_that_points_the_wrong_way_is_not_turned_round() -> None:
+    truth, happened = world(2000, seed=11)
+
+    assert platt(1 - truth, happened) == IDENTITY
+
+
+def test_intervals_hold_as_often_as_they_say_where_nothing_drifts() -> None:
+    inside = []
+    for seed in range(12):
+        truth, happened = world(3000, seed=100 + seed)
+        table = interval_table(truth, happened)
+        assert table is not None
+        fresh_truth, fresh = world(3000, seed=200 + seed)
+        inside.append(coverage(fresh_truth, *table.around(fresh_truth), fresh, group=table.group))
+
+    assert np.mean(inside) == pytest.approx(0.9, abs=0.06)
+
+
+def test_intervals_do_not_hold_where_the_model_is_off() -> None:
+    truth, happened = world(3000, seed=31)
+    table = interval_table(truth, happened)
+    assert table is not None
+    fresh_truth, fresh = world(3000, seed=32)
+
+    twice = np.clip(2 * fresh_truth, 0, 1)
+    assert coverage(twice, *table.around(twice), fresh, group=table.group) < 0.4
+
+
+def test_a_window_too_small_gives_no_interval() -> None:
+    truth, happened = world(49, seed=1)
+
+    assert interval_table(truth, happened) is None

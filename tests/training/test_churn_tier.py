@@ -1,6 +1,5 @@
-"""Churn and tier models of the slice: better than a rule of thumb, beside honest baselines, and the same every time."""
+"""Tier models of the slice beside honest baselines, and what training refuses."""
 
-from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,132 +7,25 @@ import numpy as np
 import pytest
 from shops import Line, shop
 
-from features.contract import CONTRACT
-from features.errors import ContractMismatch, NotEnoughData
+from features.errors import NotEnoughData
 from features.facts import Facts
-from training.churn import BANDS, ChurnDefinition, churn_label, train_churn
-from training.datasets import Snapshots, cutoffs, examples
-from training.evaluation import binary_report, quadratic_weighted_kappa
+from training.churn import ChurnDefinition, churn_days, train_churn
+from training.datasets import Snapshots, examples
+from training.evaluation import quadratic_weighted_kappa
 from training.labels import spend_within
 from training.pipeline import MODELS, snapshot_days, steps, train
-from training.predictors import ChurnPredictor, TierPredictor
-from training.registry import (
-    CHALLENGER,
-    CHAMPION,
-    load,
-    recorded_figures,
-    registered_models,
-    require_contract,
-    resolve,
-)
+from training.predictors import TierPredictor
+from training.registry import registered_models, resolve
 from training.tier import TIERS, TierDefinition, tier_cutoffs, tier_definition, tier_label, train_tier
-from training.trained import Trained, code_hash
+from training.trained import Trained
 
 TRAINED_AT = datetime(2018, 1, 1, tzinfo=UTC)
-
-
-@pytest.fixture(scope="module")
-def trained(snapshots: Snapshots) -> Trained:
-    """Churn by XGBoost, trained once more."""
-    return train_churn(snapshots, engine="xgboost")
 
 
 @pytest.fixture(scope="module")
 def trained_tier(snapshots: Snapshots) -> Trained:
     """Tier, trained once more."""
     return train_tier(snapshots)
-
-
-@pytest.mark.parametrize("alias", [CHAMPION, CHALLENGER])
-def test_churn_ranks_better_than_recency(mlruns: Path, alias: str) -> None:
-    metrics, baselines = recorded_figures(mlruns, resolve(mlruns, "churn", alias))
-
-    assert metrics["auc"] > 0.7
-    assert metrics["auc"] > baselines["recency"]["auc"]
-    assert metrics["lift_top_tenth"] > 2
-    assert metrics["brier"] < metrics["rate"] * (1 - metrics["rate"])  # better than the base rate for everyone
-
-
-def test_every_baseline_stands_beside_churn(trained: Trained) -> None:
-    assert set(trained.baselines) == {"recency", "rfm_logistic", "bgnbd"}
-    assert set(trained.baselines["recency"]) == {"auc", "average_precision", "lift_top_tenth"}
-    for name in ("rfm_logistic", "bgnbd"):
-        assert set(trained.baselines[name]) == set(trained.metrics)
-        assert trained.baselines[name]["rows"] == trained.metrics["rows"]
-        assert trained.baselines[name]["rate"] == trained.metrics["rate"]
-        assert trained.baselines[name]["auc"] > 0.7
-
-
-def test_metrics_are_those_of_the_shipped_model_on_the_test_window(
-    trained: Trained, snapshots: Snapshots, facts: Facts
-) -> None:
-    predictor = trained.predictor
-    assert isinstance(predictor, ChurnPredictor)
-    day = cutoffs(facts, horizon_days=28).test
-    test = examples(snapshots, [day], churn_label(facts, ChurnDefinition()))
-
-    report = binary_report(test.labels.astype(np.bool_), predictor.score(test.matrix))
-
-    assert report.auc == trained.metrics["auc"]
-    assert report.calibration_error == trained.metrics["calibration_error"]
-    assert predictor.manifest.lineage["cutoffs"]["test"] == day
-    assert trained.examples is not None
-    assert trained.examples.days.max() + 28 <= predictor.manifest.lineage["cutoffs"]["validation"]
-
-
-def test_recency_is_judged_by_days_since_the_last_purchase(trained: Trained, snapshots: Snapshots, facts: Facts) -> None:
-    rows = snapshots.at(cutoffs(facts, horizon_days=28).test)
-    eligible, left = churn_label(facts, ChurnDefinition())(rows)
-    silent = rows.column("days_since_last_purchase")[eligible]
-    pairs = [(a > b) + 0.5 * (a == b) for a in silent[left.astype(bool)] for b in silent[~left.astype(bool)]]
-
-    assert trained.baselines["recency"]["auc"] == pytest.approx(np.mean(pairs))
-
-
-def test_the_same_facts_and_seed_give_the_same_model_to_the_byte(trained: Trained, mlruns: Path) -> None:
-    registered = resolve(mlruns, "churn")
-    before = load(registered)
-    assert isinstance(before, ChurnPredictor)
-    assert isinstance(trained.predictor, ChurnPredictor)
-
-    assert trained.predictor.model.to_bytes() == (registered.bundle / "model.json").read_bytes()
-    assert trained.predictor.calibrator == before.calibrator
-    assert trained.predictor.golden.tobytes() == before.golden.tobytes()
-
-
-def test_lightgbm_too_gives_the_same_model(snapshots: Snapshots, mlruns: Path) -> None:
-    again = train_churn(snapshots, engine="lightgbm").predictor
-    assert isinstance(again, ChurnPredictor)
-
-    assert again.model.to_bytes() == (resolve(mlruns, "churn", CHALLENGER).bundle / "model.txt").read_bytes()
-
-
-def test_the_model_travels_with_its_definition(trained: Trained, facts: Facts) -> None:
-    manifest = trained.predictor.manifest
-
-    assert manifest.definition == {"horizon_days": 28, "active_days": 84}
-    assert manifest.parameters["bands"] == BANDS
-    assert manifest.features == CONTRACT.model_features
-    assert manifest.contract_hash == CONTRACT.hash
-    assert manifest.lineage["facts_hash"] == facts.manifest.hash
-    assert manifest.lineage["code"] == code_hash()
-    assert trained.parameters["trees"] >= 5
-    assert set(trained.plots) == {"reliability.png", "importance.png"}
-
-
-def test_golden_rows_hold_one_without_any_value(trained: Trained) -> None:
-    golden = trained.predictor.golden
-
-    assert golden.shape == (32, len(CONTRACT.model_features))
-    assert np.isnan(golden[0]).all()
-    assert not np.isnan(golden[1:]).all(axis=1).any()
-
-
-def test_labels_never_reach_the_features(trained: Trained) -> None:
-    names = trained.predictor.manifest.features
-
-    assert not [name for name in names if name in {"lifecycle_stage", "rfm_tier"}]
-    assert len(set(names)) == len(names)
 
 
 def test_tier_thresholds_cut_at_sixty_and_ninety_percent() -> None:
@@ -239,16 +131,8 @@ def test_members_who_never_leave_train_no_churn_model(tmp_path: Path) -> None:
 
 
 def test_snapshots_prepared_are_the_ones_that_training_asks_for(facts: Facts) -> None:
-    churn, tier = cutoffs(facts, horizon_days=28).days, tier_cutoffs(facts, horizon_days=90).days
+    churn, tier = churn_days(facts, ChurnDefinition()), tier_cutoffs(facts, horizon_days=90).days
 
     assert snapshot_days(facts) == sorted({*churn, *tier})
     assert snapshot_days(facts, ("tier",)) == sorted(tier)
     assert snapshot_days(facts, ("recommender",)) == []
-
-
-def test_a_model_of_other_features_is_refused_before_it_scores(trained: Trained) -> None:
-    assert isinstance(trained.predictor, ChurnPredictor)
-    require_contract(trained.predictor)
-    other = replace(trained.predictor, manifest=replace(trained.predictor.manifest, contract_hash="0" * 64))
-    with pytest.raises(ContractMismatch, match="churn was trained on contract 00000000"):
-        require_contract(other)

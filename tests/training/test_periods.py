@@ -7,7 +7,7 @@ import pytest
 
 from features.errors import NotEnoughData
 from features.facts import Facts
-from training.periods import MIN_HISTORY_DAYS, matured_days, periods
+from training.periods import MIN_HISTORY_DAYS, known_days, matured_days, period_of_today, periods
 
 
 def with_days(facts: Facts, days: int) -> Facts:
@@ -46,3 +46,24 @@ def test_the_last_matured_day_is_a_horizon_before_the_end(facts: Facts) -> None:
 def test_too_short_a_history_is_refused_in_numbers(facts: Facts) -> None:
     with pytest.raises(NotEnoughData, match="needs 140 days of facts"):
         periods(with_days(facts, 100), horizon_days=28)
+
+
+def test_known_days_are_over_by_the_day_asked_about(facts: Facts) -> None:
+    facts = with_days(facts, 365)
+
+    found = known_days(facts, 1200, horizon_days=28)
+    assert found[-1] == 1172
+    assert found[0] >= 1000 + MIN_HISTORY_DAYS
+    assert known_days(facts, 1365, horizon_days=28) == matured_days(facts, horizon_days=28)
+    assert known_days(facts, 1000 + MIN_HISTORY_DAYS + 27, horizon_days=28) == ()
+
+
+def test_today_is_a_period_whose_test_has_yet_to_happen(facts: Facts) -> None:
+    facts = with_days(facts, 365)
+    newest, today = periods(facts, horizon_days=28)[-1], period_of_today(facts, horizon_days=28)
+
+    assert (today.test, today.calibration, today.validation) == (1365, newest.test, newest.calibration)
+    assert not today.held_out
+    assert period_of_today(with_days(facts, 120), horizon_days=28).held_out
+    with pytest.raises(NotEnoughData, match="needs 112 days"):
+        period_of_today(with_days(facts, 111), horizon_days=28)

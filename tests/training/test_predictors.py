@@ -7,19 +7,32 @@ import pytest
 
 from training.churn import BANDS
 from training.datasets import Examples
-from training.predictors import Calibrator, ChurnPredictor, Recommender, TierPredictor, TreeModel, with_parameters
+from training.predictors import (
+    BgNbd,
+    BgNbdPredictor,
+    Calibrator,
+    ChurnPredictor,
+    IntervalTable,
+    Recommender,
+    TierPredictor,
+    TreeModel,
+    with_parameters,
+)
 
-SCORERS = ("churn-xgboost", "churn-lightgbm", "tier")
-Scorers = dict[str, ChurnPredictor | TierPredictor]
+SCORERS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier")
+TREES = ("churn-xgboost", "churn-lightgbm", "tier")
+RISKS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd")
+Scorer = ChurnPredictor | BgNbdPredictor | TierPredictor
+Scorers = dict[str, Scorer]
 
 
 @pytest.fixture(params=SCORERS)
-def scorer(request: pytest.FixtureRequest, predictors: Scorers) -> ChurnPredictor | TierPredictor:
+def scorer(request: pytest.FixtureRequest, predictors: Scorers) -> Scorer:
     """Each predictor that scores rows."""
     return predictors[request.param]
 
 
-def test_a_batch_scores_as_its_rows_do_one_by_one(scorer: ChurnPredictor | TierPredictor, made_up: Examples) -> None:
+def test_a_batch_scores_as_its_rows_do_one_by_one(scorer: Scorer, made_up: Examples) -> None:
     matrix = made_up.matrix[:300]
 
     batch = scorer.score(matrix)
@@ -29,15 +42,13 @@ def test_a_batch_scores_as_its_rows_do_one_by_one(scorer: ChurnPredictor | TierP
 
 
 @pytest.mark.parametrize("size", [2, 7, 64, 300])
-def test_scores_do_not_depend_on_how_rows_are_divided(
-    scorer: ChurnPredictor | TierPredictor, made_up: Examples, size: int
-) -> None:
+def test_scores_do_not_depend_on_how_rows_are_divided(scorer: Scorer, made_up: Examples, size: int) -> None:
     parts = [scorer.score(made_up.matrix[start : start + size]) for start in range(0, 900, size)]
 
     assert np.concatenate(parts).tobytes() == scorer.score(made_up.matrix).tobytes()
 
 
-def test_scores_do_not_depend_on_the_layout_in_memory(scorer: ChurnPredictor | TierPredictor, made_up: Examples) -> None:
+def test_scores_do_not_depend_on_the_layout_in_memory(scorer: Scorer, made_up: Examples) -> None:
     wider = np.repeat(made_up.matrix, 2, axis=1)
     layouts = [np.asfortranarray(made_up.matrix), wider[:, ::2], made_up.matrix[:, np.arange(made_up.matrix.shape[1])]]
 
@@ -46,22 +57,20 @@ def test_scores_do_not_depend_on_the_layout_in_memory(scorer: ChurnPredictor | T
         assert scorer.score(matrix).tobytes() == expected
 
 
-def test_rows_in_another_order_have_their_own_scores(scorer: ChurnPredictor | TierPredictor, made_up: Examples) -> None:
+def test_rows_in_another_order_have_their_own_scores(scorer: Scorer, made_up: Examples) -> None:
     order = np.random.default_rng(0).permutation(900)
 
     assert scorer.score(made_up.matrix[order]).tobytes() == scorer.score(made_up.matrix)[order].tobytes()
 
 
-def test_scoring_leaves_its_input_alone(scorer: ChurnPredictor | TierPredictor, made_up: Examples) -> None:
+def test_scoring_leaves_its_input_alone(scorer: Scorer, made_up: Examples) -> None:
     before = made_up.matrix.tobytes()
     scorer.score(made_up.matrix)
 
     assert made_up.matrix.tobytes() == before
 
 
-def test_scores_are_probabilities_also_of_rows_without_any_value(
-    scorer: ChurnPredictor | TierPredictor, made_up: Examples
-) -> None:
+def test_scores_are_probabilities_also_of_rows_without_any_value(scorer: Scorer, made_up: Examples) -> None:
     nothing = np.full((1, made_up.matrix.shape[1]), np.nan, dtype=np.float32)
     huge = np.full_like(nothing, 1e30)
     scores = scorer.score(np.concatenate([made_up.matrix, nothing, huge, -huge]))
@@ -85,7 +94,7 @@ def test_both_engines_read_the_columns_alike(predictors: Scorers, made_up: Examp
     assert np.corrcoef(one, other)[0, 1] > 0.9
 
 
-@pytest.mark.parametrize("name", SCORERS)
+@pytest.mark.parametrize("name", TREES)
 def test_trees_are_the_same_after_their_text_form(predictors: Scorers, made_up: Examples, name: str) -> None:
     model = predictors[name].model
     again = TreeModel.from_bytes(model.engine, model.to_bytes())
@@ -135,3 +144,63 @@ def test_popular_items_are_those_with_most_buyers(predictors: dict[str, Recommen
 
     assert recommender.popular_items(4) == ["i04", "i01", "i02", "i05"]
     assert len(recommender.popular_items(99)) == 12
+
+
+@pytest.mark.parametrize("name", RISKS)
+def test_intervals_hold_the_answer_and_are_the_same_one_by_one(predictors: Scorers, made_up: Examples, name: str) -> None:
+    predictor = predictors[name]
+    assert isinstance(predictor, ChurnPredictor | BgNbdPredictor)
+    answer = predictor.score(made_up.matrix)
+
+    low, high = predictor.interval(made_up.matrix)
+    single = [predictor.interval(made_up.matrix[row : row + 1]) for row in range(100)]
+
+    assert ((low >= 0) & (low <= answer) & (answer <= high) & (high <= 1)).all()
+    assert (low < high).any()
+    assert np.concatenate([one[0] for one in single]).tobytes() == low[:100].tobytes()
+    assert np.concatenate([one[1] for one in single]).tobytes() == high[:100].tobytes()
+
+
+def test_an_interval_by_hand() -> None:
+    table = IntervalTable((0.2, 0.4), (0.1, 0.3), (0.3, 0.6), level=0.9, group=200)
+
+    low, high = table.around(np.array([0.0, 0.2, 0.3, 0.4, 0.9]))
+
+    np.testing.assert_allclose(low, [0.0, 0.1, 0.2, 0.3, 0.3])
+    np.testing.assert_allclose(high, [0.3, 0.3, 0.45, 0.6, 0.9])
+
+
+def test_without_a_table_everything_is_possible(predictors: Scorers, made_up: Examples) -> None:
+    churn = predictors["churn-xgboost"]
+    assert isinstance(churn, ChurnPredictor)
+    kept = {name: value for name, value in churn.manifest.parameters.items() if name != "interval"}
+    plain = replace(churn, manifest=replace(churn.manifest, parameters=kept))
+
+    low, high = plain.interval(made_up.matrix[:5])
+
+    assert (low.tolist(), high.tolist()) == ([0.0] * 5, [1.0] * 5)
+
+
+def test_bgnbd_reads_the_three_features_it_is_made_of(predictors: Scorers, made_up: Examples) -> None:
+    predictor = predictors["churn-bgnbd"]
+    assert isinstance(predictor, BgNbdPredictor)
+    names = predictor.manifest.features
+    matrix = made_up.matrix[:1].copy()
+    for name, value in (("purchase_days", 5), ("active_span_days", 60), ("days_since_first_purchase", 75)):
+        matrix[:, names.index(name)] = value
+
+    expected = BgNbd(0.8, 20.0, 0.9, 3.0).no_purchase_within(
+        28, repeats=np.array([4.0]), last=np.array([60.0]), age=np.array([75.0])
+    )
+
+    assert predictor.score(matrix) == pytest.approx(predictor.calibrator.apply(expected))
+    others = matrix + np.where(np.isin(names, ("purchase_days", "active_span_days", "days_since_first_purchase")), 0, 9)
+    assert predictor.score(others.astype(np.float32)).tobytes() == predictor.score(matrix).tobytes()
+
+
+def test_bgnbd_answers_who_never_bought_as_a_newcomer(predictors: Scorers) -> None:
+    predictor = predictors["churn-bgnbd"]
+    assert isinstance(predictor, BgNbdPredictor)
+    nothing = np.full((1, len(predictor.manifest.features)), np.nan, dtype=np.float32)
+
+    assert predictor.score(nothing)[0] == pytest.approx(predictor.calibrator.apply(np.array([(20 / 48) ** 0.8]))[0])

@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from features.answers import NightlyAnswer, read_answers
 from features.build import FeatureRows
 from features.derive import model_columns
-from features.errors import BundleRefused, ContractMismatch
+from features.errors import BundleRefused, ContractMismatch, StoreUnavailable
 from features.facts import Facts
 from features.online_store import RecommendationList, RedisReader, RedisStore
 from training.interactions import interactions, purchase_days
@@ -173,7 +174,89 @@ def test_a_model_without_a_champion_is_left_out(store: RedisStore, rows: Feature
         client.delete_registered_model_alias(name, CHAMPION)
 
     assert publish_answers(rows, facts, registry, store) == {"tier": "tier@1"}
-    assert set(store.read_profile(str(rows.member_ids[0]))) == {"next_tier", "tier_model"}
+    assert set(store.read_profile(str(rows.member_ids[0]))) == {"next_tier", "tier_model", "tier_reasons", "scores_as_of"}
+
+
+def test_what_a_model_said_that_is_no_longer_there_is_emptied(
+    store: RedisStore, rows: FeatureRows, facts: Facts, registry: Path
+) -> None:
+    member = str(rows.member_ids[0])
+    publish_answers(rows, facts, registry, store)
+    assert store.read_profile(member)["churn_model"] == "churn@1"
+
+    client = open_registry(registry)
+    for name in ("churn", "recommender"):
+        client.delete_registered_model_alias(name, CHAMPION)
+    publish_answers(rows, facts, registry, store)
+    profile = store.read_profile(member)
+
+    assert {profile[name] for name in ("churn_probability", "churn_band", "churn_reasons", "churn_model")} == {""}
+    assert profile["tier_model"] == "tier@1"
+    (answer,) = read_answers(store.read_answer_stamp(), store.read_answers([member]))
+    assert answer is not None
+    assert [model.label for model in answer.edition.models] == ["tier@1"]
+
+
+class Stopping(RedisStore):
+    """A store whose run is broken off after some profiles."""
+
+    def load_profiles(self, member_ids, fields) -> None:
+        super().load_profiles(member_ids[:100], fields[:100])
+        raise StoreUnavailable("gone")
+
+
+def test_in_the_middle_of_a_run_each_answer_says_whose_it_is(
+    store_url: str, store: RedisStore, rows: FeatureRows, facts: Facts, registry: Path, request: pytest.FixtureRequest
+) -> None:
+    publish_answers(rows, facts, registry, store)
+    before = store.read_answer_stamp()
+    open_registry(registry).set_registered_model_alias("churn", CHAMPION, "2")
+    members = rows.member_ids.tolist()
+
+    with pytest.raises(StoreUnavailable):
+        publish_answers(rows, facts, registry, Stopping(store_url, prefix=f"test-{request.node.name}"))
+    during = store.read_answer_stamp()
+    assert before is not None
+    assert during is not None
+
+    assert (during.current, len(during.pending)) == (before.current, 1)
+    said = [answer.edition.models[0].label for answer in read_answers(during, store.read_answers(members)) if answer]
+    assert (set(said), len(said)) == ({"churn@2"}, len(members))
+    profiles = [store.read_profile(member) for member in members]
+    assert [profile["churn_model"] for profile in profiles] == ["churn@2"] * 100 + ["churn@1"] * (len(members) - 100)
+
+    publish_answers(rows, facts, registry, store)
+    after = store.read_answer_stamp()
+    assert after is not None
+    assert after.pending == ()
+    assert {store.read_profile(member)["churn_model"] for member in members} == {"churn@2"}
+
+
+def test_packed_answers_say_what_profiles_say(
+    store_url: str, published: str, profiles: list[dict[str, str]], rows: FeatureRows
+) -> None:
+    reader = RedisReader(store_url, prefix=published, timeout_ms=5000)
+
+    async def read() -> list[NightlyAnswer | None]:
+        try:
+            stamp, values = await reader.read_answers([*rows.member_ids.tolist(), "nobody"])
+        finally:
+            await reader.close()
+        return read_answers(stamp, values)
+
+    *answers, nobody = asyncio.run(read())
+
+    assert nobody is None
+    for answer, profile in zip(answers, profiles, strict=True):
+        assert answer is not None
+        assert {model.name: model.label for model in answer.edition.models} == {"churn": "churn@1", "tier": "tier@1"}
+        assert answer.edition.as_of == profile["scores_as_of"] == rows.as_of.isoformat()
+        tiers = answer.edition.models[1].labels
+        assert tiers[int(answer.values["tier.likely"])] == profile["next_tier"]
+        assert sum(answer.values[f"tier.{tier}"] for tier in tiers) == pytest.approx(1, abs=1e-5)
+        chance = answer.values["churn.probability"]
+        shown = float(profile["churn_probability"] or "nan")
+        assert chance == pytest.approx(shown, abs=1e-6, nan_ok=True)
 
 
 def test_a_champion_of_other_features_or_with_an_altered_file_is_refused(
@@ -181,7 +264,8 @@ def test_a_champion_of_other_features_or_with_an_altered_file_is_refused(
 ) -> None:
     predictor = load(resolve(registry, "churn"))
     other = replace(predictor, manifest=replace(predictor.manifest, contract_hash="0" * 64))
-    record(registry, Trained(other, {}, {}, {}), alias=CHAMPION)
+    registered = record(registry, Trained(other, {}, {}, {}))
+    open_registry(registry).set_registered_model_alias("churn", CHAMPION, registered.version)
     with pytest.raises(ContractMismatch, match="churn was trained on contract 00000000"):
         publish_answers(rows, facts, registry, store)
 

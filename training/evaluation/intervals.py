@@ -87,4 +87,4 @@ def wilson(hits: int, rows: int, *, level: float = LEVEL) -> Interval:
     share, squared = hits / rows, z * z
     middle = (share + squared / (2 * rows)) / (1 + squared / rows)
     half = z / (1 + squared / rows) * sqrt(share * (1 - share) / rows + squared / (4 * rows * rows))
-    return Interval(share, max(0.0, middle - half), min(1.0, middle + half))
+    return Interval(share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half)))

@@ -47,17 +47,26 @@ def average_precision(happened: NDArray[np.bool_], score: NDArray[np.floating]) 
 
 def lift(amount: NDArray[np.generic], score: NDArray[np.floating], *, share: float) -> Statistic:
     """Mean amount among the top share by score over the mean among all; for outcomes, how much more often it happened."""
+    among_top, among_all = top_mean(amount, score, share=share), mean(amount)
+
+    def value(weights: Weights) -> float:
+        everywhere = among_all(weights)
+        return among_top(weights) / everywhere if everywhere > 0 else float("nan")
+
+    return value
+
+
+def top_mean(amount: NDArray[np.generic], score: NDArray[np.floating], *, share: float) -> Statistic:
+    """Mean amount among the top share by score, never of fewer than one row."""
     order = np.argsort(-score, kind="stable")
     ordered = amount[order].astype(np.float64)
 
     def value(weights: Weights) -> float:
         sorted_weights = weights[order]
-        total = sorted_weights.sum()
-        room = max(1.0, np.round(share * total))
+        room = max(1.0, np.round(share * sorted_weights.sum()))
         before = np.cumsum(sorted_weights) - sorted_weights
         taken = np.clip(room - before, 0, sorted_weights)
-        everywhere = (sorted_weights * ordered).sum() / total
-        return float((taken * ordered).sum() / taken.sum() / everywhere) if everywhere > 0 else float("nan")
+        return float((taken * ordered).sum() / taken.sum())
 
     return value
 

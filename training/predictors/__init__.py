@@ -8,18 +8,25 @@ from typing import TypeAlias
 
 from features.errors import BundleRefused
 from training.artifacts import read_manifest
+from training.predictors.bgnbd import BgNbd, BgNbdPredictor
 from training.predictors.churn import ChurnPredictor
 from training.predictors.lists import SOURCES, RankedLists, Recommender
 from training.predictors.tier import TierPredictor
 from training.predictors.trees import GOLDEN_ROWS, Calibrator, Engine, Matrix, Predictor, Scores, TreeModel, with_parameters
+from training.predictors.uncertainty import IntervalTable
 
 __all__ = [
+    "CHURN_KINDS",
     "GOLDEN_ROWS",
     "SOURCES",
     "AnyPredictor",
+    "BgNbd",
+    "BgNbdPredictor",
     "Calibrator",
+    "ChurnAnswers",
     "ChurnPredictor",
     "Engine",
+    "IntervalTable",
     "Matrix",
     "Predictor",
     "RankedLists",
@@ -31,9 +38,12 @@ __all__ = [
     "with_parameters",
 ]
 
-AnyPredictor: TypeAlias = ChurnPredictor | TierPredictor | Recommender
-KINDS: Mapping[str, type[ChurnPredictor] | type[TierPredictor] | type[Recommender]] = {
-    predictor.kind: predictor for predictor in (ChurnPredictor, TierPredictor, Recommender)
+ChurnAnswers: TypeAlias = ChurnPredictor | BgNbdPredictor
+"""What may stand in the registry under the name churn."""
+CHURN_KINDS: tuple[type[ChurnPredictor] | type[BgNbdPredictor], ...] = (ChurnPredictor, BgNbdPredictor)
+AnyPredictor: TypeAlias = ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender
+KINDS: Mapping[str, type[ChurnPredictor] | type[BgNbdPredictor] | type[TierPredictor] | type[Recommender]] = {
+    predictor.kind: predictor for predictor in (ChurnPredictor, BgNbdPredictor, TierPredictor, Recommender)
 }
 
 

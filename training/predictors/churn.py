@@ -9,6 +9,7 @@ from typing import ClassVar
 
 from training.artifacts import BundleManifest, check_golden
 from training.predictors.trees import Calibrator, Matrix, Scores, TreeModel, load_trees, save_trees
+from training.predictors.uncertainty import interval_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,11 +24,15 @@ class ChurnPredictor:
     @property
     def calibrator(self) -> Calibrator:
         """The calibrator that stands in the manifest."""
-        return Calibrator(**self.manifest.parameters["calibrator"])
+        return Calibrator.of(self.manifest.parameters["calibrator"])
 
     def score(self, matrix: Matrix) -> Scores:
         """Calibrated probability for each row, shape (rows,)."""
         return self.calibrator.apply(self.model.predict(matrix))
+
+    def interval(self, matrix: Matrix) -> tuple[Scores, Scores]:
+        """Low and high end of the interval of each row's probability, each of shape (rows,)."""
+        return interval_of(self.manifest.parameters, self.score(matrix))
 
     def band(self, probability: float) -> str:
         """Name of the band a probability falls into."""

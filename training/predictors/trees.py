@@ -68,16 +68,34 @@ class TreeModel:
 
 @dataclass(frozen=True, slots=True)
 class Calibrator:
-    """Turns raw probabilities into calibrated ones: logit p' = slope * logit p + offset (Platt 1999), kept as numbers.
+    """Turns raw probabilities into calibrated ones, kept as numbers; the order of rows stays.
 
-    Slope 1 and offset 0 change nothing, and are what ships where calibration does not help.
+    Platt scaling (1999): logit p' = slope * logit p + offset. Or a table of an isotonic fit: straight lines through the
+    points (raw, share). Slope 1, offset 0 and no table change nothing, and are what ships where calibration does not help.
     """
 
     slope: float = 1.0
     offset: float = 0.0
+    raw: tuple[float, ...] = ()
+    share: tuple[float, ...] = ()
+
+    @classmethod
+    def of(cls, numbers: Mapping[str, Any]) -> Calibrator:
+        """The calibrator that stands in a manifest."""
+        tables = {name: tuple(float(value) for value in numbers.get(name, ())) for name in ("raw", "share")}
+        return cls(float(numbers["slope"]), float(numbers["offset"]), **tables)
+
+    @property
+    def method(self) -> str:
+        """What is done: none, platt or isotonic."""
+        if self.raw:
+            return "isotonic"
+        return "none" if self == Calibrator() else "platt"
 
     def apply(self, probability: Scores) -> Scores:
         """Calibrated probabilities, in the order given."""
+        if self.raw:
+            return np.interp(probability, self.raw, self.share)
         if self == Calibrator():
             return probability
         clipped = np.clip(probability, 1e-7, 1 - 1e-7)

@@ -1,0 +1,119 @@
+"""How good are the models? Each recipe over its three test periods beside its baselines, on every data set that is there.
+
+python benchmarks/models.py --complete-journey data/facts --cdnow data-cdnow/facts [--trials 25] [--tuning data/tuning]
+
+Adding a model is one function from a data set's snapshots to its figures, named in `MODELS`.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+sys.path[0] = str(Path(__file__).parents[1])
+
+import numpy as np
+
+from features.facts import Facts
+from training.churn import ChurnDefinition, ChurnEngine, churn_days, evidence
+from training.datasets import Snapshots
+from training.evaluation import expected_calibration_error, lift, paired_gain, weighted
+from training.evidence import Evidence, Judged
+from training.trained import SEED
+from training.tuning import Search
+
+DEFINITIONS = {"complete_journey": ChurnDefinition(28, 84), "cdnow": ChurnDefinition(90, 180)}
+Figures = dict[str, Any]
+
+
+def churn(snapshots: Snapshots, data_set: str, search: Search) -> Figures:
+    """Churn by both engines, and BG/NBD calibrated as it would ship."""
+    definition = DEFINITIONS[data_set]
+    for _ in snapshots.prepare(churn_days(snapshots.facts, definition, tuning=search.trials > 0)):
+        pass
+    engines: tuple[ChurnEngine, ...] = ("xgboost", "lightgbm", "bgnbd")
+    found: Figures = {}
+    for engine in engines:
+        began = time.perf_counter()
+        proof = evidence(snapshots, engine=engine, definition=definition, search=search)
+        figures = {**churn_figures(proof), "evidence_s": round(time.perf_counter() - began, 1), **tuning_figures(proof)}
+        print(data_set, engine, json.dumps(figures), flush=True)
+        found |= figures if engine == "xgboost" else {f"{name}_{engine}": value for name, value in figures.items()}
+    return found
+
+
+def churn_figures(proof: Evidence) -> Figures:
+    """Figures of churn as lists over the periods, oldest first."""
+    gains = [gain(one, "bgnbd") for one in proof.judged]
+    return {
+        "auc": [auc(one, one.answer) for one in proof.judged],
+        "auc_bgnbd": [auc(one, one.others["bgnbd"]) for one in proof.judged if "bgnbd" in one.others],
+        "auc_rfm_logistic": [auc(one, one.others["rfm_logistic"]) for one in proof.judged if "rfm_logistic" in one.others],
+        "auc_recency": [auc(one, one.others["recency"]) for one in proof.judged],
+        "gain": [round(middle, 4) for middle, _, _ in gains],
+        "gain_low": [round(low, 4) for _, low, _ in gains],
+        "gain_high": [round(high, 4) for _, _, high in gains],
+        "ece": [round(expected_calibration_error(happened(one), one.answer), 4) for one in proof.judged],
+        "lift10": [round(lift(happened(one), one.answer, share=0.1), 2) for one in proof.judged],
+        "rate": [round(float(one.truth.mean()), 4) for one in proof.judged],
+        "said": [round(float(one.answer.mean()), 4) for one in proof.judged],
+        **{
+            name: [one.notes.get(name) for one in proof.judged]
+            for name in ("trees", "rows", "calibrator", "interval_coverage", "interval_width")
+        },
+    }
+
+
+def tuning_figures(proof: Evidence) -> Figures:
+    """What the search found."""
+    return {name: value for name, value in proof.parameters.items() if name.startswith(("tuned_", "tuning_"))}
+
+
+def happened(one: Judged) -> np.ndarray:
+    """Whether each member left."""
+    return one.truth.astype(np.bool_)
+
+
+def auc(one: Judged, score: np.ndarray) -> float:
+    """Area under the ROC curve on one test window."""
+    return round(weighted.auc(happened(one), score)(np.ones(len(one))), 4)
+
+
+def gain(one: Judged, baseline: str) -> tuple[float, float, float]:
+    """Gain in AUC over a baseline with its paired 95 % interval over members; NaN where the baseline has no answer."""
+    if baseline not in one.others:
+        return (float("nan"),) * 3
+    mine, theirs = weighted.auc(happened(one), one.answer), weighted.auc(happened(one), one.others[baseline])
+    found = paired_gain(mine, theirs, one.member_ids, seed=SEED)
+    return found.value, found.low, found.high
+
+
+MODELS: dict[str, Callable[[Snapshots, str, Search], Figures]] = {"churn": churn}
+
+
+def main() -> None:
+    """Judge every model on every data set given, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--complete-journey", type=Path)
+    parser.add_argument("--cdnow", type=Path)
+    parser.add_argument("--trials", type=int, default=0)
+    parser.add_argument("--tuning", type=Path)
+    parser.add_argument("--models", nargs="*", default=list(MODELS))
+    given = parser.parse_args()
+    places = {"complete_journey": given.complete_journey, "cdnow": given.cdnow}
+    found: Figures = {}
+    for data_set, place in places.items():
+        if place is not None:
+            snapshots = Snapshots(Facts.open(place))
+            search = Search(given.trials, given.tuning)
+            found[data_set] = {}
+            for model in given.models:
+                found[data_set] |= MODELS[model](snapshots, data_set, search)
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,119 @@
+"""The examples of deploy/ are read by their syntax, and every `rapport` command in them exists with its options."""
+
+import ast
+import configparser
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import typer.main
+import yaml
+
+import rapport
+from features.settings import Settings, variable_of
+
+ROOT = Path(__file__).parents[2]
+DEPLOY = ROOT / "deploy"
+FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+COMMAND = re.compile(r"\brapport ((?:[a-z]+)(?: [^&|;>`\"\n]*)?)")
+
+
+def commands(path: Path) -> list[str]:
+    """What stands after `rapport` wherever a file calls it, comments and prose left out."""
+    if path.suffix == ".yaml":
+        words = [c["command"] for document in yaml.safe_load_all(path.read_text()) for c in containers(document)]
+        return [" ".join(command[1:]) for command in words if command[0] == "rapport"]
+    if path.suffix == ".py":
+        texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
+        text = "\n".join(value for value in texts if isinstance(value, str) and "exit code" not in value.lower())
+    else:
+        text = "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
+    if path.suffix == ".service":
+        text = "\n".join(line for line in text.splitlines() if line.startswith("ExecStart"))
+    return [found.strip() for found in COMMAND.findall(text)]
+
+
+def containers(document: dict) -> list[dict]:
+    spec = document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    return [*spec.get("initContainers", []), *spec["containers"]]
+
+
+CALLS = [
+    (path.relative_to(DEPLOY).as_posix(), command) for path in FILES if path.suffix != ".timer" for command in commands(path)
+]
+
+
+def test_there_are_commands_in_each_way_to_run() -> None:
+    assert {path for path, _ in CALLS} >= {
+        "README.md",
+        "airflow/rapport_dag.py",
+        "crontab",
+        "kubernetes/cronjobs.yaml",
+        "systemd/rapport-nightly.service",
+        "systemd/rapport-retrain.service",
+    }
+
+
+@pytest.mark.parametrize(("path", "command"), CALLS)
+def test_commands_exist_with_their_options(path: str, command: str) -> None:
+    name, *words = shlex.split(command)
+    group = typer.main.get_command(rapport.app)
+    assert isinstance(group, typer.core.TyperGroup)
+
+    assert name in group.commands, f"{path}: rapport {name} is no command"
+    options = {option for parameter in group.commands[name].params for option in parameter.opts}
+    assert {word.partition("=")[0] for word in words if word.startswith("--")} <= options
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.suffix in {".service", ".timer"}], ids=lambda path: path.name)
+def test_units_are_read_and_timers_have_their_service(path: Path) -> None:
+    unit = configparser.ConfigParser(strict=False, interpolation=None)
+    unit.optionxform = str  # type: ignore[assignment,method-assign] # systemd tells capitals apart
+    unit.read_string(path.read_text())
+
+    assert unit["Unit"]["Description"]
+    if path.suffix == ".timer":
+        assert unit["Timer"]["OnCalendar"]
+        assert path.with_suffix(".service").exists()
+    else:
+        assert unit["Service"]["Type"] == "oneshot"
+
+
+def test_the_crontab_has_five_times_and_a_command_a_line() -> None:
+    lines = [line for line in (DEPLOY / "crontab").read_text().splitlines() if line and not line.startswith("#")]
+    settings = [line.partition("=")[0] for line in lines if re.match(r"^\w+=", line)]
+    jobs = [line for line in lines if not re.match(r"^\w+=", line)]
+
+    assert all(re.match(r"^(?:[\d*,/-]+\s+){5}rapport ", line) for line in jobs)
+    assert len(jobs) == 3
+    known = {variable_of(name) for name in Settings.__dataclass_fields__}
+    assert {name for name in settings if name.startswith("RAPPORT_")} <= known
+
+
+def test_cron_jobs_never_run_twice_at_once_and_do_not_retry_what_is_no_failure() -> None:
+    documents = list(yaml.safe_load_all((DEPLOY / "kubernetes" / "cronjobs.yaml").read_text()))
+
+    assert [document["metadata"]["name"] for document in documents] == ["rapport-nightly", "rapport-retrain"]
+    for document in documents:
+        assert document["spec"]["concurrencyPolicy"] == "Forbid"
+        job = document["spec"]["jobTemplate"]["spec"]
+        rule = job["podFailurePolicy"]["rules"][1]["onExitCodes"]
+        assert rule["containerName"] in {container["name"] for container in containers(document)}
+        assert 75 in rule["values"]
+        assert job["template"]["spec"]["restartPolicy"] == "Never"
+
+
+def test_the_dags_are_python_that_only_calls_commands() -> None:
+    tree = ast.parse((DEPLOY / "airflow" / "rapport_dag.py").read_text())
+
+    modules = {node.module for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    assert modules == {"airflow", "airflow.operators.bash"}
+    assert not [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.ClassDef)]
+
+
+def test_the_readme_names_every_file() -> None:
+    text = (DEPLOY / "README.md").read_text()
+
+    for path in FILES:
+        assert path.name == "README.md" or path.name in text or path.suffix == ".timer", path

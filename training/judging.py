@@ -1,0 +1,62 @@
+"""Evidence of the recipes there are: each is refitted for every test period on what was known before, and judged on it once."""
+
+from collections.abc import Callable, Mapping
+
+from features.errors import ConfigurationError
+from training import churn
+from training.churn import ChurnDefinition, ChurnEngine, churn_days, churn_periods
+from training.datasets import Snapshots
+from training.evidence import Evidence
+from training.periods import Period
+from training.tuning import Search
+
+ENGINES: Mapping[str, tuple[ChurnEngine, ...]] = {"churn": ("xgboost", "lightgbm", "bgnbd")}
+
+
+def test_periods(snapshots: Snapshots, model: str) -> tuple[Period, ...]:
+    """The test periods of a model, oldest first."""
+    return churn_periods(snapshots.facts, ChurnDefinition())
+
+
+def snapshot_days(snapshots: Snapshots, model: str, *, tuning: bool) -> tuple[int, ...]:
+    """Local days of every snapshot that the evidence asks for, ascending; with those of a search if there is one.
+
+    Raises
+    ------
+    NotEnoughData
+        The facts do not reach for one test period.
+    """
+    return churn_days(snapshots.facts, ChurnDefinition(), tuning=tuning)
+
+
+def recipe(model: str, engine: str) -> ChurnEngine:
+    """The engine of that name, if the model has a recipe with it.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such recipe.
+    """
+    chosen = next((known for known in ENGINES.get(model, ()) if known == engine), None)
+    if chosen is None:
+        known = ", ".join(f"{name} ({', '.join(engines)})" for name, engines in ENGINES.items())
+        raise ConfigurationError(f"there is no recipe {model} with {engine}", remedy=f"choose from {known}")
+    return chosen
+
+
+def evidence_of(
+    snapshots: Snapshots, model: str, engine: str, *, search: Search, done: Callable[[], None] = lambda: None
+) -> Evidence:
+    """Evidence of one recipe over all its test periods; `done` is called after each.
+
+    The parameters are those that training ships: of the search kept in its folder, or of a new one.
+
+    Raises
+    ------
+    ConfigurationError
+        There is no such recipe.
+    NotEnoughData
+        The facts do not reach for one test period.
+    """
+    chosen = recipe(model, engine)
+    return churn.evidence(snapshots, engine=chosen, search=search, done=done)
