@@ -35,10 +35,18 @@ class Contender:
 
     @property
     def trained_until(self) -> int:
-        """The local day up to which its bundle may have seen what happened; 0 where its lineage does not say."""
+        """The local day up to which its bundle may have seen what happened; 0 where its lineage does not say.
+
+        Windows that it was fitted, stopped or calibrated on reach a horizon beyond their day; on the test day, the last of its
+        cut-offs, only members' histories can have been read, as BG/NBD does.
+        """
+        cutoffs = self.manifest.lineage.get("cutoffs", {})
+        if not isinstance(cutoffs, Mapping):
+            return 0
         horizon = int(self.manifest.definition.get("horizon_days", 0))
-        last = max(_days(self.manifest.lineage.get("cutoffs", {})), default=0)
-        return last + horizon if last else 0
+        fitted = [_days(cutoffs.get(name)) for name in ("train", "validation", "calibration")]
+        seen = [day + horizon for days in fitted for day in days]
+        return max(seen or _days(cutoffs.get("test")), default=0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,10 +122,8 @@ class Limits:
     collapse: float = 0.05
 
 
-def _days(cutoffs: object) -> list[int]:
-    """Every day number in the lineage's cut-offs, however they are nested; small numbers are counts."""
-    if isinstance(cutoffs, Mapping):
-        return [day for name, value in cutoffs.items() if name != "items" for day in _days(value)]
-    if isinstance(cutoffs, list | tuple):
-        return [day for value in cutoffs for day in _days(value)]
-    return [cutoffs] if isinstance(cutoffs, int) and not isinstance(cutoffs, bool) and cutoffs > 3650 else []
+def _days(cutoff: object) -> list[int]:
+    """The day numbers of one entry of the cut-offs: one, several, or none."""
+    if isinstance(cutoff, list | tuple):
+        return [int(day) for day in cutoff]
+    return [] if cutoff is None else [int(str(cutoff))]

@@ -269,6 +269,18 @@ def test_intervals_are_those_of_a_naive_bootstrap(stand: Stand) -> None:
     assert (gain.low, gain.high) == (pytest.approx(low, abs=0.006), pytest.approx(high, abs=0.006))
 
 
+def test_what_a_bundle_has_seen_ends_with_the_labels_it_was_fitted_on(stand: Stand) -> None:
+    def until(cutoffs: object) -> int:
+        bare = stand("1", None)
+        return replace(bare, manifest=replace(bare.manifest, lineage={"cutoffs": cutoffs})).trained_until
+
+    assert until({"train": [17000, 17014], "validation": 17042, "calibration": 17070, "test": 17098}) == 17098
+    assert until({"train": [17000, 17014], "validation": None, "calibration": None, "test": 17098}) == 17042
+    assert until({"train": [], "validation": None, "calibration": None, "test": 17098}) == 17098  # BG/NBD: histories alone
+    assert until({"items": 40_000}) == 0
+    assert until(None) == 0
+
+
 def test_what_was_found_of_its_origin_holds_for_ever(stand: Stand) -> None:
     known = (
         Finding(Reason.LEAKAGE_SUSPECTED, "Found when it was trained."),
