@@ -26,6 +26,7 @@ from features.build import FeatureRows, feature_rows, scalars, together
 from features.compile import SUMMARISED
 from features.contract import Contract
 from features.declarations import KEYED_KINDS
+from features.derive import BLOCK
 from features.facts import Facts, hash_probe
 from features.narrow import Members, Narrow, Records
 from features.put_in_place import put_in_place, recovered
@@ -112,8 +113,8 @@ class State:
         return feature_rows(facts, contract, as_of=self.as_of, member_ids=members, records=records, scalars=known)
 
     def scalars(self, facts: Facts, contract: Contract) -> dict[str, float]:
-        """Thresholds and population edges as of the state's moment, read bucket by bucket."""
-        parts = (part.records for part in self.buckets())
+        """Thresholds and population edges as of the state's moment, read some members at a time."""
+        parts = (part.records[start : start + BLOCK] for part in self.buckets() for start in range(0, len(part.records), BLOCK))
         return scalars(contract, parts, day=self.manifest.day, thresholds=facts.thresholds)
 
     def blocks(
