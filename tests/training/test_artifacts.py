@@ -115,13 +115,13 @@ def test_a_file_that_is_not_listed_is_refused(saved: tuple[Path, str], add: Call
 def test_another_manifest_than_the_registered_one_is_refused(saved: tuple[Path, str]) -> None:
     folder, sha256 = saved
     content = json.loads((folder / MANIFEST).read_text())
-    content["definition"]["horizon_days"] = 999
+    content["lineage"]["seed"] = 999
     (folder / MANIFEST).write_text(json.dumps(content))
 
     with pytest.raises(BundleRefused, match="not the one that was registered") as caught:
         load_bundle(folder, sha256=sha256)
     assert "rapport train" in caught.value.remedy
-    assert load_bundle(folder).manifest.definition["horizon_days"] == 999  # its own hash is all that gave it away
+    assert load_bundle(folder).manifest.lineage["seed"] == 999  # its own hash is all that gave it away
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "null", "{}", '{"features": []}', '{"features": 1}', "\udcff"])

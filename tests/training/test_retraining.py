@@ -61,13 +61,13 @@ def kept_out(registered: RegisteredModel, trained, mlruns: Path, snapshots, **re
 def begin(facts: Facts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Retraining]:
     """A run over steps of the test's own, on a registry of its own."""
     open_registry(tmp_path / "mlruns")
-    monkeypatch.setattr(retraining, "snapshot_days", lambda facts, models: [])
+    monkeypatch.setattr(retraining, "snapshot_days", lambda facts, models, churn: [])
     ready = Requirement("data", True, "enough")
     monkeypatch.setattr(retraining, "gate", let_through)
     monkeypatch.setattr(retraining, "check_model", lambda facts, model: ModelCheck(model, (ready,), "nothing"))
 
     def begin(fits: Fits, *, key: str = "run") -> Retraining:
-        monkeypatch.setattr(retraining, "steps", lambda snapshots, models: [Step("churn", "xgboost", fits)])
+        monkeypatch.setattr(retraining, "steps", lambda snapshots, models, churn, search: [Step("churn", "xgboost", fits)])
         purpose = Purpose(("churn",), facts.manifest.until_day, key, code="c")
         work = KeptWork(tmp_path / "retrain" / purpose.key)
         run = Retraining(facts, tmp_path / "mlruns", work, purpose, who="tester", clock=lambda: datetime.now(UTC))
