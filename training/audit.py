@@ -259,7 +259,7 @@ def _previous(database: sqlite3.Connection, name: str) -> str | None:
     champions = [rows[0][1]] if rows else []
     for action, _, after in rows:
         if action == "rolled back":
-            champions.pop()
+            del champions[-1:]
         else:
             champions.append(after)
     return _text(champions[-2]) if len(champions) > 1 else None
