@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from features.errors import ConfigurationError, FactsMissing, PromotionRefused
 from features.screen import Screen
 from features.settings import Settings
-from training.artifacts import read_manifest
 from training.audit import Entry, Signed, entries, last_verdict, move_champion, roll_back
 from training.registry import RegisteredModel, recorded_figures, registered_models, resolve, version_of
 
@@ -40,6 +39,8 @@ class ModelJobs:
 
     def show(self, text: str) -> None:
         """Where a version came from, its figures, the gate's verdict, and its history."""
+        from training.artifacts import read_manifest
+
         model = self._named(text)
         manifest = read_manifest(model.bundle, sha256=model.sha256)
         metrics, baselines = recorded_figures(self.mlruns, model)
@@ -131,6 +132,8 @@ class ModelJobs:
         self.screen.result(asdict(entry))
 
     def _force(self, model: RegisteredModel, champion: str | None, reason: str) -> Entry:
+        from training.artifacts import read_manifest
+
         signed = Signed(getpass.getuser(), self.settings.clock(), reason)
         read_manifest(model.bundle, sha256=model.sha256)
         return move_champion(self.mlruns, model.name, expected=champion, to=model.version, signed=signed, action="forced")
@@ -147,11 +150,14 @@ class ModelJobs:
             at=self.settings.clock(),
             known=known_of(last_verdict(self.mlruns, model.name, model.version)),
         )
-        self._say_verdict(verdict.as_dict())
-        if not verdict.promote:
+        if verdict.promote:
+            self._say_verdict(verdict.as_dict())
+        else:
+            for finding in verdict.findings[1:]:
+                self.screen.say(f"Also {finding.reason.name}: {finding}")
             self.screen.result({"model": model.name, "promoted": False, "verdict": verdict.as_dict()})
             raise PromotionRefused(
-                f"{model.label} is not promoted: {verdict.code}. {verdict.sentence}",
+                f"the gate refuses {model.label}: {verdict.code}. {verdict.sentence}",
                 remedy=f'{verdict.remedy}; or by hand: "rapport models promote {model.label} --force --reason …"',
             )
         return next(entry for entry in reversed(entries(self.mlruns, model.name)) if entry.version == model.version)

@@ -151,7 +151,7 @@ def roll_back(mlruns: Path, name: str, *, signed: Signed) -> Entry:
         if now is None:
             raise ModelMissing(f"{name} has no champion to roll back", remedy=f'promote one: "rapport models promote {name}@…"')
         _notice(database, name, now, signed)
-        before = _previous(database, name, now)
+        before = _previous(database, name)
         if before is None:
             raise ModelMissing(f"{name}@{now} is the first champion on record", remedy="promote another version by its name")
         _require_version(database, name, before)
@@ -250,14 +250,19 @@ def _notice(database: sqlite3.Connection, name: str, now: str | None, signed: Si
         _write(database, entry, Signed("unknown", signed.at, reason))
 
 
-def _previous(database: sqlite3.Connection, name: str, now: str) -> str | None:
-    """The champion before, by the entry that made this one champion (not by a rollback to it)."""
-    found = database.execute(
-        "SELECT from_version FROM rapport_promotions WHERE model = ? AND to_version = ? "
-        "AND action NOT IN ('kept', 'rolled back') ORDER BY id DESC LIMIT 1",
-        [name, int(now)],
-    ).fetchone()
-    return _text(found[0]) if found else None
+def _previous(database: sqlite3.Connection, name: str) -> str | None:
+    """The champion before this one: every promotion of the record puts one on top, every rollback takes one away."""
+    rows = database.execute(
+        "SELECT action, from_version, to_version FROM rapport_promotions WHERE model = ? AND action != 'kept' ORDER BY id",
+        [name],
+    ).fetchall()
+    champions = [rows[0][1]] if rows else []
+    for action, _, after in rows:
+        if action == "rolled back":
+            del champions[-1:]
+        else:
+            champions.append(after)
+    return _text(champions[-2]) if len(champions) > 1 else None
 
 
 def _write(database: sqlite3.Connection, entry: Entry, signed: Signed) -> Entry:

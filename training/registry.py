@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from features.contract import CONTRACT_HASH
 from features.errors import BundleRefused, ContractMismatch, ModelMissing, RegistryUnavailable
 
 if TYPE_CHECKING:
@@ -154,6 +153,8 @@ def load(model: RegisteredModel) -> AnyPredictor:
 
 def require_contract(predictor: AnyPredictor) -> None:
     """Raise ContractMismatch unless a model was trained on the features of this process, or sees none."""
+    from features.contract import CONTRACT_HASH  # a rollback does without the declarations of all features
+
     manifest = predictor.manifest
     if manifest.features and manifest.contract_hash != CONTRACT_HASH:
         raise ContractMismatch(

@@ -41,10 +41,7 @@ def describe(trained: Trained, verdict: Verdict | None = None) -> str:
     if trained.metrics:
         parts += ["**On the test window, beside its baselines**", _table(trained.metrics, trained.baselines, manifest.engine)]
     if trained.evidence is not None:
-        count = len(trained.evidence.judged)
-        parts.append(
-            f"Figures of {'every one of the ' if count > 1 else 'the '}{count} test period(s): see the charts of the run."
-        )
+        parts.append(f"Test periods: {len(trained.evidence.judged)}; the charts of the run show the figures of each.")
     if verdict is not None:
         said = "let through" if verdict.promote else f"refused: {verdict.code}"
         parts.append(f"**The gate: {said}.** {verdict.sentence}")

@@ -119,6 +119,14 @@ def test_rolling_back_goes_one_champion_back_each_time(churns: Path) -> None:
     assert roll_back(churns, "churn", signed=signed()).after == "1"
 
 
+def test_a_champion_that_comes_again_is_not_gone_back_to_for_ever(churns: Path) -> None:
+    promote(churns, "1", "2", "1")
+
+    assert [roll_back(churns, "churn", signed=signed()).after for _ in range(2)] == ["2", "1"]
+    with pytest.raises(ModelMissing, match="first champion on record"):
+        roll_back(churns, "churn", signed=signed())
+
+
 def test_an_alias_moved_on_mlflows_page_is_noticed(churns: Path) -> None:
     promote(churns, "1", "2")
     open_registry(churns).set_registered_model_alias("churn", CHAMPION, "3")
@@ -220,7 +228,7 @@ def test_a_moment_without_a_zone_is_refused(churns: Path) -> None:
 
 
 def test_the_record_loads_nothing_heavy() -> None:
-    unwanted = "{'mlflow', 'duckdb', 'ibis', 'xgboost', 'scipy', 'redis'}"
+    unwanted = "{'mlflow', 'duckdb', 'ibis', 'xgboost', 'scipy', 'redis', 'numpy'}"
     script = f"import sys, rapport_models, training.trial; print(sorted({unwanted} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -19,7 +19,7 @@ from training.trial import Trial, try_bundle
 from training.verdict import Reason
 
 QUICK_US = 10.0
-"""A model that scores a row in less is quick enough, however quick the champion is."""
+"""A model that scores a row in less is quick enough: a few microseconds more or less are noise, and decide nothing."""
 
 
 def beside_champion(hearing: Hearing, champion: Contender, case: Case) -> str:
@@ -111,7 +111,7 @@ def _cheaper(hearing: Hearing, champion: Contender, trial: Trial) -> str:
         times = trial.row_us / theirs.row_us
         if times > hearing.limits.slower and trial.row_us > QUICK_US:
             hearing.against(Reason.TOO_SLOW, f"{trial.row_us:.1f} µs a row, the champion's {theirs.row_us:.1f}.")
-        if times <= hearing.limits.cheaper:
+        if times <= hearing.limits.cheaper and theirs.row_us > QUICK_US:
             return f"{trial.row_us:.1f} µs a row in place of {theirs.row_us:.1f}"
     fresher = hearing.contender.trained_until - champion.trained_until
     hearing.figures["fresher_days"] = float(fresher)

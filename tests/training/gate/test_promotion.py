@@ -93,11 +93,11 @@ def test_a_lower_figure_shows_no_gain(stand: Stand) -> None:
 
 
 def test_equal_quality_is_let_through_where_it_costs_less(stand: Stand, trials: dict[str, Trial]) -> None:
-    trials["1"] = replace(QUICK, row_us=8.0)
+    trials["1"] = replace(QUICK, row_us=20.0)
     quicker = decide(stand("2", answered(0.3, seed=1)), stand("1", answered(0.3, seed=1)))
-    assert quicker.ground.startswith("Equal quality at lower cost (2.0 µs a row in place of 8.0)")
+    assert quicker.ground.startswith("Equal quality at lower cost (2.0 µs a row in place of 20.0)")
 
-    trials["1"] = QUICK
+    trials["1"] = replace(QUICK, row_us=9.0)  # quick enough: nothing is saved
     later = decide(stand("2", answered(0.3, seed=1), until=17600), stand("1", answered(0.3, seed=1), until=17570))
     assert later.ground.startswith("Equal quality at lower cost (trained on facts that reach 30 days further)")
     sooner = decide(stand("2", answered(0.3, seed=1), until=17597), stand("1", answered(0.3, seed=1), until=17570))
