@@ -241,11 +241,17 @@ def test_a_key_of_another_type_is_trouble_with_the_store(store: RedisStore, clie
 
 def test_one_members_keys_share_a_slot_and_members_do_not_share_keys() -> None:
     keys = Keys("rapport")
-    of_ann = [keys.aggregates("ann"), keys.profile("ann"), keys.recommendations("ann"), keys.recommended_items("ann")]
+    of_ann = [
+        keys.aggregates("ann"),
+        keys.profile("ann"),
+        keys.answer("ann"),
+        keys.recommendations("ann"),
+        keys.recommended_items("ann"),
+    ]
 
     assert len({key[key.index("{") : key.index("}") + 1] for key in of_ann}) == 1
     assert keys.of_member("ann") == tuple(of_ann)
-    assert len({*of_ann, keys.stamp, keys.aggregates("bob")}) == 6
+    assert len({*of_ann, keys.stamp, keys.aggregates("bob")}) == 7
 
 
 def test_publishing_twice_changes_nothing_but_moments(
@@ -295,6 +301,7 @@ def test_nothing_is_left_of_a_deleted_member(store: RedisStore, client: redis.Re
         store.write_aggregates([member], [b"x"])
         store.write_profiles([member], [{"a": 1}])
         store.write_lists([member], [of_items(("pear", 1.0))])
+        store.load_answers(np.array([member.encode()]), np.array([b"answer"], dtype="V6"))
 
     store.delete_members(np.array([b"ann", "会员一".encode(), b"nobody"]))
     store.delete_members(np.empty(0, dtype="S1"))
