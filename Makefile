@@ -4,6 +4,7 @@ SHELL := /bin/bash
 .DEFAULT_GOAL := help
 PYTHON ?= python3
 ARGS ?=
+WORKERS ?= 2
 BIN := .venv/bin
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 export OPENBLAS_NUM_THREADS ?= 1
@@ -42,8 +43,8 @@ demo: install ## the whole chain on real data, then serve it (ARGS=--no-serve en
 	@$(BIN)/rapport demo $(ARGS)
 
 .PHONY: test
-test: install ## the tests (ARGS="-k codec" chooses)
-	@$(BIN)/python -m pytest -m "not slow" $(ARGS)
+test: install ## the tests, two files at a time (ARGS="-k codec" chooses; WORKERS=0 runs them in one process)
+	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: test-slow
 test-slow: spark ## the long proofs; those on Spark need Java
