@@ -201,7 +201,7 @@ class Jobs:
         snapshots = Snapshots(facts)
         with only_run(self.settings, "train"):
             open_registry(self.settings.mlruns_dir)
-            todo = steps(snapshots, wanted, churn=definitions(self.settings.churn))
+            todo = steps(snapshots, wanted, churn=definitions(self.settings.churn), mlruns=self.settings.mlruns_dir)
             kept = [] if again else unchanged(todo, self.settings.mlruns_dir, facts)
             rest = [step for step in todo if step not in [outcome.step for outcome in kept]]
             outcomes = [*kept, *self._train(rest, snapshots)]

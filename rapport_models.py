@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from training.gate.contender import Contender, Ground
     from training.verdict import Difference
 
-FIGURES = ("auc", "qwk", "spearman", "recall20", "calibration_error", "ece", "lift_top_tenth")
+FIGURES = ("auc", "qwk", "spearman", "agreement", "recall20", "calibration_error", "ece", "lift_top_tenth")
 
 
 class ModelJobs:
