@@ -94,13 +94,6 @@ def names_fit(centres: Centres, rules: Centres) -> bool:
     return bool((linear_sum_assignment(squared_distances(rules, centres))[1] == np.arange(len(rules))).all())
 
 
-def group_means(points: Points, positions: NDArray[np.int64], otherwise: Centres) -> Centres:
-    """Mean of each group's points; of an empty group what stands in `otherwise`."""
-    counts = np.bincount(positions, minlength=len(otherwise))[:, None]
-    sums = group_sums(points, positions, len(otherwise))
-    return np.where(counts > 0, sums / np.maximum(counts, 1), otherwise)
-
-
 def group_sums(points: Points, positions: NDArray[np.int64], groups: int) -> Centres:
     """Sum of each group's points, shape (groups, axes)."""
     columns = [np.bincount(positions, weights=column, minlength=groups) for column in points.T]

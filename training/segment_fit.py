@@ -11,7 +11,7 @@ from training.boosting import Recipe, fit_trees
 from training.datasets import Examples
 from training.predictors import Matrix, TreeModel
 from training.predictors.segment_space import Points, SegmentSpace, nearest
-from training.segment_centres import Centres, Held, group_means, held_centres, names_fit, within
+from training.segment_centres import Centres, Held, held_centres, names_fit, within
 from training.segment_groups import Group, groups_told, prototypes
 
 MOST_MOVED = 0.5
@@ -43,8 +43,9 @@ class Standing(Protocol):
         """Their space."""
         ...
 
-    def by_centres(self, matrix: Matrix) -> NDArray[np.int64]:
-        """Position in `names` of each row's nearest centre."""
+    @property
+    def centres(self) -> Centres:
+        """Centre of each group in that space."""
         ...
 
 
@@ -63,31 +64,15 @@ class Fitted:
         """Position in `groups` of each row, by the classifier."""
         return np.asarray(self.model.predict(self.space.points(matrix, features)).argmax(axis=1), dtype=np.int64)
 
-    def standing(self, features: Sequence[str]) -> "FittedBefore":
-        """The same for the next fit to continue."""
-        return FittedBefore(self, tuple(features))
-
-
-@dataclass(frozen=True, slots=True)
-class FittedBefore:
-    """A fit as the next one sees it."""
-
-    fitted: Fitted
-    features: tuple[str, ...]
-
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the groups."""
-        return tuple(group.name for group in self.fitted.groups)
+        return tuple(group.name for group in self.groups)
 
     @property
-    def space(self) -> SegmentSpace:
-        """Their space."""
-        return self.fitted.space
-
-    def by_centres(self, matrix: Matrix) -> NDArray[np.int64]:
-        """Position in `names` of each row's nearest centre."""
-        return nearest(self.space.points(matrix, self.features), self.fitted.held.centres)
+    def centres(self) -> Centres:
+        """Centre of each group in the space."""
+        return self.held.centres
 
 
 def fit_groups(
@@ -105,7 +90,7 @@ def fit_groups(
     space = _space(matrix, features, axes, before)
     groups = groups_told(space.axes)
     points, rules = space.points(matrix, features), prototypes(groups, space)
-    start = None if before is None else _where_they_were(points, matrix, groups, rules, before)
+    start = None if before is None else _where_they_were(groups, space, rules, before)
     held = held_centres(points, rules, before=start, seed=seed)
     notes = {
         "within": held.within,
@@ -129,15 +114,17 @@ def _space(matrix: Matrix, features: Sequence[str], axes: Sequence[str], before:
     return SegmentSpace.fitted(matrix, features, axes)
 
 
-def _where_they_were(points: Points, matrix: Matrix, groups: Sequence[Group], rules: Centres, before: Standing) -> Centres:
-    """Mean point of everyone whom the groups before hold, by name; where there was no such group, its rule.
+def _where_they_were(groups: Sequence[Group], space: SegmentSpace, rules: Centres, before: Standing) -> Centres:
+    """Centres before, by name of group and axis; where there was no such group or axis, the rule.
 
-    Taken from members and not from the old centres, it is right in a space with other axes or numbers, too.
+    Coordinates are deviations from the shop's mean, so that they mean the same where the shop's numbers are other ones.
     """
-    place = {group.name: position for position, group in enumerate(groups)}
-    known = np.array([place.get(name, -1) for name in before.names])
-    positions = known[before.by_centres(matrix)]
-    return group_means(points[positions >= 0], positions[positions >= 0], rules)
+    found = rules.copy()
+    for row, group in enumerate(groups):
+        if group.name in before.names:
+            old = dict(zip(before.space.axes, before.centres[before.names.index(group.name)].tolist(), strict=True))
+            found[row] = [old.get(axis, ruled) for axis, ruled in zip(space.axes, rules[row].tolist(), strict=True)]
+    return found
 
 
 def _classifier(points: Points, centres: Centres, seed: int) -> TreeModel:

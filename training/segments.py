@@ -24,7 +24,7 @@ from training.evaluation import paired_interval
 from training.evidence import Evidence, Judged
 from training.periods import MIN_HISTORY_DAYS, Period
 from training.predictors import SegmentPredictor
-from training.predictors.segment_space import Points, axes_told, nearest
+from training.predictors.segment_space import Points, SegmentSpace, axes_told, nearest
 from training.registry import CHAMPION, load, registered_models
 from training.segment_fit import Fitted, fit_groups
 from training.segment_groups import groups_told, prototypes
@@ -92,7 +92,7 @@ def train_segments(snapshots: Snapshots, *, before: SegmentPredictor | None = No
     if len(groups) < FEWEST_GROUPS:
         raise NotEnoughData(f"the facts tell only {', '.join(axes) or 'nothing'} of members: too little to tell groups apart")
     fits, proof = _evidence(snapshots, tests, axes, seed)
-    earlier = fits[-1].standing(contract.model_features) if before is None else before
+    earlier = fits[-1] if before is None else before
     fitted = fit_groups(rows.matrix, contract.model_features, axes, before=earlier, seed=seed)
     labelled = Examples(rows.member_ids, rows.days, rows.matrix, nearest(fitted.points, fitted.held.centres))
     now = snapshots.at(days[-1])
@@ -136,8 +136,6 @@ def champion_groups(mlruns: Path) -> SegmentPredictor | None:
 
 def segment_label(predictor_manifest: BundleManifest) -> Labelled:
     """Position of the nearest centre of a bundle, for every member of a snapshot."""
-    from training.predictors.segment_space import SegmentSpace
-
     space = SegmentSpace.of(predictor_manifest.parameters["space"])
     centres = np.asarray(predictor_manifest.parameters["centres"], dtype=np.float64)
 
@@ -176,7 +174,7 @@ def _evidence(snapshots: Snapshots, tests: Sequence[Period], axes: Sequence[str]
     features = snapshots.contract.model_features
     for period in tests:
         rows = _rows(snapshots, period.train)
-        before = fits[-1].standing(features) if fits else None
+        before = fits[-1] if fits else None
         fitted = fit_groups(rows.matrix[~held_out(rows.member_ids)], features, axes, before=before, seed=seed)
         notes = {**fitted.notes, **_moves(snapshots, period, fits[-1] if fits else None, fitted)}
         judged.append(_judged(snapshots, period, fitted, notes))
