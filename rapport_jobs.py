@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # these take seconds to import: only the jobs that use them w
     from training.datasets import Snapshots
     from training.pipeline import Outcome, Step
 
-SHOWN_METRICS = ("auc", "average_precision", "lift_top_tenth", "calibration_error", "qwk", "accuracy", "recall20")
+SHOWN_METRICS = ("auc", "average_precision", "lift_top_tenth", "calibration_error", "qwk", "accuracy", "agreement", "recall20")
 
 
 CLOCKS_MAY_DIFFER = timedelta(days=1)

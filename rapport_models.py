@@ -206,7 +206,9 @@ class ModelJobs:
         if told:
             from training.segment_profiles import COLUMNS, cells
 
-            self.screen.table("Groups, as of the training", COLUMNS, [tuple(cells(one)) for one in told])
+            shown = [place for place, name in enumerate(COLUMNS) if name not in ("客群", "channel", "diamond")]
+            rows = [tuple(cells(one)[place] for place in shown) for one in told]
+            self.screen.table("Groups, as of the training", tuple(COLUMNS[place] for place in shown), rows)
             for one in told:
                 self.screen.say(f"{one['name']}: {one['sentence']} Marketing: {one['action']}.")
 
