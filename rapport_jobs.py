@@ -35,7 +35,7 @@ if TYPE_CHECKING:  # these take seconds to import: only the jobs that use them w
     from training.datasets import Snapshots
     from training.pipeline import Outcome, Step
 
-SHOWN_METRICS = ("auc", "average_precision", "lift_top_tenth", "calibration_error", "qwk", "accuracy", "recall20")
+SHOWN_METRICS = ("auc", "average_precision", "lift_top_tenth", "calibration_error", "qwk", "accuracy", "agreement", "recall20")
 
 
 CLOCKS_MAY_DIFFER = timedelta(days=1)
@@ -201,7 +201,7 @@ class Jobs:
         snapshots = Snapshots(facts)
         with only_run(self.settings, "train"):
             open_registry(self.settings.mlruns_dir)
-            todo = steps(snapshots, wanted, churn=definitions(self.settings.churn))
+            todo = steps(snapshots, wanted, churn=definitions(self.settings.churn), mlruns=self.settings.mlruns_dir)
             kept = [] if again else unchanged(todo, self.settings.mlruns_dir, facts)
             rest = [step for step in todo if step not in [outcome.step for outcome in kept]]
             outcomes = [*kept, *self._train(rest, snapshots)]

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from training.gate.contender import Contender, Ground
     from training.verdict import Difference
 
-FIGURES = ("auc", "qwk", "spearman", "recall20", "calibration_error", "ece", "lift_top_tenth")
+FIGURES = ("auc", "qwk", "spearman", "agreement", "recall20", "calibration_error", "ece", "lift_top_tenth")
 
 
 class ModelJobs:
@@ -60,6 +60,7 @@ class ModelJobs:
             ],
         )
         self._figures(model, metrics, baselines)
+        self._groups(manifest.parameters.get("profiles", []))
         if judged is not None:
             self._say_verdict(judged.verdict)
         self._history(history)
@@ -68,6 +69,7 @@ class ModelJobs:
                 "model": {**asdict(model), "bundle": str(model.bundle)},
                 "engine": manifest.engine,
                 "definition": manifest.definition,
+                "profiles": manifest.parameters.get("profiles", []),
                 "lineage": {**manifest.lineage, "contract_hash": manifest.contract_hash, "files": manifest.files},
                 "metrics": metrics,
                 "baselines": baselines,
@@ -198,6 +200,17 @@ class ModelJobs:
         rows = [(model.label, metrics), *baselines.items()]
         shown = [(name, *(figures.get(column, "-") for column in columns)) for name, figures in rows]
         self.screen.table("On the test window, beside its baselines", ("", *columns), shown)
+
+    def _groups(self, told: list[dict[str, Any]]) -> None:
+        """What the members of each group are like; nothing for models without groups."""
+        if told:
+            from training.segment_profiles import COLUMNS, cells
+
+            shown = [place for place, name in enumerate(COLUMNS) if name not in ("客群", "channel", "diamond")]
+            rows = [tuple(cells(one)[place] for place in shown) for one in told]
+            self.screen.table("Groups, as of the training", tuple(COLUMNS[place] for place in shown), rows)
+            for one in told:
+                self.screen.say(f"{one['name']}: {one['sentence']} Marketing: {one['action']}.")
 
     def _say_verdict(self, verdict: Any) -> None:
         said = "lets it through" if verdict["promote"] else f"refuses it: {verdict['code']}"

@@ -32,7 +32,7 @@ class BundleManifest:
     Attributes
     ----------
     kind
-        How to load it: "churn", "tier" or "recommender".
+        How to load it: "churn", "tier", "segments" or "recommender".
     engine
         The library that made the model.
     contract_hash, features

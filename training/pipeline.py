@@ -17,13 +17,14 @@ from training.datasets import Snapshots
 from training.recommender import train_recommender
 from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, version_of
 from training.requirements import TIER_DAYS, check_model
+from training.segments import champion_groups, segment_days, train_segments
 from training.tier import tier_cutoffs, train_tier
 from training.tracking import record, record_verdict
 from training.trained import Trained, code_hash
 from training.tuning import Search
 from training.verdict import Verdict
 
-MODELS = ("churn", "tier", "recommender")
+MODELS = ("churn", "tier", "segments", "recommender")
 CHURN = {"churn": ChurnDefinition()}
 
 
@@ -73,6 +74,7 @@ def steps(
     *,
     churn: Mapping[str, ChurnDefinition] | None = None,
     search: Search | None = None,
+    mlruns: Path | None = None,
 ) -> list[Step]:
     """What there is to train, in order.
 
@@ -82,11 +84,14 @@ def steps(
         Name and definition of every churn model; the usual one alone if None.
     search
         How much is tuned before; nothing if None.
+    mlruns
+        Registry whose segments the new ones continue; they begin anew if None.
     """
     facts = snapshots.facts
     every = [
         *(step for name, one in (churn or CHURN).items() for step in _churn_steps(snapshots, name, one, search)),
         Step("tier", "xgboost", lambda: train_tier(snapshots, horizon_days=TIER_DAYS)),
+        Step("segments", "xgboost", lambda: train_segments(snapshots, before=champion_groups(mlruns) if mlruns else None)),
         Step("recommender", "implicit", lambda: train_recommender(facts)),
     ]
     return [step for step in every if base_name(step.model) in models or step.model in models]
@@ -108,6 +113,8 @@ def snapshot_days(
     if "tier" in models:
         cuts = _or_none(lambda: tier_cutoffs(facts, horizon_days=TIER_DAYS).days)
         days.update(cuts)
+    if "segments" in models:
+        days.update(_or_none(lambda: segment_days(facts)))
     return sorted(days)
 
 

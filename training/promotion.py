@@ -11,11 +11,13 @@ from features.errors import BundleRefused
 from training.gate.comparison import beside_baseline, low_slices
 from training.gate.contender import Contender, Ground, Limits
 from training.gate.figures_alone import by_figures
+from training.gate.groups import by_groups
 from training.gate.hearing import Case, Hearing
 from training.gate.measures import measure_of
 from training.gate.provenance import implausible, scored_again, training_rows
 from training.gate.soundness import against_baselines, broken, calibration_beside_baselines
 from training.gate.succession import beside_champion
+from training.predictors import SegmentPredictor
 from training.registry import load
 from training.trial import Trial, try_bundle
 from training.verdict import Finding, Reason, Verdict
@@ -50,6 +52,8 @@ def decide(
     if trial is None:
         return hearing.verdict()
     measure = measure_of(contender.manifest.name)
+    if measure is not None and contender.manifest.kind == SegmentPredictor.kind:
+        return by_groups(hearing, measure)
     if measure is None or contender.evidence is None or not contender.evidence.judged:
         return by_figures(hearing)
     hearing.findings += broken(contender.evidence)

@@ -9,15 +9,19 @@ from features.facts import Facts
 from features.sources.schema import SALE
 from training.churn import ChurnDefinition, engines_for
 from training.interactions import MIN_BUYERS
+from training.segments import segment_days
 from training.tier import tier_cutoffs
 
 FEWEST_MEMBERS = 100
 FEWEST_OF_A_KIND = 15
 FEWEST_ITEMS = 20
+FEWEST_IN_GROUPS = 200
+GROUP_DAYS = 180
 TIER_DAYS = 90
 INSTEAD = {
     "churn": "no churn score; lifecycle_stage and silence_of_mean_gap of the profile say who is overdue",
     "tier": "no forecast; rfm_tier of the profile is the tier as of now",
+    "segments": "no groups; lifecycle_stage and rfm_tier of the profile, and tags, tell members apart",
     "recommender": "no lists",
 }
 
@@ -110,6 +114,19 @@ def _tier(facts: Facts) -> list[Requirement]:
     ]
 
 
+def _segments(facts: Facts) -> list[Requirement]:
+    day = facts.manifest.until_day
+    members = len(_buyers(facts, day - GROUP_DAYS, day))
+    return [
+        _history(lambda: segment_days(facts), facts),
+        Requirement(
+            f"at least {FEWEST_IN_GROUPS} members who bought in {GROUP_DAYS} days",
+            members >= FEWEST_IN_GROUPS,
+            f"{members:,} bought in the last {GROUP_DAYS} days",
+        ),
+    ]
+
+
 def _recommender(facts: Facts) -> list[Requirement]:
     items = "items" in facts.manifest.since
     purchases = facts.tables["purchases"]
@@ -142,4 +159,9 @@ def _buyers(facts: Facts, first: int, until: int) -> set[str]:
     return set(inside.member_id.to_pyarrow().to_pylist())
 
 
-_CHECKS: dict[str, Callable[[Facts], list[Requirement]]] = {"churn": _churn, "tier": _tier, "recommender": _recommender}
+_CHECKS: dict[str, Callable[[Facts], list[Requirement]]] = {
+    "churn": _churn,
+    "tier": _tier,
+    "segments": _segments,
+    "recommender": _recommender,
+}

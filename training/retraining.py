@@ -26,7 +26,7 @@ from training.tuning import Search
 
 EXIT_CODES = {"promoted": 0, "kept": 10, "not enough data": 20}
 """What a scheduler is told; besides 75 where another run holds the lock, and 1 where a step failed."""
-SHOWN = ("auc", "calibration_error", "qwk", "spearman", "recall20")
+SHOWN = ("auc", "calibration_error", "qwk", "spearman", "agreement", "recall20")
 """Figures of a fit that the record of its step names."""
 Became = Literal["promoted", "kept", "not enough data"]
 
@@ -93,7 +93,7 @@ class Retraining:
             return self._as_before(state)
         try:
             snapshots = Snapshots(self.facts)
-            todo = self._ready(steps(snapshots, self.purpose.models, churn=self.churn, search=self.search))
+            todo = self._ready(self._steps(snapshots))
             self._snapshots(snapshots, todo)
             for step in todo:
                 trained = self._fit(step)
@@ -121,6 +121,9 @@ class Retraining:
         with self._step("everything") as step:
             step.reuse("facts, features, code and settings are those of the run before")
         return self.became
+
+    def _steps(self, snapshots: Snapshots) -> list[Step]:
+        return steps(snapshots, self.purpose.models, churn=self.churn, search=self.search, mlruns=self.mlruns)
 
     def _ready(self, every: Sequence[Step]) -> list[Step]:
         with self._step("requirements") as record:

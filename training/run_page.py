@@ -16,6 +16,7 @@ SHOWN = (
     "auc",
     "qwk",
     "spearman",
+    "agreement",
     "recall20",
     "average_precision",
     "lift_top_tenth",

@@ -79,6 +79,14 @@ class Reason(Enum):
         "It moves too many members into another band although nothing about them changed.",
         "look at the calibrators and bands of both; fewer, stronger trees move less",
     )
+    GROUPS_DISAGREE = (
+        "Its classifier does not put members where the centres of the groups would.",
+        "more members, or fewer axes; look at the agreement by slice in the report",
+    )
+    GROUPS_UNEVEN = (
+        "A group holds next to nobody, or nearly everybody.",
+        "look at the profiles: the facts may not tell that group's members apart",
+    )
     TOO_SLOW = (
         "It takes too long to score a row.",
         "fewer or shallower trees",

@@ -27,14 +27,17 @@ from training.predictors import (
     Engine,
     IntervalTable,
     Recommender,
+    SegmentPredictor,
     TierPredictor,
     TreeModel,
 )
+from training.predictors.segment_space import axes_told
 from training.recommender import AlsSettings, fit, with_share
+from training.segment_fit import fit_groups
 from training.tier import OBJECTIVE, TierDefinition
 from training.trained import Trained, golden_rows
 
-Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender]
+Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | SegmentPredictor | Recommender]
 INTERVAL = IntervalTable((0.1, 0.5, 0.8), (0.02, 0.41, 0.7), (0.17, 0.6, 0.93), level=0.9, group=200)
 
 
@@ -56,6 +59,7 @@ def predictors(made_up: Examples) -> Predictors:
         "churn-lightgbm": _churn("lightgbm", made_up),
         "churn-bgnbd": _bgnbd(made_up),
         "tier": _tier(made_up),
+        "segments": _segments(made_up),
         "recommender": _recommender(),
     }
 
@@ -137,6 +141,15 @@ def _tier(data: Examples) -> TierPredictor:
     model = trees("xgboost", data, data.labels.astype(np.float32), OBJECTIVE)
     manifest = manifest_of("tier", "xgboost", asdict(TierDefinition(90, 50, 90)), {})
     return TierPredictor(manifest, model, golden_rows(data.matrix, seed=1))
+
+
+def _segments(data: Examples) -> SegmentPredictor:
+    features = CONTRACT.model_features
+    fitted = fit_groups(data.matrix, features, axes_told(data.matrix, features), seed=1)
+    definition = {"groups": [group.name for group in fitted.groups], "axes": list(fitted.space.axes)}
+    parameters = {"space": fitted.space.as_dict(), "centres": fitted.held.centres.tolist(), "profiles": []}
+    manifest = manifest_of("segments", "xgboost", definition, parameters)
+    return SegmentPredictor(manifest, fitted.model, golden_rows(data.matrix, seed=1))
 
 
 def _recommender() -> Recommender:

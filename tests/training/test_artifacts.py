@@ -13,13 +13,14 @@ from features.contract import CONTRACT
 from features.errors import BundleRefused
 from training.artifacts import GOLDEN, MANIFEST, check_golden, read_arrays, read_manifest, sha256_of, write_bundle
 from training.datasets import Examples
-from training.predictors import BgNbdPredictor, ChurnPredictor, Recommender, TierPredictor, load_bundle
+from training.predictors import BgNbdPredictor, ChurnPredictor, Recommender, SegmentPredictor, TierPredictor, load_bundle
 from training.predictors.trees import MODEL_FILES
 
-KINDS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "recommender")
+KINDS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "segments", "recommender")
 FLIPS = 40
 
-Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender]
+Predictor = ChurnPredictor | BgNbdPredictor | TierPredictor | SegmentPredictor | Recommender
+Predictors = dict[str, Predictor]
 
 
 @pytest.fixture(params=KINDS)
@@ -35,7 +36,7 @@ def saved(predictors: Predictors, kind: str, tmp_path: Path) -> tuple[Path, str]
     return folder, predictors[kind].save(folder)
 
 
-def answers(predictor: ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender, made_up: Examples) -> bytes:
+def answers(predictor: Predictor, made_up: Examples) -> bytes:
     """Every number a predictor gives on rows it has not been checked by."""
     if isinstance(predictor, Recommender):
         generator = np.random.default_rng(5)
@@ -186,6 +187,7 @@ def test_every_file_is_plain_text_or_numbers(saved: tuple[Path, str], kind: str)
         "churn-lightgbm": "model.txt",
         "churn-bgnbd": "bgnbd.json",
         "tier": "model.json",
+        "segments": "model.json",
         "recommender": "factors.npz",
     }
 

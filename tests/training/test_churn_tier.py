@@ -106,7 +106,7 @@ def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
 
     outcomes = list(train(steps(snapshots), tmp_path / "mlruns", snapshots, who="me", clock=lambda: TRAINED_AT))
 
-    assert [outcome.step.model for outcome in outcomes] == ["churn", "churn", "tier", "recommender"]
+    assert [outcome.step.model for outcome in outcomes] == ["churn", "churn", "tier", "segments", "recommender"]
     assert {outcome.step.model for outcome in outcomes} == set(MODELS)
     for outcome in outcomes:
         assert ("there are 30, from 2024-01-01" if outcome.step.model != "recommender" else "20 items") in outcome.refused

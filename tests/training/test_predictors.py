@@ -14,15 +14,16 @@ from training.predictors import (
     ChurnPredictor,
     IntervalTable,
     Recommender,
+    SegmentPredictor,
     TierPredictor,
     TreeModel,
     with_parameters,
 )
 
-SCORERS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier")
+SCORERS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "segments")
 TREES = ("churn-xgboost", "churn-lightgbm", "tier")
 RISKS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd")
-Scorer = ChurnPredictor | BgNbdPredictor | TierPredictor
+Scorer = ChurnPredictor | BgNbdPredictor | TierPredictor | SegmentPredictor
 Scorers = dict[str, Scorer]
 
 
@@ -77,7 +78,7 @@ def test_scores_are_probabilities_also_of_rows_without_any_value(scorer: Scorer,
 
     assert np.isfinite(scores).all()
     assert ((scores >= 0) & (scores <= 1)).all()
-    if isinstance(scorer, TierPredictor):
+    if isinstance(scorer, TierPredictor | SegmentPredictor):
         np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
 
 

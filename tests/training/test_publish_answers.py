@@ -14,7 +14,7 @@ from features.errors import BundleRefused, ContractMismatch, StoreUnavailable
 from features.facts import Facts
 from features.online_store import RecommendationList, RedisReader, RedisStore
 from training.interactions import interactions, purchase_days
-from training.predictors import SOURCES, ChurnPredictor, Recommender, TierPredictor
+from training.predictors import SOURCES, ChurnPredictor, Recommender, SegmentPredictor, TierPredictor
 from training.publish_answers import LIST_LENGTH, lists_of, member_weights, publish_answers
 from training.registry import CHAMPION, load, resolve
 from training.tracking import open_registry, record
@@ -79,6 +79,16 @@ def test_profiles_carry_the_likely_tier(profiles: list[dict[str, str]], rows: Fe
     assert len({profile["next_tier"] for profile in profiles}) == 3
 
 
+def test_profiles_carry_the_segment(profiles: list[dict[str, str]], rows: FeatureRows, mlruns: Path) -> None:
+    predictor = load(resolve(mlruns, "segments"))
+    assert isinstance(predictor, SegmentPredictor)
+    positions = predictor.assign(rows.matrix[:, model_columns(rows.contract)])
+
+    assert [profile["segment"] for profile in profiles] == [predictor.names[position] for position in positions.tolist()]
+    assert {profile["segments_model"] for profile in profiles} == {"segments@1"}
+    assert len({profile["segment"] for profile in profiles}) >= 6
+
+
 def test_what_features_wrote_into_profiles_stays(profiles: list[dict[str, str]]) -> None:
     assert all({"lifecycle_stage", "rfm_tier", "last_purchase", "spend_cents_365d"} <= set(profile) for profile in profiles)
 
@@ -109,7 +119,7 @@ def test_running_again_gives_the_same_values(
 
     used = publish_answers(rows, facts, mlruns, store, progress=done.append)
 
-    assert used == {"churn": "churn@1", "tier": "tier@1", "recommender": "recommender@1"}
+    assert used == {"churn": "churn@1", "tier": "tier@1", "segments": "segments@1", "recommender": "recommender@1"}
     assert sum(done) == len(members)
     assert [store.read_profile(member) for member in members] == profiles
     assert lists_in(store_url, published, members) == lists

@@ -25,7 +25,7 @@ from features.facts import Facts
 from training.artifacts import read_manifest
 from training.datasets import Snapshots
 from training.pipeline import steps, unchanged
-from training.predictors import ChurnPredictor, Recommender, TierPredictor
+from training.predictors import ChurnPredictor, Recommender, SegmentPredictor, TierPredictor
 from training.registry import (
     CHALLENGER,
     CHAMPION,
@@ -42,7 +42,7 @@ from training.tracking import open_registry, record
 from training.trained import Trained
 
 REPOSITORY = Path(__file__).parents[2]
-NAMES = ("churn", "recommender", "tier")
+NAMES = ("churn", "recommender", "segments", "tier")
 
 
 def as_the_client_sees(mlruns: Path) -> dict[tuple[str, str], tuple[tuple[str, ...], str, str]]:
@@ -73,7 +73,7 @@ def _no_run_left_open() -> Iterator[None]:
 
 def test_versions_and_aliases_are_those_of_mlflow(mlruns: Path) -> None:
     assert as_we_see(mlruns) == as_the_client_sees(mlruns)
-    assert sorted(as_we_see(mlruns)) == [("churn", "1"), ("churn", "2"), ("recommender", "1"), ("tier", "1")]
+    assert sorted(as_we_see(mlruns)) == [("churn", "1"), ("churn", "2"), ("recommender", "1"), ("segments", "1"), ("tier", "1")]
     assert resolve(mlruns, "churn").version == "1"
     assert resolve(mlruns, "churn", CHALLENGER).version == "2"
     assert resolve(mlruns, "churn").label == "churn@1"
@@ -106,7 +106,7 @@ def test_a_version_deleted_by_mlflow_is_gone(registry: Path) -> None:
         resolve(registry, "churn")
 
     client.delete_registered_model("churn")
-    assert {m.name for m in registered_models(registry)} == {"recommender", "tier"}
+    assert {m.name for m in registered_models(registry)} == {"recommender", "segments", "tier"}
 
 
 def test_nothing_is_registered_where_nothing_was_trained(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_nothing_is_registered_where_nothing_was_trained(tmp_path: Path) -> None
 
 
 def test_every_registered_model_loads_and_is_what_it_says(mlruns: Path) -> None:
-    kinds = {"churn": ChurnPredictor, "tier": TierPredictor, "recommender": Recommender}
+    kinds = {"churn": ChurnPredictor, "tier": TierPredictor, "segments": SegmentPredictor, "recommender": Recommender}
     for model in registered_models(mlruns):
         predictor = load(model)
         assert type(predictor) is kinds[model.name]
@@ -302,7 +302,7 @@ def test_what_has_not_changed_is_kept_with_its_evidence(mlruns: Path, snapshots:
     kept = unchanged(every, mlruns, facts)
 
     assert [outcome.step for outcome in kept] == every
-    assert [o.registered.label for o in kept if o.registered] == ["churn@1", "churn@2", "tier@1", "recommender@1"]
+    assert [o.registered.label for o in kept if o.registered] == ["churn@1", "churn@2", "tier@1", "segments@1", "recommender@1"]
     assert all(outcome.trained is None and not outcome.refused for outcome in kept)
     assert kept[0].metrics["auc"] > 0.5
     assert "persistence" in kept[2].baselines
@@ -323,7 +323,9 @@ def test_a_model_of_other_code_or_features_is_not_kept(registry: Path, snapshots
     )
     record(registry, Trained(replace(predictor, manifest=other), {}, {}, {}), alias=CHAMPION)
 
-    assert [outcome.step.model for outcome in unchanged(steps(snapshots), registry, facts)] == ["churn", "churn", "recommender"]
+    kept = unchanged(steps(snapshots), registry, facts)
+
+    assert [outcome.step.model for outcome in kept] == ["churn", "churn", "segments", "recommender"]
 
 
 def test_a_broken_version_is_not_kept_whoever_is_champion(registry: Path, snapshots: Snapshots, facts: Facts) -> None:
@@ -335,9 +337,10 @@ def test_a_broken_version_is_not_kept_whoever_is_champion(registry: Path, snapsh
     assert [(o.step.model, o.step.engine) for o in kept] == [
         ("churn", "xgboost"),
         ("churn", "lightgbm"),
+        ("segments", "xgboost"),
         ("recommender", "implicit"),
     ]
-    assert [outcome.champion for outcome in kept] == [False, True, True]
+    assert [outcome.champion for outcome in kept] == [False, True, True, True]
     assert unchanged(steps(snapshots), registry.parent / "empty", facts) == []
 
 
@@ -354,7 +357,7 @@ def test_reading_the_registry_loads_no_tracker_and_no_trainer(mlruns: Path) -> N
     unwanted = {"mlflow", "lightgbm", "implicit", "duckdb", "ibis", "matplotlib"}  # XGBoost itself loads pandas if it is there
     script = (
         "import sys; from pathlib import Path; from training.registry import load, resolve; "
-        f"models = [load(resolve(Path({str(mlruns)!r}), name)) for name in ('churn', 'tier', 'recommender')]; "
+        f"models = [load(resolve(Path({str(mlruns)!r}), name)) for name in ('churn', 'tier', 'segments', 'recommender')]; "
         f"print(sorted({unwanted} & set(sys.modules)))"
     )
     found = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)

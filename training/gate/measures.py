@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.artifacts import BundleManifest
-from training.evaluation.weighted import Statistic, Weights, auc, quadratic_weighted_kappa, spearman
+from training.evaluation.weighted import Statistic, Weights, auc, mean, quadratic_weighted_kappa, spearman
 from training.evidence import Judged
 
 Answer = NDArray[np.float64]
@@ -74,6 +74,16 @@ def _tier_quality(truth: Truth, answer: Answer) -> Statistic:
     return quadratic_weighted_kappa(truth.astype(np.int64), positions(answer))
 
 
+def groups_said(answer: Answer) -> NDArray[np.int64]:
+    """Group of every row: the likeliest, or the position that a baseline names."""
+    return np.asarray(answer.argmax(axis=1) if answer.ndim == 2 else np.rint(answer), dtype=np.int64)
+
+
+def _agreement(truth: Truth, answer: Answer) -> Statistic:
+    """Share of rows put into the group whose centre is nearest."""
+    return mean(truth.astype(np.int64) == groups_said(answer))
+
+
 def _churn_bands(answer: Answer, manifest: BundleManifest) -> NDArray[np.int64]:
     edges = sorted(manifest.parameters["bands"].values())[1:]
     return np.digitize(answer, edges).astype(np.int64)
@@ -93,6 +103,7 @@ MEASURES: Mapping[str, Measure] = {
     "value": Measure(
         "spearman", 0.0, lambda truth, answer: spearman(truth.astype(np.float64), answer), "total error", total_error, _fifths
     ),
+    "segments": Measure("agreement", 0.0, _agreement, "ece", tier_calibration, lambda answer, manifest: groups_said(answer)),
 }
 """By the model's name up to the first underscore: churn_h60_a180 is judged as churn."""
 

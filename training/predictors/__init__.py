@@ -11,6 +11,7 @@ from training.artifacts import read_manifest
 from training.predictors.bgnbd import BgNbd, BgNbdPredictor
 from training.predictors.churn import ChurnPredictor
 from training.predictors.lists import SOURCES, RankedLists, Recommender
+from training.predictors.segments import SegmentPredictor
 from training.predictors.tier import TierPredictor
 from training.predictors.trees import GOLDEN_ROWS, Calibrator, Engine, Matrix, Predictor, Scores, TreeModel, with_parameters
 from training.predictors.uncertainty import IntervalTable
@@ -32,6 +33,7 @@ __all__ = [
     "RankedLists",
     "Recommender",
     "Scores",
+    "SegmentPredictor",
     "TierPredictor",
     "TreeModel",
     "load_bundle",
@@ -41,9 +43,9 @@ __all__ = [
 ChurnAnswers: TypeAlias = ChurnPredictor | BgNbdPredictor
 """What may stand in the registry under the name churn."""
 CHURN_KINDS: tuple[type[ChurnPredictor] | type[BgNbdPredictor], ...] = (ChurnPredictor, BgNbdPredictor)
-AnyPredictor: TypeAlias = ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender
-KINDS: Mapping[str, type[ChurnPredictor] | type[BgNbdPredictor] | type[TierPredictor] | type[Recommender]] = {
-    predictor.kind: predictor for predictor in (ChurnPredictor, BgNbdPredictor, TierPredictor, Recommender)
+AnyPredictor: TypeAlias = ChurnPredictor | BgNbdPredictor | TierPredictor | SegmentPredictor | Recommender
+KINDS: Mapping[str, type[AnyPredictor]] = {
+    predictor.kind: predictor for predictor in (ChurnPredictor, BgNbdPredictor, TierPredictor, SegmentPredictor, Recommender)
 }
 
 
