@@ -41,8 +41,6 @@ WHOLE = tuple(table for table in STORED if table not in BUCKETED)
 QUARANTINE = "quarantine.parquet"
 REPORT = "cleaning.json"
 MEMORY_MB = 2048
-ROWS_SPLIT = 16_384
-"""Rows of a row group while rows are split: each thread holds one for each bucket, and beyond the limit they go to the disk."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,8 +219,9 @@ class _Landing:
         table = _admitted(self.tables[schema.name], schema)
         rows = f"SELECT *, {bucket_sql(self.buckets)} AS bucket FROM ({ibis.to_sql(table)})"
         connection = table.get_backend().con
-        written = f"FORMAT parquet, PARTITION_BY (bucket), COMPRESSION lz4, ROW_GROUP_SIZE {ROWS_SPLIT}"
-        connection.execute(f"COPY ({rows}) TO {text(self.scratch / schema.name)} ({written})")
+        connection.execute(
+            f"COPY ({rows}) TO {text(self.scratch / schema.name)} (FORMAT parquet, PARTITION_BY (bucket), COMPRESSION lz4)"
+        )
 
     def _incoming(self, schema: FactTable, bucket: int) -> str:
         """Pattern of the files that hold the new rows of a bucket; empty if there are none."""
