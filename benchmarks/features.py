@@ -1,7 +1,9 @@
 """What all features of a shop cost, beside a straightforward pandas groupby of the same and beside reading the columns.
 
-    python benchmarks/features.py --rows 10000000        JSON on the last line; the shop is simulated once
-Each part runs in a process of its own, so that its peak memory is its own. pandas is left out above 20 million lines.
+    python benchmarks/features.py --rows 10_000_000        JSON on the last line; the shop is simulated once
+Each part runs in a process of its own, so that its peak memory is its own. Above 20 million lines pandas is held against a
+shop of one million (`pandas_rows` says which), and a shop of 10 million gives the exponent of time over lines. pandas is
+stopped at a limit; `ratio_pandas` is then what it is at least.
 """
 
 import sys
@@ -11,6 +13,8 @@ sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose
 
 import argparse
 import json
+import math
+import os
 import resource
 import statistics
 import subprocess
@@ -22,58 +26,101 @@ import numpy as np
 from benchmarks.shop import facts_folder, open_shop
 
 MOST_ROWS_FOR_PANDAS = 20_000_000
+FEW_ROWS, MEDIUM_ROWS = 1_000_000, 10_000_000
 RELATIVE = 1e-9
+Measured = dict[str, list[dict[str, float]]]
 
 
 def main() -> None:
     """Run the parts in turn and print what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rows", type=int, default=10_000_000)
-    parser.add_argument("--repeats", type=int, default=3)
-    parser.add_argument("--part", choices=("make", "build", "scan", "pandas"))
-    parser.add_argument("--out", type=Path)
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rows", type=int, default=10_000_000, help="order lines of the shop, about")
+    parser.add_argument("--repeats", type=int, default=3, help="runs of build and scan, by turns; medians count")
+    parser.add_argument("--pandas-limit", type=float, default=900, help="seconds after which pandas is stopped")
+    parser.add_argument("--part", choices=tuple(PARTS), help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.part:
         print(json.dumps(PARTS[given.part](given.rows, given.out)))
         return
-    with tempfile.TemporaryDirectory() as folder:
-        measured = run_parts(given.rows, given.repeats, Path(folder))
-        mismatches = differing(Path(folder)) if "pandas" in measured else None
-    build, scan = measured["build"], measured["scan"]
-    result = {
-        "rows": given.rows,
-        "wall_s": median(build, "wall_s"),
-        "cpu_s": median(build, "cpu_s"),
-        "peak_mb": max(part["peak_mb"] for part in build),
-        "ratio_scan": round(median(build, "wall_s") / median(scan, "wall_s"), 2),
-        "ratio_pandas": round(median(measured["pandas"], "wall_s") / median(build, "wall_s"), 2)
-        if mismatches is not None
-        else None,
-        "scan_s": median(scan, "wall_s"),
-        "pandas_s": median(measured["pandas"], "wall_s") if mismatches is not None else None,
-        "mismatches": mismatches,
-    }
+    load = os.getloadavg()[0]
+    large = given.rows > MOST_ROWS_FOR_PANDAS
+    measured = run_parts(given.rows, given.repeats)
+    result = {"rows": given.rows, "lines": stored_lines(given.rows), "load": round(load, 1), **ratios(measured)}
+    result |= beside_pandas(FEW_ROWS, given.pandas_limit) if large else beside_pandas(given.rows, given.pandas_limit, measured)
+    if large:
+        result |= exponents(given.rows, measured, MEDIUM_ROWS, run_parts(MEDIUM_ROWS, given.repeats))
     print(json.dumps(result))
 
 
-def run_parts(rows: int, repeats: int, folder: Path) -> dict[str, list[dict[str, float]]]:
-    """Each part several times, alternating."""
-    child("make", rows, folder)
-    names = ["build", "scan", *(["pandas"] if rows <= MOST_ROWS_FOR_PANDAS else [])]
-    measured: dict[str, list[dict[str, float]]] = {name: [] for name in names}
-    for repeat in range(repeats):
-        for name in names:
-            if name == "pandas" and repeat:
-                continue  # minutes each, and no close call
-            measured[name].append(child(name, rows, folder))
-            print(name, measured[name][-1], flush=True)
+def run_parts(rows: int, repeats: int) -> Measured:
+    """Build and scan several times, alternating."""
+    measured: Measured = {"build": [], "scan": []}
+    with tempfile.TemporaryDirectory() as folder:
+        child("make", rows, Path(folder))
+        for _ in range(repeats):
+            for name, found in measured.items():
+                found.append(child(name, rows, Path(folder)))
+                print(name, rows, found[-1], flush=True)
     return measured
 
 
-def child(part: str, rows: int, folder: Path) -> dict[str, float]:
+def ratios(measured: Measured) -> dict[str, float]:
+    """The build and the scan."""
+    build, scan = measured["build"], measured["scan"]
+    return {
+        "wall_s": median(build, "wall_s"),
+        "cpu_s": median(build, "cpu_s"),
+        "peak_mb": max(part["peak_mb"] for part in build),
+        "scan_s": median(scan, "wall_s"),
+        "scan_cpu_s": median(scan, "cpu_s"),
+        "ratio_scan": round(median(build, "wall_s") / median(scan, "wall_s"), 2),
+        "ratio_scan_cpu": round(median(build, "cpu_s") / median(scan, "cpu_s"), 2),
+    }
+
+
+def beside_pandas(rows: int, limit: float, measured: Measured | None = None) -> dict[str, float | bool | None]:
+    """What pandas takes beside a build, and in how many values they differ; if it is stopped, in a smaller shop."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        child("make", rows, folder)
+        built = child("build", rows, folder)
+        ours = measured["build"] if measured else [built]
+        try:
+            theirs = child("pandas", rows, folder, limit=limit)
+        except subprocess.TimeoutExpired:
+            stopped = {"pandas_done": False, "pandas_rows": rows, "pandas_s": limit}
+            few = beside_pandas(FEW_ROWS, limit) if rows > FEW_ROWS else {"mismatches": None}
+            return {**stopped, "ratio_pandas": round(limit / median(ours, "wall_s"), 2), "mismatches": few["mismatches"]}
+        print("pandas", rows, theirs, flush=True)
+        return {
+            "pandas_done": True,
+            "pandas_rows": rows,
+            "pandas_s": theirs["wall_s"],
+            "pandas_cpu_s": theirs["cpu_s"],
+            "pandas_peak_mb": theirs["peak_mb"],
+            "ratio_pandas": round(theirs["wall_s"] / median(ours, "wall_s"), 2),
+            "ratio_pandas_cpu": round(theirs["cpu_s"] / median(ours, "cpu_s"), 2),
+            "mismatches": differing(folder),
+        }
+
+
+def exponents(rows: int, large: Measured, fewer: int, small: Measured) -> dict[str, float]:
+    """With which power of the lines the time grows, between two shops."""
+    lines = math.log(stored_lines(rows) / stored_lines(fewer))
+    of = {name: math.log(median(large["build"], name) / median(small["build"], name)) / lines for name in ("wall_s", "cpu_s")}
+    return {"exponent": round(of["wall_s"], 2), "exponent_cpu": round(of["cpu_s"], 2)}
+
+
+def stored_lines(rows: int) -> int:
+    """Order lines that the shop really has."""
+    return open_shop(rows).manifest.rows["purchases"]
+
+
+def child(part: str, rows: int, folder: Path, *, limit: float | None = None) -> dict[str, float]:
     """One part in a process of its own."""
     command = [sys.executable, __file__, "--rows", str(rows), "--part", part, "--out", str(folder)]
-    done = subprocess.run(command, check=True, capture_output=True, text=True)
+    done = subprocess.run(command, check=True, capture_output=True, text=True, timeout=limit)
     result: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return result
 

@@ -1,4 +1,4 @@
-"""What the nightly refresh costs beside a full build of the state, and whether both come to the same.
+"""What the nightly refresh costs beside a full build of the state, beside a build that keeps none, and whether all is the same.
 
 .venv/bin/python benchmarks/refresh.py --rows 10_000_000       JSON on the last line
 On a simulated shop of so many order lines in a year (`benchmarks/shop.py`). Seconds of CPU over all threads, a median of three
@@ -22,7 +22,7 @@ from collections.abc import Callable
 import numpy as np
 
 from benchmarks.shop import open_shop
-from features.build import silence
+from features.build import build_by_bucket, silence
 from features.capabilities import silent
 from features.contract import CONTRACT
 from features.facts import Facts
@@ -75,17 +75,21 @@ def measure(facts: Facts, folder: Path) -> dict[str, float | int]:
     before, whole, after = folder / "before", folder / "whole", folder / "after"
     refresh(facts, before, day=day - 1)
     outcome = next_night(facts, before, after, day)
-    full, night = [], []
+    full, night, alone = [], [], []
     for _ in range(RUNS):
         shutil.rmtree(whole, ignore_errors=True)
         full.append(cpu_seconds(lambda: refresh(facts, whole, day=day)))
         night.append(cpu_seconds(lambda: next_night(facts, before, after, day)))
-    full_s, night_s = statistics.median(full), statistics.median(night)
+        alone.append(cpu_seconds(lambda: sum(1 for _ in build_by_bucket(facts, as_of=facts.midnight(day), scratch=folder))))
+    full_s, night_s, build_s = (statistics.median(runs) for runs in (full, night, alone))
     return {
         "ratio_full": round(full_s / night_s, 2),
+        "ratio_build": round(build_s / night_s, 2),
         "mismatches": mismatches(facts, outcome.state, day),
         "full_cpu_s": round(full_s, 3),
+        "build_cpu_s": round(build_s, 3),
         "refresh_cpu_s": round(night_s, 3),
+        "load": round(os.getloadavg()[0], 1),
         "touched": outcome.touched,
         "members": outcome.members,
         "rows": facts.manifest.rows["purchases"],

@@ -1,28 +1,26 @@
 """One bucket's aggregates brought from one midnight to another, from the facts that came in or left a window between them."""
-# ruff: noqa: S608 -- names of tables from the schema, days as numbers
 
-from dataclasses import dataclass, replace
-from datetime import datetime
+from collections.abc import Mapping
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrow_numbers import numbers_of
 from features.codec import columns_of, empty_records
 from features.contract import Contract
 from features.days import naive_utc
 from features.declarations import DECAYED, LONGEST_GAP, SECOND_DAY, Aggregate
-from features.facts import Facts
 from features.live import across_days, store
-from features.narrow import Members, Narrow, Records, filled
+from features.narrow import Asked, Members, Narrow, Records, filled
+from features.night import Nights, Part
 from features.slices import (
-    BEGINNING,
     arrival_queries,
     arrivals,
     first_day,
     is_carried,
     moved_queries,
     recounted,
-    spans_between,
     tilings,
 )
 from features.state import BIT_OF, BucketState, summed_up
@@ -31,31 +29,18 @@ from features.tiles import fill_keyed, joined, lasting, moved, renumbered, tiles
 Columns = dict[str, NDArray[np.float64]]
 
 
-@dataclass(frozen=True, slots=True)
-class Nights:
-    """From the midnight at which one local day begins to that of another."""
-
-    facts: Facts
-    contract: Contract
-    start: int
-    day: int
-
-    @property
-    def as_of(self) -> datetime:
-        """The midnight to arrive at."""
-        return self.facts.midnight(self.day)
-
-
-def advance(nights: Nights, bucket: int, base: BucketState, repaired: dict[str, Members]) -> tuple[BucketState, int]:
+def advance(
+    nights: Nights, came: Part, base: BucketState, bucket: int, repaired: dict[str, Members]
+) -> tuple[BucketState, int]:
     """One bucket brought from one midnight to another, and the number of members whom the days touched.
 
     Parameters
     ----------
+    came
+        What the days brought and took away, of this bucket.
     repaired
         By fact table the members of whose past something new is known, sorted: they are summed up from all their facts.
     """
-    spans = spans_between(nights.contract, nights.start, nights.day)
-    came = Narrow(nights.facts, bucket, nights.contract, before=nights.as_of, days=spans)
     member_ids = _with(base.member_ids, came.member_ids, *repaired.values())
     part = _spread(base, member_ids, nights.contract)
     rows = np.searchsorted(member_ids, came.member_ids)
@@ -64,9 +49,7 @@ def advance(nights: Nights, bucket: int, base: BucketState, repaired: dict[str, 
     for table, members in came.present(as_of=nights.as_of).items():
         part.present[rows[members]] |= BIT_OF[table]
     tiles = tiles_since(came, nights.contract, part.tiles, as_of=nights.as_of, day=nights.day, start=nights.start, row_of=rows)
-    again = _to_recount(nights, came)
-    came.close()
-    _recount(nights, bucket, part, again)
+    _replaced(part, recounted(nights.contract), *came.recounted())
     part = _repair(nights, bucket, replace(part, tiles=tiles), repaired)
     touched = len(_with(came.member_ids, *repaired.values()))
     return _settled(nights, part), touched
@@ -89,7 +72,7 @@ def _spread(base: BucketState, member_ids: Members, contract: Contract) -> Bucke
     return BucketState(member_ids, records, present, tiles)
 
 
-def _carry(nights: Nights, came: Narrow, records: Records, rows: NDArray[np.int64]) -> None:
+def _carry(nights: Nights, came: Asked, records: Records, rows: NDArray[np.int64]) -> None:
     """Decayed totals and gaps, from what they were and what they are over the facts that came alone."""
     wanted = arrivals(nights.contract)
     alone = empty_records(wanted, len(rows))
@@ -97,7 +80,7 @@ def _carry(nights: Nights, came: Narrow, records: Records, rows: NDArray[np.int6
         if query.table in came.tables:
             found = came.ask(query.sql, as_of=naive_utc(nights.as_of), start=nights.start, **_if_named(query.sql, nights))
             for aggregate in query.aggregates:
-                alone[aggregate.name][found["member_id"].to_numpy()] = filled(found[aggregate.name], aggregate)
+                alone[aggregate.name][numbers_of(found["member_id"])] = filled(found[aggregate.name], aggregate)
     touched = records[rows]
     before, new = columns_of(touched), columns_of(alone)
     for aggregate in filter(is_carried, nights.contract.aggregates):
@@ -116,12 +99,12 @@ def _carried(aggregate: Aggregate, before: Columns, came: Columns) -> NDArray[np
     return before[aggregate.name] + came[aggregate.name] + np.nan_to_num(between) ** 2
 
 
-def _move(nights: Nights, came: Narrow, records: Records, rows: NDArray[np.int64]) -> None:
+def _move(nights: Nights, came: Asked, records: Records, rows: NDArray[np.int64]) -> None:
     """Sums with what came and left, extremes with what came."""
     for query in moved_queries(nights.contract):
         if query.table in came.tables:
             found = came.ask(query.sql, as_of=naive_utc(nights.as_of), start=nights.start, **_if_named(query.sql, nights))
-            of = rows[found["member_id"].to_numpy()]
+            of = rows[numbers_of(found["member_id"])]
             for aggregate in query.aggregates:
                 column = records[aggregate.name]
                 column[of] = moved(aggregate, column[of], filled(found[aggregate.name], aggregate))
@@ -132,37 +115,9 @@ def _if_named(sql: str, nights: Nights) -> dict[str, int]:
     return {"day": nights.day} if "$day" in sql else {}
 
 
-def _to_recount(nights: Nights, came: Narrow) -> dict[str, Members]:
-    """By fact table the members with a fact that came or left the window of an aggregate that must be counted again."""
-    spans = spans_between(recounted(nights.contract), nights.start, nights.day)
-    return {
-        table: _members_of(came, table, " OR ".join(f"local_day >= {a} AND local_day < {b}" for a, b in found))
-        for table, found in spans.items()
-        if table in came.tables and found
-    }
-
-
-def _members_of(came: Narrow, table: str, condition: str) -> Members:
-    found = came.ask(f"SELECT DISTINCT CAST(member_id AS BIGINT) AS number FROM {table} WHERE {condition}")
-    numbers: NDArray[np.int64] = np.sort(found["number"].to_numpy())
-    return came.member_ids[numbers]
-
-
-def _recount(nights: Nights, bucket: int, part: BucketState, members: dict[str, Members]) -> None:
-    """Aggregates that cannot be moved: of these members again, from the facts in the longest window."""
-    wanted = recounted(nights.contract)
-    longest: dict[str, int | None] = {}
-    for table in members:
-        windows = [a.days for a in wanted.aggregates if a.table.name == table]
-        longest[table] = None if None in windows else max(days for days in windows if days is not None)
-    spans = {table: [(BEGINNING if days is None else nights.day - days, nights.day)] for table, days in longest.items()}
-    narrow = Narrow(nights.facts, bucket, wanted, before=nights.as_of, only=members, days=spans)
-    numbers, fresh, _ = narrow.aggregates(as_of=nights.as_of, day=nights.day)
-    narrow.close()
-    _replaced(part, wanted, members, narrow.member_ids[numbers], fresh)
-
-
-def _replaced(part: BucketState, contract: Contract, members: dict[str, Members], fresh_ids: Members, fresh: Records) -> None:
+def _replaced(
+    part: BucketState, contract: Contract, members: Mapping[str, Members], fresh_ids: Members, fresh: Records
+) -> None:
     """Fresh values in the place of those of the members given by fact table; the values of no facts where there are none."""
     rows = np.searchsorted(part.member_ids, fresh_ids)
     blank = empty_records(contract, 1)

@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from features.arrow_numbers import numbers_of
 from features.compile import SUMMARISED, needed_columns
 from features.contract import Contract
 from features.days import microseconds
@@ -41,8 +42,8 @@ class Words:
 
     def equals(self, word: str) -> NDArray[np.bool_]:
         """Which rows hold a word."""
-        place = pc.index(self.words, word).as_py()
-        return np.zeros(len(self.codes), dtype=np.bool_) if place < 0 else self.codes == place
+        words = self.words.to_pylist()
+        return self.codes == words.index(word) if word in words else np.zeros(len(self.codes), dtype=np.bool_)
 
 
 Values: TypeAlias = NDArray[Any] | Words
@@ -211,13 +212,12 @@ def _decoded(column: pa.ChunkedArray, declared: FactColumn) -> Any:
     if column.null_count == len(column) and declared.name != "occurred_at":
         return None
     missing = NEVER if declared.name == "superseded_at" else ALWAYS
-    moments: NDArray[np.int64] = column.cast(pa.timestamp("us")).cast(pa.int64()).fill_null(int(missing)).to_numpy()
-    return moments
+    return numbers_of(column.cast(pa.timestamp("us")), missing=int(missing))
 
 
 def _rows(columns: dict[str, Any], member_ids: pa.Array, catalogue: pa.Table | None) -> Rows:
     members = columns.pop("member_id")
-    number_of = pc.index_in(members.words, value_set=member_ids).to_numpy(zero_copy_only=False).astype(np.int32)
+    number_of = numbers_of(pc.index_in(members.words, value_set=member_ids))
     moments, since, until = (columns.pop(name, None) for name in ("occurred_at", "recorded_at", "superseded_at"))
     if catalogue is not None:
         columns |= _said_of_items(columns["item_id"], catalogue)
@@ -236,8 +236,7 @@ def _said_of_items(items: Values, catalogue: pa.Table) -> dict[str, Values]:
     if not isinstance(items, Words):
         raise TypeError("items are told apart by text")
     place = pc.index_in(items.words, value_set=catalogue["item_id"].combine_chunks())
-    row_of = place.fill_null(-1).to_numpy(zero_copy_only=False)
-    row_of = np.append(row_of, -1)[items.codes] if (items.codes < 0).any() else row_of.take(items.codes)
+    row_of = _taken(numbers_of(place, missing=-1), items.codes, np.int32(-1))
     with ThreadPoolExecutor(THREADS) as pool:
         said = pool.map(lambda name: _said(_values(catalogue[name]), row_of), catalogue.column_names[1:])
         return dict(zip(catalogue.column_names[1:], said, strict=True))
@@ -246,10 +245,16 @@ def _said_of_items(items: Values, catalogue: pa.Table) -> dict[str, Values]:
 def _said(values: Values, row_of: NDArray[np.int32]) -> Values:
     """A column of the catalogue for each line, by its row there; missing where that is -1."""
     if isinstance(values, Words):
-        return Words(np.append(values.codes, np.int32(-1)).take(row_of, mode="wrap"), values.words)
-    if len(values) and row_of.min(initial=0) >= 0:
-        return values.take(row_of)
-    return np.append(values.astype(np.float64), np.nan).take(row_of, mode="wrap")
+        return Words(_taken(values.codes, row_of, np.int32(-1)), values.words)
+    return _taken(values, row_of, np.nan)
+
+
+def _taken(values: NDArray[Any], places: NDArray[np.int32], missing: np.int32 | float) -> NDArray[Any]:
+    """The values at some places; where a place is -1, what is missing, beside which numbers are as wide as that needs."""
+    if places.min(initial=0) < 0:
+        values = np.append(values, missing)
+        places = np.where(places < 0, np.int32(len(values) - 1), places)
+    return values.take(places, mode="clip") if len(values) else values[places]
 
 
 def _words(column: pa.ChunkedArray) -> Words:
@@ -259,18 +264,16 @@ def _words(column: pa.ChunkedArray) -> Words:
     column = column.unify_dictionaries()
     if column.num_chunks == 0:
         return Words(np.empty(0, np.int32), pa.array([], pa.string()))
-    codes = [chunk.indices.fill_null(-1).to_numpy(zero_copy_only=False) for chunk in column.chunks]
-    return Words(np.concatenate(codes).astype(np.int32, copy=False), column.chunk(0).dictionary)
+    codes = numbers_of(pa.chunked_array([chunk.indices for chunk in column.chunks]), missing=-1)
+    return Words(codes.astype(np.int32, copy=False), column.chunk(0).dictionary)
 
 
 def _values(column: pa.ChunkedArray) -> Values:
     """A column as numbers: words by their codes, numbers as they are if none is missing."""
     if pa.types.is_string(column.type):
         return _words(column)
-    if pa.types.is_boolean(column.type):
-        column = column.cast(pa.int8())
-    values: NDArray[Any] = column.to_numpy()
-    return values.astype(np.float64) if column.null_count else values
+    values = numbers_of(column, missing=np.nan)
+    return values.astype(np.float64, copy=False) if column.null_count else values
 
 
 def _chosen(values: Values, rows: NDArray[np.bool_]) -> Values:

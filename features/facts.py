@@ -194,29 +194,39 @@ class Facts:
         """Names of what these facts had not told by the midnight at which a local day begins: `features.capabilities`."""
         return absent(self.manifest.since, before=microseconds(self.midnight(day)))
 
-    def query(self, sql: str, *, bucket: int | None = None, **parameters: object) -> pa.Table:
+    def query(self, sql: str, *, bucket: int | range | None = None, **parameters: object) -> pa.Table:
         """Rows of a query in DuckDB's own words, in which the tables have their schema's names.
 
         Parameters
         ----------
         bucket
-            Members of this bucket only; None reads everything.
+            Members of this bucket, or run of buckets, only; None reads everything.
         """
         with self.within(bucket):
             result: pa.Table = self.connection.con.sql(sql, params=parameters).to_arrow_table()
         return result
 
     @contextmanager
-    def within(self, bucket: int | None) -> Iterator[None]:
-        """Let the names of tables about members mean those of one bucket, for the length of the block."""
-        if bucket is None:
+    def within(self, buckets: int | range | None) -> Iterator[None]:
+        """Let the names of tables about members mean those of one bucket, or of a run of them, for the length of the block."""
+        if buckets is None:
             yield
             return
-        self.connection.con.execute(f"SET search_path = '{_schema(bucket)},main'")
+        schema = self._schema_of(buckets) if isinstance(buckets, range) else _schema(buckets)
+        self.connection.con.execute(f"SET search_path = '{schema},main'")
         try:
             yield
         finally:
             self.connection.con.execute("SET search_path = 'main'")
+
+    def _schema_of(self, buckets: range) -> str:
+        """Views of a run of buckets, made when they are first asked for."""
+        schema = f"buckets_{buckets.start}_{buckets.stop}"
+        self.connection.con.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
+        for table in BUCKETED:
+            every = " UNION ALL ".join(f"SELECT * FROM {_schema(bucket)}.{table.name}" for bucket in buckets)  # noqa: S608 # own names
+            self.connection.con.execute(f"CREATE VIEW IF NOT EXISTS {schema}.{table.name} AS {every}")
+        return schema
 
     @contextmanager
     def one_thread(self) -> Iterator[None]:

@@ -29,8 +29,10 @@ from features.put_in_place import put_in_place
 from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
 from features.sql_text import parquet, text
 
-ROWS_A_BUCKET = 4_000_000
+ROWS_A_BUCKET = 2_000_000
 """Purchase lines of one bucket when a shop is imported; see benchmarks/README.md for what it is weighed against."""
+ROWS_A_GROUP = 40_960
+"""Rows of a row group, the least that is read for a day: a week or so of a bucket. Parquet's usual 122,880 are a month."""
 MOST_BUCKETS = 256
 WHO_IS_WHO = (ALIASES_FILE, REVIEW_FILE)
 
@@ -94,9 +96,8 @@ class Draft:
         columns = ", ".join(column.name for column in table.columns)
         order = ", ".join(_order(table))
         target = self.place / path
-        self.con.execute(
-            f"COPY (SELECT {columns} FROM ({query}) ORDER BY {order}) TO {text(target)} (FORMAT parquet, COMPRESSION zstd)"
-        )
+        written = f"FORMAT parquet, COMPRESSION zstd, ROW_GROUP_SIZE {ROWS_A_GROUP}"
+        self.con.execute(f"COPY (SELECT {columns} FROM ({query}) ORDER BY {order}) TO {text(target)} ({written})")
         if bucket is not None and not self._rows([path]):
             target.unlink()
             return ""

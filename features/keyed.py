@@ -1,4 +1,7 @@
-"""What goes by keys (items, categories, shops), from facts as arrays: facts in the order of member, key and day."""
+"""What goes by keys (items, categories, shops), from facts as arrays: facts in the order of member, key and day.
+
+Where keys are few, facts are added to a cell for each member and key instead (`features.key_cells`).
+"""
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -8,7 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import Rows, Words
-from features.declarations import DISTINCT, KEYED_KINDS, NEW_KEYS, REPEATED_KEYS, SQUARED_KEYS, TOP_KEY, Aggregate, Kind
+from features.declarations import DISTINCT, KEYED_KINDS, NEW_KEYS, REPEATED_KEYS, SQUARED_KEYS, TOP_KEY, Aggregate
+from features.key_cells import Cells, CellSpans, are_few, ask_for_days, in_cells, segments_of
 from features.moments import Moment, start_of
 from features.segments import exact_sums
 from features.summaries import grouped
@@ -22,9 +26,9 @@ def fill_keyed_aggregates(rows: Rows, group: list[Aggregate], moments: list[Mome
         raise ValueError(f"aggregate {group[0].name} needs a key")
     codes = codes_of(rows.value(group[0].key))
     for part in grouped(group, KEYED_KINDS, lambda a: str(a.where)):
-        for pairs, aggregates in _in_pairs(rows, codes, part):
+        for found, aggregates in _in_pairs(rows, codes, part, moments):
             for moment in moments:
-                spans = Spans(pairs, moment)
+                spans = Spans(found, moment) if isinstance(found, Pairs) else CellSpans(found, moment)
                 for aggregate in aggregates:
                     moment.records[aggregate.name] = _of_member(aggregate, spans)
 
@@ -83,8 +87,35 @@ class Spans:
             self._from[day] = np.minimum(self.pairs.position(day), self.ends)
         return self._from[day]
 
+    @property
+    def members(self) -> NDArray[np.int64]:
+        """The member of each pair."""
+        return self.pairs.members
 
-def _in_pairs(rows: Rows, codes: NDArray[np.int32], group: list[Aggregate]) -> Iterator[tuple[Pairs, list[Aggregate]]]:
+    def counted(self, aggregate: Aggregate) -> NDArray[np.bool_]:
+        """Which pairs count: with a fact in the window; whose first lies in it; with facts on two days, the first in it."""
+        pairs, ends, start = self.pairs, self.ends, start_of(aggregate, self.moment)
+        if aggregate.kind is NEW_KEYS and len(pairs.days):
+            first = pairs.days[pairs.starts]
+            return (ends > pairs.starts) & (first >= (self.moment.day if start is None else start))
+        starts = self.starts(start)
+        known = ends > starts
+        if aggregate.kind is REPEATED_KEYS and len(pairs.days):
+            first = pairs.days[np.where(known, starts, 0)]
+            return known & (first < pairs.days[np.maximum(ends - 1, 0)])
+        return known
+
+    def totals(self, aggregate: Aggregate) -> tuple[NDArray[np.int64], NDArray[Any]]:
+        """Of each pair with a fact in the window its member and its total, members together."""
+        pairs, ends, starts = self.pairs, self.ends, self.starts(start_of(aggregate, self.moment))
+        counted = ends > starts
+        totals = ends - starts if aggregate.value is None else _totals(pairs.values[str(aggregate.value)], starts, ends)
+        return pairs.members[counted], totals[counted]
+
+
+def _in_pairs(
+    rows: Rows, codes: NDArray[np.int32], group: list[Aggregate], moments: list[Moment]
+) -> Iterator[tuple[Pairs | Cells, list[Aggregate]]]:
     """Facts in order, and the aggregates with one condition that are counted from them; those with missing values apart."""
     chosen = codes >= 0
     if group[0].where is not None:
@@ -94,7 +125,7 @@ def _in_pairs(rows: Rows, codes: NDArray[np.int32], group: list[Aggregate]) -> I
     whole = {name: _whole(given) for name, given in values.items() if name not in gaps}
     shared = [a for a in group if str(a.value) not in gaps]
     if shared:
-        yield _in_order(rows, codes, chosen, whole), shared
+        yield _in_cells(rows, codes, chosen, whole, shared, moments) or _in_order(rows, codes, chosen, whole), shared
     for name, missing in gaps.items():
         own = [a for a in group if str(a.value) == name]
         yield _in_order(rows, codes, chosen & ~missing, {name: values[name]}), own
@@ -103,6 +134,24 @@ def _in_pairs(rows: Rows, codes: NDArray[np.int32], group: list[Aggregate]) -> I
 def _whole(values: NDArray[Any]) -> NDArray[Any]:
     """Floats that are whole numbers as integers, of which running sums are exact."""
     return values.astype(np.int64) if values.dtype.kind == "f" and (values == np.rint(values)).all() else values
+
+
+def _in_cells(
+    rows: Rows,
+    codes: NDArray[np.int32],
+    chosen: NDArray[np.bool_],
+    values: Mapping[str, NDArray[Any]],
+    group: list[Aggregate],
+    moments: list[Moment],
+) -> Cells | None:
+    """A cell for each member and key; None if these were too many, or if sums of values depend on their order."""
+    keys = int(codes.max(initial=-1)) + 1
+    segments = segments_of(len(moments[0].records), keys, group, moments)
+    if not are_few(segments, rows.days) or any(given.dtype.kind == "f" for given in values.values()):
+        return None
+    pairs = rows.members[chosen].astype(np.int64) * keys + codes[chosen]
+    wanted = {name: given[chosen] for name, given in values.items()}
+    return in_cells(segments, keys, pairs, rows.days[chosen], wanted, on_days=ask_for_days(group))
 
 
 def _in_order(rows: Rows, codes: NDArray[np.int32], chosen: NDArray[np.bool_], values: Mapping[str, NDArray[Any]]) -> Pairs:
@@ -153,17 +202,12 @@ def bits(largest: int) -> int:
     return max(1, largest.bit_length())
 
 
-def _of_member(aggregate: Aggregate, spans: Spans) -> NDArray[Any]:
+def _of_member(aggregate: Aggregate, spans: Spans | CellSpans) -> NDArray[Any]:
     """An aggregate of every member."""
-    pairs, ends, members = spans.pairs, spans.ends, len(spans.moment.records)
-    start = start_of(aggregate, spans.moment)
+    members = len(spans.moment.records)
     if aggregate.kind in (DISTINCT, NEW_KEYS, REPEATED_KEYS):
-        counted = _counted(aggregate.kind, spans, start)
-        return np.bincount(pairs.members[counted], minlength=members)
-    starts = spans.starts(start)
-    counted = ends > starts
-    totals = ends - starts if aggregate.value is None else _totals(pairs.values[str(aggregate.value)], starts, ends)
-    of, totals = pairs.members[counted], totals[counted]
+        return np.bincount(spans.members[spans.counted(aggregate)], minlength=members)
+    of, totals = spans.totals(aggregate)
     if aggregate.kind is TOP_KEY:
         return _largest(of, totals, members)
     floats = totals.astype(np.float64)
@@ -171,20 +215,6 @@ def _of_member(aggregate: Aggregate, spans: Spans) -> NDArray[Any]:
         return np.bincount(of, floats * floats, members)
     positive = floats > 0
     return exact_sums(of[positive], floats[positive] * np.log(floats[positive]), members)
-
-
-def _counted(kind: Kind, spans: Spans, start: int | None) -> NDArray[np.bool_]:
-    """Which pairs count: with a fact in the window; whose first fact lies in it; with facts on two days, the first in it."""
-    pairs, ends = spans.pairs, spans.ends
-    some = ends > pairs.starts
-    if kind is NEW_KEYS and len(pairs.days):
-        return some & (pairs.days[pairs.starts] >= (spans.moment.day if start is None else start))
-    starts = spans.starts(start)
-    if kind is REPEATED_KEYS and len(pairs.days):
-        known = ends > starts
-        first = pairs.days[np.where(known, starts, 0)]
-        return known & (first < pairs.days[np.maximum(ends - 1, 0)])
-    return ends > starts
 
 
 def _totals(values: NDArray[Any], starts: NDArray[np.int64], ends: NDArray[np.int64]) -> NDArray[Any]:

@@ -1,4 +1,4 @@
-"""One bucket of facts held narrow in memory: members, items and categories as numbers, and only the columns that count.
+"""Facts of a bucket, or some, held narrow in memory: members, items and categories as numbers, and only the columns that count.
 
 Reading and decoding the files and comparing long identifiers is most of the cost of a feature run. So it is done once for
 a bucket, however many groups of aggregates and however many moments are then asked about.
@@ -8,12 +8,13 @@ a bucket, however many groups of aggregates and however many moments are then as
 import contextlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TypeAlias
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from features.arrow_numbers import numbers_of
 from features.codec import empty_records, missing_value
 from features.compile import SUMMARISED, needed_columns, part_queries
 from features.contract import Contract
@@ -31,8 +32,24 @@ ITEM_CODES = ("department", "category", "brand")
 """What is known of items in words, and only compared: kept as numbers."""
 
 
+class Asked(Protocol):
+    """Facts held narrow, of which questions can be asked: `Narrow`, or one bucket's part of it."""
+
+    member_ids: Members
+
+    @property
+    def tables(self) -> frozenset[str]:
+        """Names of the fact tables that were read."""
+
+    def ask(self, sql: str, **parameters: object) -> pa.Table:
+        """Rows of a query."""
+
+    def present(self, *, as_of: datetime) -> dict[str, Numbers]:
+        """By fact table the numbers of the members with a fact."""
+
+
 class Narrow:
-    """The facts of one bucket's members, for aggregates as of any moment up to `before`.
+    """The facts of the members of a bucket or a run of buckets, for aggregates as of any moment up to `before`.
 
     Attributes
     ----------
@@ -43,14 +60,15 @@ class Narrow:
     def __init__(
         self,
         facts: Facts,
-        bucket: int,
+        buckets: int | range,
         contract: Contract,
         *,
         before: datetime,
         only: Mapping[str, NDArray[np.str_]] | None = None,
         days: Mapping[str, Spans] | None = None,
+        schema: str = "narrow",
     ) -> None:
-        """Read a bucket.
+        """Read a bucket, or some.
 
         Parameters
         ----------
@@ -60,14 +78,16 @@ class Narrow:
             For each fact table the members whose facts are read; tables not named are left out. None reads all.
         days
             For each fact table the spans of local days that are read, disjoint; tables not named are left out. None reads all.
+        schema
+            Where the tables stand; what stood there is dropped.
         """
-        self.contract, self._con, self._bucket = contract, facts.connection.con, bucket
+        self.contract, self._con, self._schema = contract, facts.connection.con, schema
         used = {aggregate.table.name for aggregate in contract.aggregates}
         self._tables = [
             t for t in SUMMARISED if t.name in used and all(c is None or len(c.get(t.name, ())) for c in (only, days))
         ]
         self._only, self._days = only, days
-        with facts.within(bucket):
+        with facts.within(buckets):
             self.member_ids = self._number_members(naive_utc(before))
             for table in self._tables:
                 self._read(table, naive_utc(before))
@@ -92,7 +112,7 @@ class Narrow:
                 if query.table in present and query.aggregates[0].kind not in leave_out:
                     moment = {"as_of": known, "day": day} if query.windowed else {"as_of": known}
                     found = self._con.sql(query.sql, params=moment).to_arrow_table()
-                    rows = row_of[found["member_id"].to_numpy()]
+                    rows = row_of[numbers_of(found["member_id"])]
                     for aggregate in query.aggregates:
                         records[aggregate.name][rows] = filled(found[aggregate.name], aggregate)
         return numbers, records, present
@@ -115,11 +135,11 @@ class Narrow:
 
     def close(self) -> None:
         """Give the memory back."""
-        self._con.execute("DROP SCHEMA IF EXISTS narrow CASCADE")
+        self._con.execute(f"DROP SCHEMA IF EXISTS {self._schema} CASCADE")
 
     @contextlib.contextmanager
     def _narrow(self) -> Iterator[None]:
-        self._con.execute("SET search_path = 'narrow'")
+        self._con.execute(f"SET search_path = '{self._schema}'")
         try:
             yield
         finally:
@@ -127,7 +147,7 @@ class Narrow:
 
     def _number_members(self, before: datetime) -> Members:
         self.close()
-        self._con.execute("CREATE SCHEMA narrow")
+        self._con.execute(f"CREATE SCHEMA {self._schema}")
         parts = [f"SELECT DISTINCT member_id FROM {self._source(table)} WHERE occurred_at < $before" for table in self._tables]
         if self._only is not None:
             chosen = np.unique(np.concatenate([np.empty(0, dtype=np.str_), *self._only.values()]))
@@ -136,26 +156,27 @@ class Narrow:
         everyone = " UNION ".join(parts) or "SELECT NULL::VARCHAR AS member_id"
         number = "CAST(row_number() OVER (ORDER BY member_id) - 1 AS INTEGER) AS number"
         self._con.execute(
-            f"CREATE TABLE narrow.member_numbers AS SELECT member_id, {number} FROM ({everyone}) WHERE member_id IS NOT NULL",
+            f"CREATE TABLE {self._schema}.member_numbers AS SELECT member_id, {number} FROM ({everyone}) "
+            "WHERE member_id IS NOT NULL",
             {"before": before} if self._only is None and parts else {},
         )
-        found = self._con.sql("SELECT member_id FROM narrow.member_numbers ORDER BY number").to_arrow_table()
+        found = self._con.sql(f"SELECT member_id FROM {self._schema}.member_numbers ORDER BY number").to_arrow_table()
         return np.asarray(found["member_id"].to_pylist(), dtype=np.str_)
 
     def _read(self, table: FactTable, before: datetime) -> None:
         """A fact table into the narrow schema: the columns that the contract uses."""
-        members = "narrow.member_numbers"
+        members = f"{self._schema}.member_numbers"
         if self._only is not None:
             chosen = pa.array(self._only[table.name].tolist(), pa.string())
             self._con.register("members_of_table", pa.table({"member_id": chosen}))
-            members = "(SELECT * FROM narrow.member_numbers SEMI JOIN members_of_table USING (member_id))"
+            members = f"(SELECT * FROM {self._schema}.member_numbers SEMI JOIN members_of_table USING (member_id))"
         columns = [_column(name, table) for name in needed_columns(self.contract, table)]
         joins = ""
         if table is LINES:
             self._number_items()
-            joins = "LEFT JOIN narrow.item_numbers AS item ON item.item_id = fact.item_id"
+            joins = f"LEFT JOIN {self._schema}.item_numbers AS item ON item.item_id = fact.item_id"
         self._con.execute(
-            f"CREATE TABLE narrow.{table.name} AS SELECT {', '.join(columns)} FROM {self._source(table)} AS fact "
+            f"CREATE TABLE {self._schema}.{table.name} AS SELECT {', '.join(columns)} FROM {self._source(table)} AS fact "
             f"JOIN {members} AS member ON member.member_id = fact.member_id {joins} WHERE fact.occurred_at < $before",
             {"before": before},
         )
@@ -164,7 +185,7 @@ class Narrow:
         """The catalogue with a number for each item and for what is said in words: the same numbers on every night."""
         words = ", ".join(f"CASE WHEN {name} IS NOT NULL THEN hash({name}) END AS {name}" for name in ITEM_CODES)
         rest = ", ".join(c.name for c in ITEMS.columns if c.name not in {"item_id", *ITEM_CODES})
-        self._con.execute(f"CREATE TABLE narrow.item_numbers AS SELECT item_id, {words}, {rest} FROM {ITEMS.name}")
+        self._con.execute(f"CREATE TABLE {self._schema}.item_numbers AS SELECT item_id, {words}, {rest} FROM {ITEMS.name}")
 
     def _source(self, table: FactTable) -> str:
         """The stored table that a fact table is read from, or the days of it that are asked about."""
@@ -180,7 +201,7 @@ class Narrow:
         found = self._con.sql(
             f"SELECT DISTINCT CAST(member_id AS BIGINT) AS number FROM {table.name} WHERE {known}", params={"as_of": as_of}
         )
-        numbers: Numbers = found.to_arrow_table()["number"].to_numpy()
+        numbers: Numbers = numbers_of(found.to_arrow_table()["number"])
         return numbers
 
 
@@ -208,5 +229,5 @@ def _column(name: str, table: FactTable) -> str:
 def filled(column: pa.ChunkedArray, aggregate: Aggregate) -> NDArray[np.generic]:
     """A column of a query as stored: nothing to add up is 0, a first day that never was is missing."""
     empty = missing_value(np.dtype(aggregate.dtype)) if aggregate.kind.empty is None else aggregate.kind.empty
-    values: NDArray[np.generic] = column.combine_chunks().fill_null(empty).to_numpy()
+    values: NDArray[np.generic] = numbers_of(column, missing=empty)
     return values

@@ -6,20 +6,20 @@ bit for bit, floats to 12 digits, as decayed totals are carried on instead of ad
 """
 # ruff: noqa: S608 -- names of tables and columns from the schema and the contract
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from features.advance import Nights, advance
+from features.advance import advance
 from features.build import FeatureRows, feature_rows, scalars, silence, together
 from features.capabilities import silent
-from features.compile import SUMMARISED
 from features.contract import CONTRACT, Contract
 from features.days import naive_utc
 from features.facts import Facts, hash_probe
 from features.narrow import Members, Records
+from features.night import Arrivals, Nights, buckets_of
 from features.sources.schema import ITEMS, LINES, PURCHASES, FactTable
 from features.sql_text import parquet
 from features.state import BucketState, State, StateDraft, full_bucket
@@ -74,8 +74,9 @@ def refresh(facts: Facts, folder: Path, *, day: int, contract: Contract = CONTRA
     members = touched = 0
     try:
         with facts.reading():
-            for bucket in facts.buckets:
-                part, anew = _part(facts, contract, bucket, None if reason else state, day)
+            silenced = silent(contract.aggregates, facts.absent(day))
+            for bucket, part, anew in _parts(facts, contract, None if reason else state, day):
+                silence(part.records, silenced)
                 members, touched = members + len(part.member_ids), touched + anew
                 draft.write(bucket, part, contract)
             return Refreshed(draft.finish(facts, contract, day=day), members, touched, reason)
@@ -83,26 +84,33 @@ def refresh(facts: Facts, folder: Path, *, day: int, contract: Contract = CONTRA
         draft.discard()
 
 
-def _part(facts: Facts, contract: Contract, bucket: int, state: State | None, day: int) -> tuple[BucketState, int]:
-    """One bucket as of the midnight at which a day begins, from a state if there is one; and how many were summed up anew."""
-    if state is None or _rewritten(facts, state, bucket):
-        part = full_bucket(facts, contract, bucket, day=day)
-        touched = len(part.member_ids)
-    else:
-        part, touched = _advanced(facts, contract, bucket, state, day)
-    silence(part.records, silent(contract.aggregates, facts.absent(day)))
-    return part, touched
+def _parts(facts: Facts, contract: Contract, state: State | None, day: int) -> Iterator[tuple[int, BucketState, int]]:
+    """Each bucket as of the midnight at which a day begins, from a state if there is one; and how many were summed up anew."""
+    nights = Nights(facts, contract, start=state.manifest.day if state else day, day=day)
+    for run in nights.runs():
+        gone_on = [bucket for bucket in run if state is not None and not _rewritten(facts, state, bucket)]
+        for bucket in run:
+            if bucket not in gone_on:
+                part = full_bucket(facts, contract, bucket, day=day)
+                yield bucket, part, len(part.member_ids)
+        if state is not None and gone_on:
+            with facts.one_thread():
+                yield from _advanced(nights, run, gone_on, state)
 
 
-def _advanced(facts: Facts, contract: Contract, bucket: int, state: State, day: int) -> tuple[BucketState, int]:
-    """A bucket of a state gone on from, and the number of members whom the days between touched."""
-    change = _change(facts, state, bucket, day)
-    used = {aggregate.table.name for aggregate in contract.aggregates}
-    tables = [table for table in SUMMARISED if table.name in used]
-    repaired = {table.name: repaired_members(facts, contract, bucket, table, change) for table in tables}
-    base = replace(state.bucket(bucket), tiles=state.tiles(bucket, contract))
-    with facts.one_thread():
-        return advance(Nights(facts, contract, start=change.from_day, day=day), bucket, base, repaired)
+def _advanced(nights: Nights, run: range, buckets: list[int], state: State) -> Iterator[tuple[int, BucketState, int]]:
+    """Buckets of a run gone on from a state, and how many members the days between touched in each."""
+    change = _change(nights.facts, state, nights.day)
+    tables = {aggregate.table.name: aggregate.table for aggregate in nights.contract.aggregates}
+    arrivals = Arrivals(nights, run)
+    repaired = {name: repaired_members(nights, run, buckets, table, change) for name, table in tables.items()}
+    places = {name: buckets_of(nights.facts, members) for name, members in repaired.items()}
+    for bucket in buckets:
+        again = {name: members[places[name] == bucket] for name, members in repaired.items()}
+        base = replace(state.bucket(bucket), tiles=state.tiles(bucket, nights.contract))
+        part, touched = advance(nights, arrivals.of(bucket), base, bucket, again)
+        yield bucket, part, touched
+    arrivals.close()
 
 
 def snapshots(facts: Facts, days: Iterable[int], *, contract: Contract = CONTRACT) -> Iterator[FeatureRows]:
@@ -130,8 +138,12 @@ def snapshots(facts: Facts, days: Iterable[int], *, contract: Contract = CONTRAC
         yield feature_rows(facts, contract, as_of=facts.midnight(day), member_ids=members, records=records, scalars=known)
 
 
-def repaired_members(facts: Facts, contract: Contract, bucket: int, table: FactTable, change: Change) -> Members:
-    """Members of a bucket of whose past in a fact table something else is known than on the night before, sorted."""
+def repaired_members(nights: Nights, run: range, buckets: Collection[int], table: FactTable, change: Change) -> Members:
+    """Members of some of a run of buckets of whose past in a fact table something else is known than before, sorted.
+
+    Members of the other buckets of the run may be among them.
+    """
+    facts, contract = nights.facts, nights.contract
     source = PURCHASES if table is LINES else table
     names = {column.name for column in source.columns}
     before = f"local_day < {change.from_day}"
@@ -140,6 +152,7 @@ def repaired_members(facts: Facts, contract: Contract, bucket: int, table: FactT
     parts = [f"SELECT member_id FROM {source.name} WHERE {condition}" for condition in conditions]
     parts += [
         f"SELECT member_id FROM {parquet((facts.folder or Path()) / path)} WHERE {before}"
+        for bucket in buckets
         for path in facts.manifest.files_of(source.name, bucket)
         if path in change.new_files
     ]
@@ -151,7 +164,7 @@ def repaired_members(facts: Facts, contract: Contract, bucket: int, table: FactT
     moments = {"since": naive_utc(facts.midnight(change.from_day)), "until": naive_utc(facts.midnight(change.to_day))}
     found = facts.query(
         f"SELECT DISTINCT member_id FROM ({' UNION ALL '.join(parts)}) WHERE member_id IS NOT NULL ORDER BY member_id",
-        bucket=bucket,
+        bucket=run,
         **(moments if known else {}),
     )
     return np.asarray(found["member_id"].to_pylist(), dtype=np.str_)
@@ -191,7 +204,7 @@ def _rewritten(facts: Facts, state: State, bucket: int) -> bool:
     return any(path.split("/")[-1].split("-")[0] in names for path in gone)
 
 
-def _change(facts: Facts, state: State, bucket: int, day: int) -> Change:
+def _change(facts: Facts, state: State, day: int) -> Change:
     old, now = state.manifest.files, facts.manifest.sha256
     items = f"{ITEMS.name}.parquet"
     return Change(

@@ -15,7 +15,7 @@ EXACT_IN_FLOATS = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Segments:
-    """The cells: members by stretches of days.
+    """The cells: stretches of days by members. Facts come day by day, so that those in use at one time stand together.
 
     Attributes
     ----------
@@ -35,8 +35,8 @@ class Segments:
 
     @property
     def shape(self) -> tuple[int, int]:
-        """Members, and stretches: one more than there are edges."""
-        return self.members, len(self.edges) + 1
+        """Stretches, one more than there are edges; and members."""
+        return len(self.edges) + 1, self.members
 
     def cells(self, members: NDArray[np.integer[Any]], days: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
         """The cell of each fact."""
@@ -44,7 +44,8 @@ class Segments:
             return np.empty(0, dtype=np.int64)
         first, last = int(days.min()), int(days.max())
         stretch_of = np.searchsorted(self.edges, np.arange(first, last + 1), side="right")
-        cells: NDArray[np.int64] = members.astype(np.int64) * self.shape[1] + stretch_of[days - first]
+        cells: NDArray[np.int64] = (stretch_of * self.members).take(days - first, mode="clip")
+        cells += members
         return cells
 
     def sums(self, cells: NDArray[np.int64], values: NDArray[Any] | None = None) -> NDArray[Any]:
@@ -75,14 +76,15 @@ class Segments:
         """Sums of any run of stretches, from those of each cell."""
         if sums.dtype.kind == "f":
             return Windows(self, sums, None)
-        running = np.zeros((self.shape[0], self.shape[1] + 1), dtype=np.int64)
-        np.cumsum(sums, axis=1, out=running[:, 1:])
+        running = np.zeros((self.shape[0] + 1, self.members), dtype=np.int64)
+        for stretch, of_stretch in enumerate(sums):  # numpy's own running sum strides over the members, and is slow at that
+            np.add(running[stretch], of_stretch, out=running[stretch + 1])
         return Windows(self, sums, running)
 
     def stretches(self, start: int | None, until: int | None) -> slice:
         """The stretches from the day `start` up to before the day `until`, both edges; None is the beginning or the end."""
         first = 0 if start is None else int(np.searchsorted(self.edges, start)) + 1
-        end = self.shape[1] if until is None else int(np.searchsorted(self.edges, until)) + 1
+        end = self.shape[0] if until is None else int(np.searchsorted(self.edges, until)) + 1
         return slice(first, max(first, end))
 
 
@@ -98,9 +100,9 @@ class Windows:
         """The sum of each member from the day `start` up to before the day `until`."""
         asked = self.segments.stretches(start, until)
         if self.running is None:
-            found: NDArray[Any] = self.sums[:, asked].sum(axis=1)
+            found: NDArray[Any] = self.sums[asked].sum(axis=0)
             return found
-        return self.running[:, asked.stop] - self.running[:, asked.start]
+        return np.asarray(self.running[asked.stop] - self.running[asked.start])
 
 
 def exact_sums(members: NDArray[np.integer], values: NDArray[np.float64], count: int) -> NDArray[np.float64]:

@@ -176,8 +176,8 @@ def _fill_extremes(table: MemberDays, group: list[Aggregate], moments: list[Mome
     found = table.segments.smallest(cells, sign * np.asarray(values, dtype=np.float64))
     for moment in moments:
         for aggregate in group:
-            window = found[:, table.segments.stretches(start_of(aggregate, moment), moment.until)]
-            best = window.min(axis=1, initial=np.inf)
+            window = found[table.segments.stretches(start_of(aggregate, moment), moment.until)]
+            best = window.min(axis=0, initial=np.inf)
             store_known(moment.records, aggregate, sign * best, np.isfinite(best))
 
 
@@ -194,9 +194,8 @@ def _fill_days(table: MemberDays, group: list[Aggregate], moments: list[Moment])
             values = gaps if aggregate.kind is LONGEST_GAP else on[after - 1]
             found = -table.segments.smallest(cells[after], -values.astype(np.float64))
             for moment in moments:
-                best = found[:, table.segments.stretches(start_of(aggregate, moment), moment.until)].max(
-                    axis=1, initial=-np.inf
-                )
+                window = found[table.segments.stretches(start_of(aggregate, moment), moment.until)]
+                best = window.max(axis=0, initial=-np.inf)
                 store_known(moment.records, aggregate, best, np.isfinite(best))
         else:
             squared = aggregate.kind is SQUARED_GAPS

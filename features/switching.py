@@ -4,6 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.arrays import Rows, Words
+from features.arrow_numbers import places_in
 from features.declarations import Aggregate
 from features.keyed import codes_of
 from features.moments import Moment, start_of
@@ -61,9 +62,8 @@ def ties_broken(rows: Rows, when: NDArray[np.int64], order: NDArray[np.int64], b
 def _ranks(rows: Rows, name: str, places: NDArray[np.int64]) -> NDArray[np.int64]:
     """The rank of a column's value among some rows."""
     column = rows.columns[name]
-    values = (
-        np.asarray(column[places])
-        if not isinstance(column, Words)
-        else np.asarray(column.words.take(column.codes[places]).to_pylist(), dtype=np.str_)
-    )
-    return np.asarray(np.unique(values, return_inverse=True)[1])
+    if not isinstance(column, Words):
+        return np.asarray(np.unique(column[places], return_inverse=True)[1])
+    used, of = np.unique(column.codes[places], return_inverse=True)
+    words = np.asarray(column.words.take(places_in(used)).to_pylist(), dtype=np.str_)
+    return np.asarray(np.argsort(np.argsort(words)))[of]

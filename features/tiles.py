@@ -12,6 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from features.arrow_numbers import numbers_of
 from features.codec import missing_value
 from features.contract import Contract
 from features.days import naive_utc
@@ -26,7 +27,7 @@ from features.declarations import (
     TOP_KEY,
     Aggregate,
 )
-from features.narrow import Narrow, Records, filled
+from features.narrow import Asked, Records, filled
 from features.slices import BEGINNING, Tiling, fields_of, tile_queries, tiling_of, tilings
 
 Column: TypeAlias = NDArray[Any]
@@ -59,7 +60,7 @@ class Tile:
 
 
 def tiles_since(
-    narrow: Narrow,
+    narrow: Asked,
     contract: Contract,
     tiles: dict[str, Tile],
     *,
@@ -84,7 +85,7 @@ def tiles_since(
             named = {"day": day} if "$day" in query.sql else {}
             rows = narrow.ask(query.sql, as_of=naive_utc(as_of), start=start, **named)
             changes = {changed: filled(rows[changed.name], changed) for changed in query.fields}
-            tile = folded(tile, tiling, row_of[rows["member_id"].to_numpy()], rows["key"].to_numpy(), changes)
+            tile = folded(tile, tiling, row_of[numbers_of(rows["member_id"])], numbers_of(rows["key"]), changes)
         found[tiling.name] = tile
     return found
 
@@ -189,7 +190,12 @@ def over_keys(aggregate: Aggregate, tile: Tile, *, day: int, members: int) -> Co
 
 
 def _count(counted: NDArray[np.bool_], tile: Tile, members: int) -> Column:
-    return np.bincount(tile.members[counted], minlength=members)
+    """How many rows of each member count; rows of a member stand together."""
+    found = np.zeros(members, dtype=np.int64)
+    if len(counted):
+        starts = np.flatnonzero(np.concatenate([[True], tile.members[1:] != tile.members[:-1]]))
+        found[tile.members[starts]] = np.add.reduceat(counted.view(np.int8), starts, dtype=np.int64)
+    return found
 
 
 def _largest(rows: Column, totals: Column, members: int) -> Column:

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from shops import Line, moment_of, shop
+from shops import CATALOGUE, Line, moment_of, shop
 
-from features import keyed
+from features import key_cells, keyed
 from features.arrays import read_bucket
 from features.build import build
 from features.contract import CONTRACT
@@ -102,3 +102,20 @@ def test_what_tells_orders_of_one_moment_apart_is_read_only_where_there_are_any(
 
     assert "order_id" not in read_bucket(shop(apart), 0, CONTRACT).tables["orders"].columns
     assert "order_id" in read_bucket(shop(tied), 0, CONTRACT).tables["orders"].columns
+
+
+def test_keys_in_cells_and_keys_in_order_come_to_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    items = [str(entry["item_id"]) for entry in CATALOGUE]
+    lines = [
+        Line(f"m{i % 5}", (i * i) % 400 / 2, 100 + i * i, item=items[i % len(items)], store=f"s{i % 3}", order=str(i))
+        for i in range(150)
+    ]
+    facts = shop(lines)
+    moments = [facts.midnight(facts.manifest.first_day + day) for day in (0, 30, 150, 201)]
+
+    found = []
+    for most in (0, 10**6):
+        monkeypatch.setattr(key_cells, "MOST_CELLS_A_FACT", most)
+        found.append([records.tobytes() for _, records in aggregates_at(facts, 0, CONTRACT, moments)])
+
+    assert found[0] == found[1]
