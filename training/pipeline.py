@@ -16,14 +16,16 @@ from training.churn import ChurnDefinition, ChurnEngine, churn_days, engines_for
 from training.datasets import Snapshots
 from training.recommender import train_recommender
 from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, version_of
-from training.requirements import TIER_DAYS, check_model
+from training.requirements import check_model
+from training.spending import HORIZON_DAYS, spending_days
 from training.tier import tier_cutoffs, train_tier
 from training.tracking import record, record_verdict
 from training.trained import Trained, code_hash
 from training.tuning import Search
+from training.value import train_value
 from training.verdict import Verdict
 
-MODELS = ("churn", "tier", "recommender")
+MODELS = ("churn", "tier", "value", "recommender")
 CHURN = {"churn": ChurnDefinition()}
 
 
@@ -86,7 +88,9 @@ def steps(
     facts = snapshots.facts
     every = [
         *(step for name, one in (churn or CHURN).items() for step in _churn_steps(snapshots, name, one, search)),
-        Step("tier", "xgboost", lambda: train_tier(snapshots, horizon_days=TIER_DAYS)),
+        Step("tier", "xgboost", lambda: train_tier(snapshots, horizon_days=HORIZON_DAYS)),
+        Step("value", "xgboost", lambda: train_value(snapshots, engine="xgboost", search=search)),
+        Step("value", "lightgbm", lambda: train_value(snapshots, engine="lightgbm", search=search)),
         Step("recommender", "implicit", lambda: train_recommender(facts)),
     ]
     return [step for step in every if base_name(step.model) in models or step.model in models]
@@ -106,8 +110,9 @@ def snapshot_days(
         if name in models or base_name(name) in models:
             days.update(_or_none(lambda definition=definition: churn_days(facts, definition)))  # type: ignore[misc]
     if "tier" in models:
-        cuts = _or_none(lambda: tier_cutoffs(facts, horizon_days=TIER_DAYS).days)
-        days.update(cuts)
+        days.update(_or_none(lambda: tier_cutoffs(facts, horizon_days=HORIZON_DAYS).days))
+    if "value" in models:
+        days.update(_or_none(lambda: spending_days(facts)))
     return sorted(days)
 
 

@@ -213,7 +213,7 @@ def test_status_says_what_is_there(status: Any) -> None:
     assert status["facts"]["source"] == "complete-journey"
     assert status["store"]["stamp"]["members"] == HOUSEHOLDS
     assert status["store"]["stamp"]["as_of"] == "2018-01-01T05:00:00+00:00"
-    assert set(status["models"]) == {"churn@1", "churn@2", "recommender@1", "tier@1"}
+    assert set(status["models"]) == {"churn@1", "churn@2", "recommender@1", "tier@1", "value@1", "value@2"}
     assert champions(status).keys() >= {"churn", "recommender"}
 
 

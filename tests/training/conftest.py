@@ -18,8 +18,10 @@ from training.artifacts import BundleManifest
 from training.boosting import Recipe, native
 from training.churn import BANDS, OBJECTIVES
 from training.datasets import Examples, Snapshots
+from training.forecast import OBJECTIVES as SPEND_OBJECTIVES
 from training.interactions import interactions, purchase_days
 from training.predictors import (
+    AmountTable,
     BgNbd,
     BgNbdPredictor,
     Calibrator,
@@ -29,12 +31,13 @@ from training.predictors import (
     Recommender,
     TierPredictor,
     TreeModel,
+    ValuePredictor,
 )
 from training.recommender import AlsSettings, fit, with_share
 from training.tier import OBJECTIVE, TierDefinition
 from training.trained import Trained, golden_rows
 
-Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender]
+Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | ValuePredictor | Recommender]
 INTERVAL = IntervalTable((0.1, 0.5, 0.8), (0.02, 0.41, 0.7), (0.17, 0.6, 0.93), level=0.9, group=200)
 
 
@@ -56,6 +59,8 @@ def predictors(made_up: Examples) -> Predictors:
         "churn-lightgbm": _churn("lightgbm", made_up),
         "churn-bgnbd": _bgnbd(made_up),
         "tier": _tier(made_up),
+        "value-xgboost": _value("xgboost", made_up),
+        "value-lightgbm": _value("lightgbm", made_up),
         "recommender": _recommender(),
     }
 
@@ -137,6 +142,14 @@ def _tier(data: Examples) -> TierPredictor:
     model = trees("xgboost", data, data.labels.astype(np.float32), OBJECTIVE)
     manifest = manifest_of("tier", "xgboost", asdict(TierDefinition(90, 50, 90)), {})
     return TierPredictor(manifest, model, golden_rows(data.matrix, seed=1))
+
+
+def _value(engine: Engine, data: Examples) -> ValuePredictor:
+    """Classes stand for amounts: 0, 1 or 2 units of 50."""
+    model = trees(engine, data, data.labels.astype(np.float32), SPEND_OBJECTIVES[engine])
+    table = AmountTable((20.0, 60.0, 90.0), (0.0, 40.0, 60.0), (30.0, 80.0, 120.0), level=0.8)
+    manifest = manifest_of("value", engine, {"horizon_days": 90}, {"unit_cents": 5000.0, "interval": table.numbers()})
+    return ValuePredictor(manifest, model, golden_rows(data.matrix, seed=1))
 
 
 def _recommender() -> Recommender:

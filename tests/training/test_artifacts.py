@@ -13,13 +13,14 @@ from features.contract import CONTRACT
 from features.errors import BundleRefused
 from training.artifacts import GOLDEN, MANIFEST, check_golden, read_arrays, read_manifest, sha256_of, write_bundle
 from training.datasets import Examples
-from training.predictors import BgNbdPredictor, ChurnPredictor, Recommender, TierPredictor, load_bundle
+from training.predictors import BgNbdPredictor, ChurnPredictor, Recommender, TierPredictor, ValuePredictor, load_bundle
 from training.predictors.trees import MODEL_FILES
 
-KINDS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "recommender")
+KINDS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "value-xgboost", "value-lightgbm", "recommender")
 FLIPS = 40
 
-Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender]
+AnyPredictor = ChurnPredictor | BgNbdPredictor | TierPredictor | ValuePredictor | Recommender
+Predictors = dict[str, AnyPredictor]
 
 
 @pytest.fixture(params=KINDS)
@@ -35,7 +36,7 @@ def saved(predictors: Predictors, kind: str, tmp_path: Path) -> tuple[Path, str]
     return folder, predictors[kind].save(folder)
 
 
-def answers(predictor: ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender, made_up: Examples) -> bytes:
+def answers(predictor: AnyPredictor, made_up: Examples) -> bytes:
     """Every number a predictor gives on rows it has not been checked by."""
     if isinstance(predictor, Recommender):
         generator = np.random.default_rng(5)
@@ -132,7 +133,7 @@ def test_a_manifest_that_is_none_is_refused(saved: tuple[Path, str], text: str) 
         load_bundle(saved[0])
 
 
-@pytest.mark.parametrize(("entry", "value", "message"), [("format", 2, "format 2"), ("kind", "value", "kind value")])
+@pytest.mark.parametrize(("entry", "value", "message"), [("format", 2, "format 2"), ("kind", "fortune", "kind fortune")])
 def test_what_this_version_does_not_know_is_refused(saved: tuple[Path, str], entry: str, value: object, message: str) -> None:
     content = json.loads((saved[0] / MANIFEST).read_text()) | {entry: value}
     (saved[0] / MANIFEST).write_text(json.dumps(content))
@@ -186,6 +187,8 @@ def test_every_file_is_plain_text_or_numbers(saved: tuple[Path, str], kind: str)
         "churn-lightgbm": "model.txt",
         "churn-bgnbd": "bgnbd.json",
         "tier": "model.json",
+        "value-xgboost": "model.json",
+        "value-lightgbm": "model.txt",
         "recommender": "factors.npz",
     }
 

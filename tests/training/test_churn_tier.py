@@ -16,6 +16,7 @@ from training.labels import spend_within
 from training.pipeline import MODELS, snapshot_days, steps, train
 from training.predictors import TierPredictor
 from training.registry import registered_models, resolve
+from training.spending import spending_days
 from training.tier import TIERS, TierDefinition, tier_cutoffs, tier_definition, tier_label, train_tier
 from training.trained import Trained
 
@@ -106,7 +107,7 @@ def test_a_month_of_facts_trains_nothing_and_says_why(tmp_path: Path) -> None:
 
     outcomes = list(train(steps(snapshots), tmp_path / "mlruns", snapshots, who="me", clock=lambda: TRAINED_AT))
 
-    assert [outcome.step.model for outcome in outcomes] == ["churn", "churn", "tier", "recommender"]
+    assert [outcome.step.model for outcome in outcomes] == ["churn", "churn", "tier", "value", "value", "recommender"]
     assert {outcome.step.model for outcome in outcomes} == set(MODELS)
     for outcome in outcomes:
         assert ("there are 30, from 2024-01-01" if outcome.step.model != "recommender" else "20 items") in outcome.refused
@@ -133,6 +134,6 @@ def test_members_who_never_leave_train_no_churn_model(tmp_path: Path) -> None:
 def test_snapshots_prepared_are_the_ones_that_training_asks_for(facts: Facts) -> None:
     churn, tier = churn_days(facts, ChurnDefinition()), tier_cutoffs(facts, horizon_days=90).days
 
-    assert snapshot_days(facts) == sorted({*churn, *tier})
+    assert snapshot_days(facts) == sorted({*churn, *tier, *spending_days(facts)})
     assert snapshot_days(facts, ("tier",)) == sorted(tier)
     assert snapshot_days(facts, ("recommender",)) == []

@@ -8,6 +8,7 @@ import pytest
 from training.churn import BANDS
 from training.datasets import Examples
 from training.predictors import (
+    AmountTable,
     BgNbd,
     BgNbdPredictor,
     Calibrator,
@@ -16,13 +17,15 @@ from training.predictors import (
     Recommender,
     TierPredictor,
     TreeModel,
+    ValuePredictor,
     with_parameters,
 )
 
-SCORERS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier")
-TREES = ("churn-xgboost", "churn-lightgbm", "tier")
+AMOUNTS = ("value-xgboost", "value-lightgbm")
+SCORERS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", *AMOUNTS)
+TREES = ("churn-xgboost", "churn-lightgbm", "tier", *AMOUNTS)
 RISKS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd")
-Scorer = ChurnPredictor | BgNbdPredictor | TierPredictor
+Scorer = ChurnPredictor | BgNbdPredictor | TierPredictor | ValuePredictor
 Scorers = dict[str, Scorer]
 
 
@@ -70,13 +73,14 @@ def test_scoring_leaves_its_input_alone(scorer: Scorer, made_up: Examples) -> No
     assert made_up.matrix.tobytes() == before
 
 
-def test_scores_are_probabilities_also_of_rows_without_any_value(scorer: Scorer, made_up: Examples) -> None:
+def test_scores_are_probabilities_or_amounts_also_of_rows_without_any_value(scorer: Scorer, made_up: Examples) -> None:
     nothing = np.full((1, made_up.matrix.shape[1]), np.nan, dtype=np.float32)
     huge = np.full_like(nothing, 1e30)
     scores = scorer.score(np.concatenate([made_up.matrix, nothing, huge, -huge]))
 
     assert np.isfinite(scores).all()
-    assert ((scores >= 0) & (scores <= 1)).all()
+    assert (scores >= 0).all()
+    assert isinstance(scorer, ValuePredictor) or (scores <= 1).all()
     if isinstance(scorer, TierPredictor):
         np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
 
@@ -204,3 +208,26 @@ def test_bgnbd_answers_who_never_bought_as_a_newcomer(predictors: Scorers) -> No
     nothing = np.full((1, len(predictor.manifest.features)), np.nan, dtype=np.float32)
 
     assert predictor.score(nothing)[0] == pytest.approx(predictor.calibrator.apply(np.array([(20 / 48) ** 0.8]))[0])
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_amounts_are_in_cents_and_lie_in_their_intervals(predictors: Scorers, made_up: Examples, name: str) -> None:
+    value = predictors[name]
+    assert isinstance(value, ValuePredictor)
+
+    cents = value.score(made_up.matrix)
+    low, high = value.interval_of(cents)
+
+    assert cents.mean() == pytest.approx(5000 * made_up.labels.mean(), rel=0.1)
+    assert cents.tobytes() == np.minimum(value.model.predict(made_up.matrix) * 5000.0, 1e15).tobytes()
+    assert ((low <= cents) & (cents <= high)).all()
+
+
+def test_an_interval_of_amounts_by_hand() -> None:
+    table = AmountTable((100.0, 300.0), (-20.0, 150.0), (200.0, 600.0), level=0.8)
+
+    low, high = table.around(np.array([0.0, 100.0, 200.0, 300.0, 600.0]))
+
+    np.testing.assert_allclose(low, [-20.0, -20.0, 65.0, 150.0, 300.0])
+    np.testing.assert_allclose(high, [200.0, 200.0, 400.0, 600.0, 1200.0])  # beyond the last point they grow with the forecast
+    assert AmountTable.of(table.numbers()) == table

@@ -109,7 +109,7 @@ def test_running_again_gives_the_same_values(
 
     used = publish_answers(rows, facts, mlruns, store, progress=done.append)
 
-    assert used == {"churn": "churn@1", "tier": "tier@1", "recommender": "recommender@1"}
+    assert used == {"churn": "churn@1", "tier": "tier@1", "value": "value@1", "recommender": "recommender@1"}
     assert sum(done) == len(members)
     assert [store.read_profile(member) for member in members] == profiles
     assert lists_in(store_url, published, members) == lists

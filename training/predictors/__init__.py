@@ -14,11 +14,13 @@ from training.predictors.lists import SOURCES, RankedLists, Recommender
 from training.predictors.tier import TierPredictor
 from training.predictors.trees import GOLDEN_ROWS, Calibrator, Engine, Matrix, Predictor, Scores, TreeModel, with_parameters
 from training.predictors.uncertainty import IntervalTable
+from training.predictors.value import AmountTable, ValuePredictor
 
 __all__ = [
     "CHURN_KINDS",
     "GOLDEN_ROWS",
     "SOURCES",
+    "AmountTable",
     "AnyPredictor",
     "BgNbd",
     "BgNbdPredictor",
@@ -34,6 +36,7 @@ __all__ = [
     "Scores",
     "TierPredictor",
     "TreeModel",
+    "ValuePredictor",
     "load_bundle",
     "with_parameters",
 ]
@@ -41,9 +44,9 @@ __all__ = [
 ChurnAnswers: TypeAlias = ChurnPredictor | BgNbdPredictor
 """What may stand in the registry under the name churn."""
 CHURN_KINDS: tuple[type[ChurnPredictor] | type[BgNbdPredictor], ...] = (ChurnPredictor, BgNbdPredictor)
-AnyPredictor: TypeAlias = ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender
-KINDS: Mapping[str, type[ChurnPredictor] | type[BgNbdPredictor] | type[TierPredictor] | type[Recommender]] = {
-    predictor.kind: predictor for predictor in (ChurnPredictor, BgNbdPredictor, TierPredictor, Recommender)
+AnyPredictor: TypeAlias = ChurnPredictor | BgNbdPredictor | TierPredictor | ValuePredictor | Recommender
+KINDS: Mapping[str, type[AnyPredictor]] = {
+    predictor.kind: predictor for predictor in (ChurnPredictor, BgNbdPredictor, TierPredictor, ValuePredictor, Recommender)
 }
 
 
