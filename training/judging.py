@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from features.errors import ConfigurationError
-from training import churn, value
+from training import churn, tier, value
 from training.churn import ChurnDefinition, ChurnEngine, churn_days, churn_periods
 from training.datasets import Snapshots
 from training.evidence import Evidence
@@ -13,8 +13,11 @@ from training.tuning import Search
 
 ENGINES: Mapping[str, tuple[ChurnEngine, ...]] = {
     "churn": ("xgboost", "lightgbm", "bgnbd"),
+    "tier": ("xgboost", "lightgbm"),
     "value": ("xgboost", "lightgbm"),
 }
+
+SPENDING: Mapping[str, Callable[..., Evidence]] = {"tier": tier.evidence, "value": value.evidence}
 
 
 def test_periods(snapshots: Snapshots, model: str) -> tuple[Period, ...]:
@@ -67,6 +70,6 @@ def evidence_of(
         The facts do not reach for one test period.
     """
     chosen = recipe(model, engine)
-    if model == "value" and chosen != "bgnbd":
-        return value.evidence(snapshots, engine=chosen, search=search, done=done)
+    if model in SPENDING and chosen != "bgnbd":
+        return SPENDING[model](snapshots, engine=chosen, search=search, done=done)
     return churn.evidence(snapshots, engine=chosen, search=search, done=done)

@@ -17,8 +17,8 @@ from training.datasets import Snapshots
 from training.recommender import train_recommender
 from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, version_of
 from training.requirements import check_model
-from training.spending import HORIZON_DAYS, spending_days
-from training.tier import tier_cutoffs, train_tier
+from training.spending import spending_days
+from training.tier import train_tier
 from training.tracking import record, record_verdict
 from training.trained import Trained, code_hash
 from training.tuning import Search
@@ -88,7 +88,7 @@ def steps(
     facts = snapshots.facts
     every = [
         *(step for name, one in (churn or CHURN).items() for step in _churn_steps(snapshots, name, one, search)),
-        Step("tier", "xgboost", lambda: train_tier(snapshots, horizon_days=HORIZON_DAYS)),
+        Step("tier", "xgboost", lambda: train_tier(snapshots, search=search)),
         Step("value", "xgboost", lambda: train_value(snapshots, engine="xgboost", search=search)),
         Step("value", "lightgbm", lambda: train_value(snapshots, engine="lightgbm", search=search)),
         Step("recommender", "implicit", lambda: train_recommender(facts)),
@@ -109,9 +109,7 @@ def snapshot_days(
     for name, definition in (churn or CHURN).items():
         if name in models or base_name(name) in models:
             days.update(_or_none(lambda definition=definition: churn_days(facts, definition)))  # type: ignore[misc]
-    if "tier" in models:
-        days.update(_or_none(lambda: tier_cutoffs(facts, horizon_days=HORIZON_DAYS).days))
-    if "value" in models:
+    if {"tier", "value"} & set(models):
         days.update(_or_none(lambda: spending_days(facts)))
     return sorted(days)
 

@@ -29,12 +29,13 @@ from training.predictors import (
     Engine,
     IntervalTable,
     Recommender,
+    TierOdds,
     TierPredictor,
     TreeModel,
     ValuePredictor,
 )
 from training.recommender import AlsSettings, fit, with_share
-from training.tier import OBJECTIVE, TierDefinition
+from training.tier import TierDefinition
 from training.trained import Trained, golden_rows
 
 Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | ValuePredictor | Recommender]
@@ -139,8 +140,10 @@ def _bgnbd(data: Examples) -> BgNbdPredictor:
 
 
 def _tier(data: Examples) -> TierPredictor:
-    model = trees("xgboost", data, data.labels.astype(np.float32), OBJECTIVE)
-    manifest = manifest_of("tier", "xgboost", asdict(TierDefinition(90, 50, 90)), {})
+    """Classes stand for amounts; the borders lie between them."""
+    model = trees("xgboost", data, data.labels.astype(np.float32), SPEND_OBJECTIVES["xgboost"])
+    odds = TierOdds(slope=4.0, borders=(-2.0, 1.4), cuts=(0.5, 1.4))
+    manifest = manifest_of("tier", "xgboost", asdict(TierDefinition(90, 50, 90)), {"odds": odds.numbers()})
     return TierPredictor(manifest, model, golden_rows(data.matrix, seed=1))
 
 

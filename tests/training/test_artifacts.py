@@ -147,9 +147,11 @@ def test_golden_rows_that_disagree_are_refused(saved: tuple[Path, str], tmp_path
     manifest, golden = read_manifest(folder), read_arrays(folder / GOLDEN)
     files = {name: (folder / name).read_bytes() for name in manifest.files if name != GOLDEN}
 
-    off = {"rows": golden["rows"], "scores": golden["scores"] + np.float32(1e-4)}
+    unit = manifest.parameters.get("unit_cents", 1.0)  # amounts agree to a millionth of a usual one
+
+    off = {"rows": golden["rows"], "scores": golden["scores"] + np.float32(1e-4) * unit}
     sha256 = write_bundle(tmp_path / "off", manifest, files, off)
-    close = {"rows": golden["rows"], "scores": golden["scores"].astype(np.float64) + 5e-7}
+    close = {"rows": golden["rows"], "scores": golden["scores"].astype(np.float64) + 5e-7 * unit}
     close_sha256 = write_bundle(tmp_path / "close", manifest, files, close)
 
     with pytest.raises(BundleRefused, match="golden rows"):

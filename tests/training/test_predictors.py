@@ -15,11 +15,13 @@ from training.predictors import (
     ChurnPredictor,
     IntervalTable,
     Recommender,
+    TierOdds,
     TierPredictor,
     TreeModel,
     ValuePredictor,
     with_parameters,
 )
+from training.predictors.tier import MOVES
 
 AMOUNTS = ("value-xgboost", "value-lightgbm")
 SCORERS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", *AMOUNTS)
@@ -130,15 +132,43 @@ def test_bands_begin_at_their_edges(predictors: Scorers, probability: float, ban
     assert churn.band(probability) == band
 
 
-def test_the_likely_tier_is_the_median(predictors: Scorers) -> None:
+def test_the_likely_tier_is_how_many_cuts_the_expected_tier_reaches(predictors: Scorers) -> None:
     tier = predictors["tier"]
     assert isinstance(tier, TierPredictor)
-    scores = np.array(
-        [[0.5, 0.3, 0.2], [0.4, 0.2, 0.4], [0.3, 0.1, 0.6], [0.0, 0.0, 1.0], [0.25, 0.25, 0.5], [0.49, 0.02, 0.49]]
-    )
+    scores = np.array([[0.75, 0.125, 0.125], [0.625, 0.25, 0.125], [0.25, 0.25, 0.5], [0.0, 0.5, 0.5], [0.25, 0.0, 0.75]])
 
     assert tier.tiers == ("regular", "gold", "diamond")
-    assert tier.likely_tier(scores).tolist() == [0, 1, 2, 2, 1, 1]
+    assert tier.odds.cuts == (0.5, 1.4)
+    assert tier.likely_tier(scores).tolist() == [0, 1, 1, 2, 2]
+
+
+def test_a_higher_forecast_never_makes_a_higher_tier_less_likely() -> None:
+    odds = TierOdds(slope=2.0, borders=(1.0, 4.0), cuts=(0.5, 1.4))
+    forecast = np.array([0.0, 1e-9, 0.5, 1.0, np.exp(0.5), 3.0, np.exp(2.0), 50.0, 1e9])
+
+    found = odds.probabilities(forecast)
+
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert (found >= 0).all()
+    assert (np.diff(found[:, 2]) >= 0).all()
+    assert (np.diff(found[:, 0]) <= 0).all()
+    assert found[4, 0] == pytest.approx(0.5)  # at the first border
+    assert found[6, 2] == pytest.approx(0.5)  # at the second
+    assert (np.diff(odds.said(found)) >= 0).all()
+    assert TierOdds.of(odds.numbers()) == odds
+
+
+def test_moves_are_counted_from_the_tier_of_now(predictors: Scorers, made_up: Examples) -> None:
+    tier = predictors["tier"]
+    assert isinstance(tier, TierPredictor)
+    matrix = made_up.matrix[:4].copy()
+    matrix[:, tier.manifest.features.index("spend_cents_90d")] = [np.nan, 49, 50, 90]
+
+    assert tier.tier_now(matrix).tolist() == [0, 0, 1, 2]
+    scores = np.array([[0.5, 0.25, 0.25]] * 3)
+    moves = tier.moves(scores, np.array([0, 1, 2]))
+    assert moves.tolist() == [[0.0, 0.5, 0.5], [0.5, 0.25, 0.25], [0.75, 0.25, 0.0]]
+    assert MOVES == ("down", "same", "up")
 
 
 def test_popular_items_are_those_with_most_buyers(predictors: dict[str, Recommender]) -> None:

@@ -16,6 +16,8 @@ from training.boosting import Recipe
 from training.candidacy import recorded_contender
 from training.datasets import Examples, Snapshots
 from training.evaluation import spearman, total_bias
+from training.evaluation.campaign import Campaign
+from training.evaluation.summary import summarise
 from training.evidence import Evidence
 from training.forecast import OBJECTIVES, PARAMETERS, amount_table, coverage, fit_forecast, formula_total
 from training.histories import windows, with_history
@@ -23,6 +25,7 @@ from training.labels import spend_within
 from training.periods import Period
 from training.predictors import Engine, ValuePredictor
 from training.registry import load, recorded_figures, resolve
+from training.requirements import check_model
 from training.spending import (
     MORE_IS_MORE,
     bgnbd_gamma_gamma,
@@ -231,3 +234,22 @@ def test_equal_rows_make_equal_bytes(engine: Engine) -> None:
 
     assert again.model.to_bytes() == first.model.to_bytes()
     assert (again.unit_cents, again.interval) == (first.unit_cents, first.interval)
+
+
+@pytest.mark.parametrize("model", ["tier", "value"])
+def test_a_shop_without_amounts_is_refused_by_name_before_anything_is_trained(model: str) -> None:
+    facts = shop([Line(f"m{i}", float(day), cents=0) for i in range(3) for day in range(0, 300, 30)])
+
+    check = check_model(facts, model)
+
+    assert not check.ready
+    assert "amounts: every amount is 0" in check.refusal()
+    assert check.instead
+
+
+def test_value_and_tier_have_reports_of_their_evidence(proof: Evidence) -> None:
+    summary = summarise(proof, campaign=Campaign(), until_day=17_532)
+
+    assert (summary.task, summary.model) == ("amount", "value")
+    assert {"past_spend", "bgnbd_gamma_gamma"} <= set(summary.baselines)
+    assert 0.7 < summary.figures["coverage"] < 0.92

@@ -11,7 +11,7 @@ from training.artifacts import read_manifest
 from training.predictors.bgnbd import BgNbd, BgNbdPredictor
 from training.predictors.churn import ChurnPredictor
 from training.predictors.lists import SOURCES, RankedLists, Recommender
-from training.predictors.tier import TierPredictor
+from training.predictors.tier import TierOdds, TierPredictor
 from training.predictors.trees import GOLDEN_ROWS, Calibrator, Engine, Matrix, Predictor, Scores, TreeModel, with_parameters
 from training.predictors.uncertainty import IntervalTable
 from training.predictors.value import AmountTable, ValuePredictor
@@ -34,6 +34,7 @@ __all__ = [
     "RankedLists",
     "Recommender",
     "Scores",
+    "TierOdds",
     "TierPredictor",
     "TreeModel",
     "ValuePredictor",
