@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 from numpy.typing import NDArray
@@ -70,6 +71,10 @@ class Forecast:
         return answer
 
 
+_kept: WeakKeyDictionary[Snapshots, dict[str, Forecast]] = WeakKeyDictionary()
+"""By the snapshots they were fitted on: value and tier ask for the same ones, and forget them with the snapshots."""
+
+
 def tuned_recipe(snapshots: Snapshots, engine: Engine, *, horizon_days: int, search: Search, seed: int) -> tuple[Recipe, Tuned]:
     """How the trees are grown, and how that was found: by a search among members of the oldest period, if there is one.
 
@@ -114,7 +119,7 @@ def in_units(rows: Examples) -> tuple[Examples, float]:
 
 
 def fit_forecast_as_of(snapshots: Snapshots, recipe: Recipe, period: Period) -> Forecast:
-    """The forecast as of the period's test day, from nothing that was not known by then.
+    """The forecast as of the period's test day, from nothing that was not known by then; fitted once for value and tier.
 
     Its level is that of the formula of BG/NBD and Gamma-Gamma, which sees purchases up to that very day where labels are a
     horizon old, if the formula held on the newest window whose end is known; else that of members held out.
@@ -124,6 +129,14 @@ def fit_forecast_as_of(snapshots: Snapshots, recipe: Recipe, period: Period) -> 
     NotEnoughData
         There are too few rows, or nobody spent anything.
     """
+    kept = _kept.setdefault(snapshots, {})
+    key = repr((recipe, period))
+    if key not in kept:
+        kept[key] = _fit_as_of(snapshots, recipe, period)
+    return kept[key]
+
+
+def _fit_as_of(snapshots: Snapshots, recipe: Recipe, period: Period) -> Forecast:
     label = spend_label(snapshots.facts, horizon_days=period.horizon_days)
     rows = known_rows(snapshots, period.train, label, seed=recipe.seed)
     first = snapshots.facts.manifest.first_day
