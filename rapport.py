@@ -333,7 +333,7 @@ def train(
     again: Annotated[bool, typer.Option("--again", help="Train even where nothing has changed since.")] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Train, evaluate and register models: churn, tier, recommender.
+    """Train, evaluate and register models: churn, tier, value, recommender.
 
     Example: `rapport train --model churn --model tier`
 

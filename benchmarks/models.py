@@ -17,11 +17,26 @@ sys.path[0] = str(Path(__file__).parents[1])
 
 import numpy as np
 
+from features.errors import NotEnoughData
 from features.facts import Facts
+from training import tier as tier_model
+from training import value as value_model
 from training.churn import ChurnDefinition, ChurnEngine, churn_days, evidence
 from training.datasets import Snapshots
-from training.evaluation import expected_calibration_error, lift, paired_gain, weighted
+from training.evaluation import (
+    expected_calibration_error,
+    lift,
+    paired_gain,
+    quadratic_weighted_kappa,
+    spearman,
+    total_bias,
+    weighted,
+)
+from training.evaluation.tasks import said_by, tier_calibration
 from training.evidence import Evidence, Judged
+from training.gate.comparison import beside_baseline, quality
+from training.gate.measures import MEASURES
+from training.spending import spending_days
 from training.trained import SEED
 from training.tuning import Search
 
@@ -91,7 +106,88 @@ def gain(one: Judged, baseline: str) -> tuple[float, float, float]:
     return found.value, found.low, found.high
 
 
-MODELS: dict[str, Callable[[Snapshots, str, Search], Figures]] = {"churn": churn}
+def tier(snapshots: Snapshots, data_set: str, search: Search) -> Figures:
+    """Tier beside staying put and the other baselines; where money falls into no three tiers, why."""
+    try:
+        prepare_spending(snapshots)
+        proof = tier_model.evidence(snapshots, search=search)
+    except NotEnoughData as refused:
+        return {"tier_refused": str(refused)}
+    persistence = [kappa_gain(one, "persistence") for one in proof.judged]
+    over_periods = quality(beside_baseline(proof, "persistence"), MEASURES["tier"], "persistence")
+    found = {
+        "qwk": [kappa(one, said_by("tiers", one)) for one in proof.judged],
+        **{f"qwk_{name}": [kappa(one, one.others[name]) for one in proof.judged] for name in proof.baselines},
+        "qwk_gain": [round(middle, 4) for middle, _, _ in persistence],
+        "qwk_gain_low": [round(low, 4) for _, low, _ in persistence],
+        "qwk_gain_high": [round(high, 4) for _, _, high in persistence],
+        "qwk_gain_mean": [round(value, 4) for value in (over_periods.gain, over_periods.low, over_periods.high)],
+        "ece_tiers": [[round(error, 4) for error in tier_calibration(one.truth, one.answer)] for one in proof.judged],
+    }
+    print(data_set, "tier", json.dumps(found), flush=True)
+    return found
+
+
+def value(snapshots: Snapshots, data_set: str, search: Search) -> Figures:
+    """Value by both engines beside past spend and the formula."""
+    found: Figures = {}
+    try:
+        prepare_spending(snapshots)
+        for engine in ("xgboost", "lightgbm"):
+            figures = value_figures(value_model.evidence(snapshots, engine=engine, search=search))
+            print(data_set, engine, json.dumps(figures), flush=True)
+            found |= figures if engine == "xgboost" else {f"{name}_{engine}": given for name, given in figures.items()}
+    except NotEnoughData as refused:
+        return {"value_refused": str(refused)}
+    return found
+
+
+def value_figures(proof: Evidence) -> Figures:
+    """Figures of value as lists over the periods, oldest first."""
+    found: Figures = {
+        "spearman": [rank_correlation(one, one.answer) for one in proof.judged],
+        "total_bias": [round(total_bias(one.truth.astype(np.float64), one.answer), 4) for one in proof.judged],
+        "coverage": [round(one.notes["interval_coverage"], 4) for one in proof.judged],
+        "value_trees": [one.notes["trees"] for one in proof.judged],
+    }
+    for name, short in (("past_spend", "past_spend"), ("bgnbd_gamma_gamma", "bgnbd")):
+        beside = [one for one in proof.judged if name in one.others]
+        found[f"spearman_{short}"] = [rank_correlation(one, one.others[name]) for one in beside]
+        found[f"total_bias_{short}"] = [round(total_bias(one.truth.astype(np.float64), one.others[name]), 4) for one in beside]
+    if "bgnbd_gamma_gamma" in proof.baselines:
+        over = quality(beside_baseline(proof, "bgnbd_gamma_gamma"), MEASURES["value"], "bgnbd_gamma_gamma")
+        found["spearman_gain_mean"] = [round(value, 4) for value in (over.gain, over.low, over.high)]
+    return found
+
+
+def prepare_spending(snapshots: Snapshots) -> None:
+    """Build what tier and value both ask for, once."""
+    for _ in snapshots.prepare(spending_days(snapshots.facts)):
+        pass
+
+
+def rank_correlation(one: Judged, answer: np.ndarray) -> float:
+    """Spearman's rank correlation on one test window."""
+    return round(spearman(one.truth.astype(np.float64), answer), 4)
+
+
+def kappa(one: Judged, said: np.ndarray) -> float:
+    """Quadratic weighted kappa on one test window."""
+    return round(quadratic_weighted_kappa(one.truth.astype(np.int64), said.astype(np.int64)), 4)
+
+
+def kappa_gain(one: Judged, baseline: str) -> tuple[float, float, float]:
+    """Gain in kappa over a baseline with its paired 95 % interval over members."""
+    truth = one.truth.astype(np.int64)
+    mine, theirs = (
+        weighted.quadratic_weighted_kappa(truth, said.astype(np.int64))
+        for said in (said_by("tiers", one), one.others[baseline])
+    )
+    found = paired_gain(mine, theirs, one.member_ids, seed=SEED)
+    return found.value, found.low, found.high
+
+
+MODELS: dict[str, Callable[[Snapshots, str, Search], Figures]] = {"churn": churn, "tier": tier, "value": value}
 
 
 def main() -> None:

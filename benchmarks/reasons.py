@@ -28,13 +28,17 @@ from training.artifacts import BundleManifest
 from training.boosting import fit_with_early_stopping
 from training.churn import BANDS, OBJECTIVES, ChurnDefinition, churn_label
 from training.datasets import Snapshots, examples
+from training.forecast import fit_forecast_as_of, tuned_recipe
 from training.periods import periods
 from training.predictors import Calibrator, ChurnPredictor, Engine, TierPredictor, with_parameters
 from training.predictors.counterfactual import one_visit
 from training.predictors.reason_codes import CODES, reason_of_feature
 from training.predictors.reasons import explain, prepare, reasons
-from training.tier import OBJECTIVE, TIERS, split_members, tier_cutoffs, tier_definition, tier_label
+from training.spending import member_folds, part, spending_days, spending_periods
+from training.tier import tier_definition, tier_label
+from training.tier_odds import fit_odds
 from training.trained import SEED
+from training.tuning import Search
 
 BATCHES = (1, 100, 10_000)
 SAMPLE = 500
@@ -62,7 +66,8 @@ def fitted_churn(snapshots: Snapshots, engine: Engine) -> Fitted:
     label = churn_label(snapshots.facts, definition)
     train = examples(snapshots, period.train, label)
     if period.validation is None:
-        train, later = split_members(train, seed=SEED)
+        fold = next(member_folds(train, seed=SEED))
+        train, later = part(train, fold.fitted), part(train, fold.held_out)
     else:
         later = examples(snapshots, [period.validation], label)
     model, _ = fit_with_early_stopping(engine, train, later, objective=OBJECTIVES[engine], seed=SEED)
@@ -73,13 +78,15 @@ def fitted_churn(snapshots: Snapshots, engine: Engine) -> Fitted:
 
 def fitted_tier(snapshots: Snapshots) -> Fitted:
     """Tier, on its newest test window."""
-    cuts = tier_cutoffs(snapshots.facts, horizon_days=90)
-    definition = tier_definition(snapshots, cuts.train, 90)
-    label = tier_label(snapshots.facts, definition)
-    train, later = split_members(examples(snapshots, cuts.train, label), seed=SEED)
-    model, _ = fit_with_early_stopping("xgboost", train, later, objective=OBJECTIVE, seed=SEED)
-    test = examples(snapshots, [cuts.test], label).matrix
-    return Fitted("tier_xgboost", TierPredictor(manifest("tier", "xgboost", {"tiers": TIERS}), model, test[:1]), test)
+    period = spending_periods(snapshots.facts)[-1]
+    recipe, _ = tuned_recipe(snapshots, "xgboost", horizon_days=period.horizon_days, search=Search(), seed=SEED)
+    forecast = fit_forecast_as_of(snapshots, recipe, period)
+    spent = forecast.rows.labels.astype(np.int64)
+    definition = tier_definition(spent, period.horizon_days)
+    odds = fit_odds(forecast.held_out / forecast.unit_cents, definition.tier_of(spent))
+    test = examples(snapshots, [period.test], tier_label(snapshots.facts, definition)).matrix
+    shaped = with_parameters(manifest("tier", "xgboost", asdict(definition)), odds=odds.numbers())
+    return Fitted("tier_xgboost", TierPredictor(shaped, forecast.model, test[:1]), test)
 
 
 def least_us(work: Callable[[], object], rows: int, *, seconds: float = 1.5) -> float:
@@ -164,7 +171,7 @@ def main() -> None:
 def days_of(facts: Facts, horizon_days: int) -> tuple[int, ...]:
     """The snapshots that a model of this horizon asks for here."""
     if horizon_days == 90:
-        return tier_cutoffs(facts, horizon_days=90).days
+        return spending_days(facts)
     return periods(facts, horizon_days=horizon_days)[-1].days
 
 

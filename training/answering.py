@@ -15,6 +15,7 @@ from features.errors import BundleRefused
 from training.predictors import Matrix
 from training.predictors.reason_codes import CODE_NAMES
 from training.predictors.reasons import explain
+from training.predictors.tier import MOVES
 
 Columns = Mapping[str, NDArray[Any]]
 Texts = Mapping[str, NDArray[np.bytes_]]
@@ -125,11 +126,17 @@ def _tier(predictor: Any, rows: FeatureRows, matrix: Matrix) -> Columns:
     by_tier = _numbers(predictor.manifest.name, chances).T
     found: dict[str, NDArray[Any]] = dict(zip(predictor.tiers, by_tier, strict=True))
     found["likely"] = predictor.likely_tier(chances).astype(np.int16)
+    found["now"] = predictor.tier_now(matrix).astype(np.int16)
     return found
 
 
 def _tier_texts(predictor: Any, columns: Columns) -> Texts:
-    return {f"next_{predictor.manifest.name}": np.array([tier.encode() for tier in predictor.tiers])[columns["likely"]]}
+    name, likely = predictor.manifest.name, columns["likely"]
+    moves = np.array([move.encode() for move in MOVES])
+    return {
+        f"next_{name}": np.array([tier.encode() for tier in predictor.tiers])[likely],
+        f"{name}_move": moves[np.sign(likely - columns["now"]) + 1],
+    }
 
 
 def _value(predictor: Any, rows: FeatureRows, matrix: Matrix) -> Columns:

@@ -14,6 +14,7 @@ from training.gate.contender import Contender, Ground, Limits
 from training.promotion import LIMITS, decide
 from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, run_file
 from training.segments import segment_label
+from training.spending import spend_label
 from training.tier import TierDefinition, tier_label
 from training.trained import Trained
 from training.verdict import Finding, Reason, Verdict
@@ -58,6 +59,8 @@ def ground_for(snapshots: Snapshots, manifest: BundleManifest) -> Ground | None:
         return Ground(snapshots, tier_label(facts, TierDefinition(**definition)))
     if manifest.kind == "segments":
         return Ground(snapshots, segment_label(manifest))
+    if manifest.kind == "value":
+        return Ground(snapshots, spend_label(facts, horizon_days=int(definition["horizon_days"])))
     return None
 
 

@@ -28,6 +28,7 @@ from training.drift import (
     moved,
 )
 from training.labels import purchased_within
+from training.predictors import ValuePredictor
 from training.score_files import kept_days, key_of, path_of, read_scores
 
 Floats = NDArray[np.float64]
@@ -74,10 +75,13 @@ def trained_until(champion: Champion) -> int:
 
 
 def scorer(champion: Champion) -> Scorer:
-    """One number a row: a probability, or the expected place of the tier."""
+    """One number a row from 0 to 1: a probability, the expected place of the tier, an amount beside the usual one."""
 
     def score(matrix: NDArray[np.float32]) -> Floats:
         scores: Floats = champion.predictor.score(matrix)  # type: ignore[union-attr] # kinds that answer have one
+        if isinstance(champion.predictor, ValuePredictor):
+            usual = float(champion.predictor.manifest.parameters["unit_cents"])
+            return np.asarray(scores / (scores + usual))  # the order stays, and limits hold for amounts as for probabilities
         return scores if scores.ndim == 1 else scores @ np.linspace(0, 1, scores.shape[1])
 
     return score

@@ -3,19 +3,28 @@
 from collections.abc import Callable, Mapping
 
 from features.errors import ConfigurationError
-from training import churn
+from training import churn, tier, value
 from training.churn import ChurnDefinition, ChurnEngine, churn_days, churn_periods
 from training.datasets import Snapshots
 from training.evidence import Evidence
 from training.periods import Period
+from training.spending import spending_days, spending_periods
 from training.tuning import Search
 
-ENGINES: Mapping[str, tuple[ChurnEngine, ...]] = {"churn": ("xgboost", "lightgbm", "bgnbd")}
+ENGINES: Mapping[str, tuple[ChurnEngine, ...]] = {
+    "churn": ("xgboost", "lightgbm", "bgnbd"),
+    "tier": ("xgboost", "lightgbm"),
+    "value": ("xgboost", "lightgbm"),
+}
+
+SPENDING: Mapping[str, Callable[..., Evidence]] = {"tier": tier.evidence, "value": value.evidence}
 
 
 def test_periods(snapshots: Snapshots, model: str) -> tuple[Period, ...]:
     """The test periods of a model, oldest first."""
-    return churn_periods(snapshots.facts, ChurnDefinition())
+    if model == "churn":
+        return churn_periods(snapshots.facts, ChurnDefinition())
+    return spending_periods(snapshots.facts)
 
 
 def snapshot_days(snapshots: Snapshots, model: str, *, tuning: bool) -> tuple[int, ...]:
@@ -26,7 +35,9 @@ def snapshot_days(snapshots: Snapshots, model: str, *, tuning: bool) -> tuple[in
     NotEnoughData
         The facts do not reach for one test period.
     """
-    return churn_days(snapshots.facts, ChurnDefinition(), tuning=tuning)
+    if model == "churn":
+        return churn_days(snapshots.facts, ChurnDefinition(), tuning=tuning)
+    return spending_days(snapshots.facts)
 
 
 def recipe(model: str, engine: str) -> ChurnEngine:
@@ -59,4 +70,6 @@ def evidence_of(
         The facts do not reach for one test period.
     """
     chosen = recipe(model, engine)
+    if model in SPENDING and chosen != "bgnbd":
+        return SPENDING[model](snapshots, engine=chosen, search=search, done=done)
     return churn.evidence(snapshots, engine=chosen, search=search, done=done)

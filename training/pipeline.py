@@ -16,15 +16,17 @@ from training.churn import ChurnDefinition, ChurnEngine, churn_days, engines_for
 from training.datasets import Snapshots
 from training.recommender import train_recommender
 from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, version_of
-from training.requirements import TIER_DAYS, check_model
+from training.requirements import check_model
 from training.segments import champion_groups, segment_days, train_segments
-from training.tier import tier_cutoffs, train_tier
+from training.spending import spending_days
+from training.tier import train_tier
 from training.tracking import record, record_verdict
 from training.trained import Trained, code_hash
 from training.tuning import Search
+from training.value import train_value
 from training.verdict import Verdict
 
-MODELS = ("churn", "tier", "segments", "recommender")
+MODELS = ("churn", "tier", "value", "segments", "recommender")
 CHURN = {"churn": ChurnDefinition()}
 
 
@@ -90,7 +92,9 @@ def steps(
     facts = snapshots.facts
     every = [
         *(step for name, one in (churn or CHURN).items() for step in _churn_steps(snapshots, name, one, search)),
-        Step("tier", "xgboost", lambda: train_tier(snapshots, horizon_days=TIER_DAYS)),
+        Step("tier", "xgboost", lambda: train_tier(snapshots, search=search)),
+        Step("value", "xgboost", lambda: train_value(snapshots, engine="xgboost", search=search)),
+        Step("value", "lightgbm", lambda: train_value(snapshots, engine="lightgbm", search=search)),
         Step("segments", "xgboost", lambda: train_segments(snapshots, before=champion_groups(mlruns) if mlruns else None)),
         Step("recommender", "implicit", lambda: train_recommender(facts)),
     ]
@@ -110,9 +114,8 @@ def snapshot_days(
     for name, definition in (churn or CHURN).items():
         if name in models or base_name(name) in models:
             days.update(_or_none(lambda definition=definition: churn_days(facts, definition)))  # type: ignore[misc]
-    if "tier" in models:
-        cuts = _or_none(lambda: tier_cutoffs(facts, horizon_days=TIER_DAYS).days)
-        days.update(cuts)
+    if {"tier", "value"} & set(models):
+        days.update(_or_none(lambda: spending_days(facts)))
     if "segments" in models:
         days.update(_or_none(lambda: segment_days(facts)))
     return sorted(days)

@@ -1,6 +1,6 @@
 """A bundle as MLflow loads it, kept as code and not as a pickle: `mlflow.pyfunc.load_model("models:/churn@champion")`.
 
-For churn and tier, `rows` has one column for each feature and the answer is the calibrated probability (or one a tier).
+For churn, tier and value, `rows` has one column a feature; the answer is the calibrated probability (or one a tier), or cents.
 For lists, `rows` has a column `item_ids` with what each member bought, and the answer is a list of item ids.
 """
 

@@ -10,17 +10,17 @@ from features.sources.schema import SALE
 from training.churn import ChurnDefinition, engines_for
 from training.interactions import MIN_BUYERS
 from training.segments import segment_days
-from training.tier import tier_cutoffs
+from training.spending import HORIZON_DAYS, spending_periods
 
 FEWEST_MEMBERS = 100
 FEWEST_OF_A_KIND = 15
 FEWEST_ITEMS = 20
 FEWEST_IN_GROUPS = 200
 GROUP_DAYS = 180
-TIER_DAYS = 90
 INSTEAD = {
     "churn": "no churn score; lifecycle_stage and silence_of_mean_gap of the profile say who is overdue",
     "tier": "no forecast; rfm_tier of the profile is the tier as of now",
+    "value": "no forecast; what a member spent lately (spend_cents_90d) says how much, without an interval",
     "segments": "no groups; lifecycle_stage and rfm_tier of the profile, and tags, tell members apart",
     "recommender": "no lists",
 }
@@ -94,22 +94,22 @@ def _churn(facts: Facts) -> list[Requirement]:
     ]
 
 
-def _tier(facts: Facts) -> list[Requirement]:
+def _spending(facts: Facts) -> list[Requirement]:
     amounts = Requirement(
         "amounts",
         "amounts" in facts.manifest.since,
         "what was paid is known" if "amounts" in facts.manifest.since else "every amount is 0",
     )
-    history = _history(lambda: tier_cutoffs(facts, horizon_days=TIER_DAYS), facts)
+    history = _history(lambda: spending_periods(facts), facts)
     day = facts.manifest.until_day
-    members = len(_buyers(facts, day - TIER_DAYS, day))
+    members = len(_buyers(facts, day - HORIZON_DAYS, day))
     return [
         amounts,
         history,
         Requirement(
-            f"at least {FEWEST_MEMBERS} members who bought in {TIER_DAYS} days",
+            f"at least {FEWEST_MEMBERS} members who bought in {HORIZON_DAYS} days",
             members >= FEWEST_MEMBERS,
-            f"{members:,} bought in the last {TIER_DAYS} days",
+            f"{members:,} bought in the last {HORIZON_DAYS} days",
         ),
     ]
 
@@ -161,7 +161,8 @@ def _buyers(facts: Facts, first: int, until: int) -> set[str]:
 
 _CHECKS: dict[str, Callable[[Facts], list[Requirement]]] = {
     "churn": _churn,
-    "tier": _tier,
+    "tier": _spending,
+    "value": _spending,
     "segments": _segments,
     "recommender": _recommender,
 }

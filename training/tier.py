@@ -1,31 +1,38 @@
-"""Tier: which of three spending tiers a member will be in over the next 90 days; trained and compared with staying put."""
+"""Tier: which of three spending tiers a member will be in over the next 90 days; judged over periods, then trained.
 
-from collections.abc import Sequence
+The forecast of spend that `training.value` makes is also what tells tiers apart best; proportional odds make chances of it.
+"""
+
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from features.build import FeatureRows
-from features.days import calendar_day
 from features.errors import NotEnoughData
 from features.facts import Facts
 from training.artifacts import BundleManifest
-from training.baselines import column
-from training.boosting import fit_with_early_stopping, gains
+from training.boosting import Recipe, gains
 from training.datasets import Examples, Labelled, Snapshots, examples
-from training.evaluation import paired_interval, quadratic_weighted_kappa
+from training.evaluation import paired_gain, quadratic_weighted_kappa, weighted
+from training.evidence import Evidence, Judged
+from training.forecast import Forecast, fit_forecast_as_of, tuned_recipe
 from training.labels import spend_within
-from training.periods import MIN_HISTORY_DAYS, STEP_DAYS
-from training.predictors import TierPredictor
+from training.periods import Period
+from training.predictors import Engine, TierOdds, TierPredictor
+from training.predictors.tier import cut_at
+from training.slice_labels import slice_labels
+from training.spending import HORIZON_DAYS, past_spend, spending_periods, spending_today
+from training.tier_odds import best_cuts, fit_odds
 from training.trained import SEED, Trained, golden_rows, importance_plot, lineage
+from training.tuning import Search, Tuned
+from training.value import baselines_of
 
 NAME = "tier"
 TIERS = ("regular", "gold", "diamond")
 SHARES = (0.6, 0.9)
 """Shares of members below gold and below diamond when the money thresholds are set."""
-HELD_OUT_SHARE = 0.2
-OBJECTIVE = {"objective": "multi:softprob", "eval_metric": "mlogloss", "num_class": len(TIERS)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,102 +50,103 @@ class TierDefinition:
 
 
 @dataclass(frozen=True, slots=True)
-class TierCutoffs:
-    """Local days of the snapshots: labels of `train` end before `test` begins."""
+class _Plan:
+    """What is trained."""
 
-    train: tuple[int, ...]
-    test: int
+    recipe: Recipe
+    tuned: Tuned
+    horizon_days: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Fitted:
+    """A tier model as of one day."""
+
+    forecast: Forecast
+    definition: TierDefinition
+    odds: TierOdds
+    past_cuts: tuple[float, float]
 
     @property
-    def days(self) -> tuple[int, ...]:
-        """All of them, ascending."""
-        return (*self.train, self.test)
+    def examples(self) -> Examples:
+        """The rows it was fitted on, labelled by tier."""
+        rows = self.forecast.rows
+        return Examples(rows.member_ids, rows.days, rows.matrix, self.definition.tier_of(rows.labels.astype(np.int64)))
 
 
-def tier_cutoffs(facts: Facts, *, horizon_days: int, step_days: int = STEP_DAYS) -> TierCutoffs:
-    """The latest test window that has matured, and training cut-offs at least one horizon before it.
+def evidence(
+    snapshots: Snapshots,
+    *,
+    engine: Engine = "xgboost",
+    horizon_days: int = HORIZON_DAYS,
+    search: Search | None = None,
+    seed: int = SEED,
+    done: Callable[[], None] = lambda: None,
+) -> Evidence:
+    """The recipe over all its test periods: refitted for each on what was known before, and judged once on its window.
 
-    Training cut-offs lie whole steps before the end of the facts, as those of churn do where the horizons allow, so
-    that both models share snapshots.
-
-    Raises
-    ------
-    NotEnoughData
-        The facts are too short for one training snapshot.
-    """
-    test = facts.manifest.until_day - horizon_days
-    first = facts.manifest.first_day + MIN_HISTORY_DAYS
-    last = facts.manifest.until_day - -(-2 * horizon_days // step_days) * step_days
-    if first > last:
-        raise NotEnoughData(
-            f"tiers over {horizon_days} days need {MIN_HISTORY_DAYS + facts.manifest.until_day - last} days of facts; "
-            f"there are {facts.manifest.until_day - facts.manifest.first_day}, "
-            f"from {calendar_day(facts.manifest.first_day)}",
-            remedy="import a longer history, or choose a shorter horizon",
-        )
-    return TierCutoffs(tuple(range(last, first - 1, -step_days))[::-1], test)
-
-
-def train_tier(snapshots: Snapshots, *, horizon_days: int = 90, seed: int = SEED) -> Trained:
-    """A tier model with its evidence, judged once on the test window beside persistence (the tier of the last 90 days).
-
-    Early stopping watches members held out of the training snapshots, as a later window would leave too little.
+    `done` is called after each period.
 
     Raises
     ------
     NotEnoughData
-        The facts are too short, or all members fall into one tier.
+        The facts are too short, or members spend too much alike for three tiers.
     """
-    facts, contract = snapshots.facts, snapshots.contract
-    cuts = tier_cutoffs(facts, horizon_days=horizon_days)
-    definition = tier_definition(snapshots, cuts.train, horizon_days)
-    label = tier_label(facts, definition)
-    whole, test = examples(snapshots, cuts.train, label), examples(snapshots, [cuts.test], label)
-    fitted, held_out = split_members(whole, seed=seed)
-    model, trees = fit_with_early_stopping("xgboost", fitted, held_out, objective=OBJECTIVE, seed=seed)
-    manifest = BundleManifest(
-        name=NAME,
-        kind=TierPredictor.kind,
-        engine="xgboost",
-        contract_hash=contract.hash,
-        features=contract.model_features,
-        definition=asdict(definition),
-        parameters={},
-        lineage=lineage(facts, seed=seed, days=asdict(cuts)),
-    )
-    predictor = TierPredictor(manifest, model, golden_rows(whole.matrix, seed=seed))
-    predicted = predictor.likely_tier(predictor.score(test.matrix))
-    stays = definition.tier_of(column(test, contract, "spend_cents_90d"))
-    actual = test.labels.astype(np.int64)
-    low, high = paired_interval((np.abs(stays - actual) - np.abs(predicted - actual)).astype(np.float64), seed=seed)
+    return _evidence(snapshots, _plan(snapshots, engine, horizon_days, search, seed), done)
+
+
+def train_tier(
+    snapshots: Snapshots,
+    *,
+    engine: Engine = "xgboost",
+    horizon_days: int = HORIZON_DAYS,
+    search: Search | None = None,
+    seed: int = SEED,
+) -> Trained:
+    """A tier model as of the end of the facts, by the very recipe that the test periods judged, with that evidence.
+
+    Raises
+    ------
+    NotEnoughData
+        The facts are too short, or members spend too much alike for three tiers.
+    """
+    plan = _plan(snapshots, engine, horizon_days, search, seed)
+    proof = _evidence(snapshots, plan)
+    today = spending_today(snapshots.facts, horizon_days=horizon_days)
+    fitted = _fit(snapshots, plan, today)
+    newest = proof.judged[-1]
+    used = gains(fitted.forecast.model, snapshots.contract.model_features)
     return Trained(
-        predictor,
-        metrics={**tier_figures(actual, predicted), "fewer_steps_off_low": low, "fewer_steps_off_high": high},
-        baselines={
-            "persistence": tier_figures(actual, stays),
-            "rfm_quantiles": tier_figures(actual, by_rfm_quantiles(column(test, contract, "rfm_score"))),
+        _predictor(snapshots, plan, fitted, today),
+        metrics=_newest_figures(proof),
+        baselines={name: tier_figures(_positions(newest.truth), _positions(said)) for name, said in newest.others.items()},
+        parameters={
+            "engine": engine,
+            "seed": seed,
+            "horizon_days": horizon_days,
+            **fitted.forecast.notes,
+            **plan.tuned.record(),
         },
-        parameters={"engine": "xgboost", "trees": trees, "seed": seed, "horizon_days": horizon_days},
-        plots={"importance.png": importance_plot(gains(model, contract.model_features), title="tier, xgboost")},
-        examples=whole,
+        plots={"importance.png": importance_plot(used, title=f"{NAME}, {engine}")},
+        examples=fitted.examples,
+        evidence=proof,
     )
 
 
-def tier_definition(snapshots: Snapshots, days: Sequence[int], horizon_days: int) -> TierDefinition:
-    """Money thresholds from what members spent after the training cut-offs: 60 % regular, 30 % gold, 10 % diamond.
+def tier_definition(spent: NDArray[np.integer], horizon_days: int) -> TierDefinition:
+    """Money thresholds from what members spent in known windows: 60 % regular, 30 % gold, 10 % diamond.
+
+    Where most members spend nothing, whoever spends anything is gold.
 
     Raises
     ------
     NotEnoughData
         Both thresholds are the same amount.
     """
-    spent = [
-        spend_within(snapshots.facts, snapshots.at(day).member_ids.tolist(), day=day, horizon_days=horizon_days) for day in days
-    ]
-    gold, diamond = np.quantile(np.concatenate(spent), SHARES, method="inverted_cdf")
-    if diamond <= gold:
+    gold, diamond = np.quantile(spent, SHARES, method="inverted_cdf")
+    if diamond <= max(gold, 1):
         raise NotEnoughData("members spend too much alike to be cut into three tiers")
-    return TierDefinition(horizon_days, int(gold), int(diamond))
+    return TierDefinition(horizon_days, max(int(gold), 1), int(diamond))
 
 
 def tier_label(facts: Facts, definition: TierDefinition) -> Labelled:
@@ -160,22 +168,107 @@ def by_rfm_quantiles(rfm_score: NDArray[np.float64]) -> NDArray[np.int64]:
     return np.asarray(np.digitize(rank, SHARES), dtype=np.int64)
 
 
-def split_members(data: Examples, *, seed: int) -> tuple[Examples, Examples]:
-    """Examples of most members, and those of the members held out, whole members apart."""
-    members = np.unique(data.member_ids)
-    chosen = np.random.default_rng(seed).random(len(members)) < HELD_OUT_SHARE
-    held_out = np.isin(data.member_ids, members[chosen])
-    return _part(data, ~held_out), _part(data, held_out)
-
-
-def tier_figures(actual: NDArray[np.int64], predicted: NDArray[np.int64]) -> dict[str, float]:
+def tier_figures(actual: NDArray[np.int64], said: NDArray[np.int64]) -> dict[str, float]:
     """Quadratic weighted kappa, and the share of members whose tier was right."""
     return {
-        "qwk": quadratic_weighted_kappa(actual, predicted),
-        "accuracy": float((actual == predicted).mean()),
+        "qwk": quadratic_weighted_kappa(actual, said),
+        "accuracy": float((actual == said).mean()),
         "rows": float(len(actual)),
     }
 
 
-def _part(data: Examples, kept: NDArray[np.bool_]) -> Examples:
-    return Examples(data.member_ids[kept], data.days[kept], data.matrix[kept], data.labels[kept])
+def _plan(snapshots: Snapshots, engine: Engine, horizon_days: int, search: Search | None, seed: int) -> _Plan:
+    recipe, found = tuned_recipe(snapshots, engine, horizon_days=horizon_days, search=search or Search(), seed=seed)
+    return _Plan(recipe, found, horizon_days)
+
+
+def _fit(snapshots: Snapshots, plan: _Plan, period: Period) -> _Fitted:
+    forecast = fit_forecast_as_of(snapshots, plan.recipe, period)
+    rows = forecast.rows
+    definition = tier_definition(rows.labels.astype(np.int64), plan.horizon_days)
+    tiers = definition.tier_of(rows.labels.astype(np.int64))
+    odds = fit_odds(forecast.held_out / forecast.unit_cents, tiers)
+    before = rows.matrix[:, snapshots.contract.model_features.index("spend_cents_90d")].astype(np.float64)
+    return _Fitted(forecast, definition, odds, best_cuts(before * (plan.horizon_days / 90), np.eye(len(TIERS))[tiers]))
+
+
+def _predictor(snapshots: Snapshots, plan: _Plan, fitted: _Fitted, period: Period) -> TierPredictor:
+    manifest = BundleManifest(
+        name=NAME,
+        kind=TierPredictor.kind,
+        engine=plan.recipe.engine,
+        contract_hash=snapshots.contract.hash,
+        features=snapshots.contract.model_features,
+        definition=asdict(fitted.definition),
+        parameters={"odds": fitted.odds.numbers()},
+        lineage=lineage(snapshots.facts, seed=plan.recipe.seed, days=asdict(period)),
+    )
+    return TierPredictor(manifest, fitted.forecast.model, golden_rows(fitted.forecast.rows.matrix, seed=plan.recipe.seed))
+
+
+def _evidence(snapshots: Snapshots, plan: _Plan, done: Callable[[], None] = lambda: None) -> Evidence:
+    judged = []
+    for period in spending_periods(snapshots.facts, horizon_days=plan.horizon_days):
+        judged.append(_judged(snapshots, plan, period))
+        done()
+    definition = {"horizon_days": plan.horizon_days, "tiers": TIERS}
+    return Evidence(NAME, plan.recipe.engine, definition, tuple(judged), {"seed": plan.recipe.seed, **plan.tuned.record()})
+
+
+def _judged(snapshots: Snapshots, plan: _Plan, period: Period) -> Judged:
+    """The recipe fitted as of a period's test day, and what it and the baselines say of that day's members.
+
+    Notes hold the cuts by which probabilities come down to a tier.
+    """
+    fitted = _fit(snapshots, plan, period)
+    predictor = _predictor(snapshots, plan, fitted, period)
+    test = examples(snapshots, [period.test], tier_label(snapshots.facts, fitted.definition))
+    rows = snapshots.at(period.test)
+    notes = {
+        **fitted.forecast.notes,
+        "cuts": list(fitted.odds.cuts),
+        "gold_from_cents": fitted.definition.gold_from_cents,
+        "diamond_from_cents": fitted.definition.diamond_from_cents,
+    }
+    everyone = np.ones(len(test), dtype=np.bool_)
+    answer = predictor.score(test.matrix)
+    others = _others(rows, fitted)
+    return Judged(period, test.member_ids, test.labels, answer, others, slice_labels(rows, everyone), notes=notes)
+
+
+def _others(rows: FeatureRows, fitted: _Fitted) -> dict[str, NDArray[np.float64]]:
+    """Tiers that a spreadsheet names: staying put, the same at cuts fitted like ours, the RFM score, the formula's forecast."""
+    horizon = fitted.definition.horizon_days
+    past = past_spend(rows, horizon_days=horizon)
+    found = {
+        "persistence": fitted.definition.tier_of(past),
+        "past_spend_cut": np.digitize(past, fitted.past_cuts),
+        "rfm_quantiles": by_rfm_quantiles(rows.column("rfm_score").astype(np.float64)),
+    }
+    formula = baselines_of(rows, horizon_days=horizon).get("bgnbd_gamma_gamma")
+    if formula is not None:
+        found["bgnbd_gamma_gamma"] = fitted.definition.tier_of(formula)
+    return {name: said.astype(np.float64) for name, said in found.items()}
+
+
+def _said(one: Judged) -> NDArray[np.int64]:
+    """Tiers named by the recipe in one period."""
+    return cut_at(one.answer, tuple(one.notes["cuts"]))
+
+
+def _positions(values: NDArray[np.generic]) -> NDArray[np.int64]:
+    return values.astype(np.int64)
+
+
+def _newest_figures(proof: Evidence) -> dict[str, float]:
+    """Figures on the newest test window with the gain over persistence there, and the kappa of every period, oldest first."""
+    newest = proof.judged[-1]
+    truth = _positions(newest.truth)
+    mine, theirs = (
+        weighted.quadratic_weighted_kappa(truth, said) for said in (_said(newest), _positions(newest.others["persistence"]))
+    )
+    gain = paired_gain(mine, theirs, newest.member_ids, seed=SEED)
+    found = tier_figures(truth, _said(newest)) | {"qwk_gain": gain.value, "qwk_gain_low": gain.low, "qwk_gain_high": gain.high}
+    for number, one in enumerate(proof.judged, start=1):
+        found[f"qwk_period_{number}"] = quadratic_weighted_kappa(_positions(one.truth), _said(one))
+    return found

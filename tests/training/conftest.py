@@ -18,8 +18,10 @@ from training.artifacts import BundleManifest
 from training.boosting import Recipe, native
 from training.churn import BANDS, OBJECTIVES
 from training.datasets import Examples, Snapshots
+from training.forecast import OBJECTIVES as SPEND_OBJECTIVES
 from training.interactions import interactions, purchase_days
 from training.predictors import (
+    AmountTable,
     BgNbd,
     BgNbdPredictor,
     Calibrator,
@@ -28,16 +30,18 @@ from training.predictors import (
     IntervalTable,
     Recommender,
     SegmentPredictor,
+    TierOdds,
     TierPredictor,
     TreeModel,
+    ValuePredictor,
 )
 from training.predictors.segment_space import axes_told
 from training.recommender import AlsSettings, fit, with_share
 from training.segment_fit import fit_groups
-from training.tier import OBJECTIVE, TierDefinition
+from training.tier import TierDefinition
 from training.trained import Trained, golden_rows
 
-Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | SegmentPredictor | Recommender]
+Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | ValuePredictor | SegmentPredictor | Recommender]
 INTERVAL = IntervalTable((0.1, 0.5, 0.8), (0.02, 0.41, 0.7), (0.17, 0.6, 0.93), level=0.9, group=200)
 
 
@@ -60,6 +64,8 @@ def predictors(made_up: Examples) -> Predictors:
         "churn-bgnbd": _bgnbd(made_up),
         "tier": _tier(made_up),
         "segments": _segments(made_up),
+        "value-xgboost": _value("xgboost", made_up),
+        "value-lightgbm": _value("lightgbm", made_up),
         "recommender": _recommender(),
     }
 
@@ -138,8 +144,10 @@ def _bgnbd(data: Examples) -> BgNbdPredictor:
 
 
 def _tier(data: Examples) -> TierPredictor:
-    model = trees("xgboost", data, data.labels.astype(np.float32), OBJECTIVE)
-    manifest = manifest_of("tier", "xgboost", asdict(TierDefinition(90, 50, 90)), {})
+    """Classes stand for amounts; the borders lie between them."""
+    model = trees("xgboost", data, data.labels.astype(np.float32), SPEND_OBJECTIVES["xgboost"])
+    odds = TierOdds(slope=4.0, borders=(-2.0, 1.4), cuts=(0.5, 1.4))
+    manifest = manifest_of("tier", "xgboost", asdict(TierDefinition(90, 50, 90)), {"odds": odds.numbers()})
     return TierPredictor(manifest, model, golden_rows(data.matrix, seed=1))
 
 
@@ -150,6 +158,14 @@ def _segments(data: Examples) -> SegmentPredictor:
     parameters = {"space": fitted.space.as_dict(), "centres": fitted.held.centres.tolist(), "profiles": []}
     manifest = manifest_of("segments", "xgboost", definition, parameters)
     return SegmentPredictor(manifest, fitted.model, golden_rows(data.matrix, seed=1))
+
+
+def _value(engine: Engine, data: Examples) -> ValuePredictor:
+    """Classes stand for amounts: 0, 1 or 2 units of 50."""
+    model = trees(engine, data, data.labels.astype(np.float32), SPEND_OBJECTIVES[engine])
+    table = AmountTable((20.0, 60.0, 90.0), (0.0, 40.0, 60.0), (30.0, 80.0, 120.0), level=0.8)
+    manifest = manifest_of("value", engine, {"horizon_days": 90}, {"unit_cents": 5000.0, "interval": table.numbers()})
+    return ValuePredictor(manifest, model, golden_rows(data.matrix, seed=1))
 
 
 def _recommender() -> Recommender:

@@ -39,9 +39,9 @@ def test_numbers_as_text_are_as_python_formats_them(values: np.ndarray) -> None:
 
 
 def test_lists_are_made_apart(models: Champions) -> None:
-    assert [champion.name for champion in models.able] == ["churn", "segments", "tier"]
+    assert [champion.name for champion in models.able] == ["churn", "segments", "tier", "value"]
     assert models.refused == {}
-    assert set(ANSWERING) >= {"churn", "tier"}
+    assert set(ANSWERING) >= {"churn", "tier", "value"}
 
 
 @pytest.mark.parametrize("block", [1000, 37])

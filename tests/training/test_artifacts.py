@@ -13,14 +13,22 @@ from features.contract import CONTRACT
 from features.errors import BundleRefused
 from training.artifacts import GOLDEN, MANIFEST, check_golden, read_arrays, read_manifest, sha256_of, write_bundle
 from training.datasets import Examples
-from training.predictors import BgNbdPredictor, ChurnPredictor, Recommender, SegmentPredictor, TierPredictor, load_bundle
+from training.predictors import (
+    BgNbdPredictor,
+    ChurnPredictor,
+    Recommender,
+    SegmentPredictor,
+    TierPredictor,
+    ValuePredictor,
+    load_bundle,
+)
 from training.predictors.trees import MODEL_FILES
 
-KINDS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "segments", "recommender")
+KINDS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "value-xgboost", "value-lightgbm", "segments", "recommender")
 FLIPS = 40
 
-Predictor = ChurnPredictor | BgNbdPredictor | TierPredictor | SegmentPredictor | Recommender
-Predictors = dict[str, Predictor]
+AnyPredictor = ChurnPredictor | BgNbdPredictor | TierPredictor | ValuePredictor | SegmentPredictor | Recommender
+Predictors = dict[str, AnyPredictor]
 
 
 @pytest.fixture(params=KINDS)
@@ -36,7 +44,7 @@ def saved(predictors: Predictors, kind: str, tmp_path: Path) -> tuple[Path, str]
     return folder, predictors[kind].save(folder)
 
 
-def answers(predictor: Predictor, made_up: Examples) -> bytes:
+def answers(predictor: AnyPredictor, made_up: Examples) -> bytes:
     """Every number a predictor gives on rows it has not been checked by."""
     if isinstance(predictor, Recommender):
         generator = np.random.default_rng(5)
@@ -133,7 +141,7 @@ def test_a_manifest_that_is_none_is_refused(saved: tuple[Path, str], text: str) 
         load_bundle(saved[0])
 
 
-@pytest.mark.parametrize(("entry", "value", "message"), [("format", 2, "format 2"), ("kind", "value", "kind value")])
+@pytest.mark.parametrize(("entry", "value", "message"), [("format", 2, "format 2"), ("kind", "fortune", "kind fortune")])
 def test_what_this_version_does_not_know_is_refused(saved: tuple[Path, str], entry: str, value: object, message: str) -> None:
     content = json.loads((saved[0] / MANIFEST).read_text()) | {entry: value}
     (saved[0] / MANIFEST).write_text(json.dumps(content))
@@ -147,9 +155,11 @@ def test_golden_rows_that_disagree_are_refused(saved: tuple[Path, str], tmp_path
     manifest, golden = read_manifest(folder), read_arrays(folder / GOLDEN)
     files = {name: (folder / name).read_bytes() for name in manifest.files if name != GOLDEN}
 
-    off = {"rows": golden["rows"], "scores": golden["scores"] + np.float32(1e-4)}
+    unit = manifest.parameters.get("unit_cents", 1.0)  # amounts agree to a millionth of a usual one
+
+    off = {"rows": golden["rows"], "scores": golden["scores"] + np.float32(1e-4) * unit}
     sha256 = write_bundle(tmp_path / "off", manifest, files, off)
-    close = {"rows": golden["rows"], "scores": golden["scores"].astype(np.float64) + 5e-7}
+    close = {"rows": golden["rows"], "scores": golden["scores"].astype(np.float64) + 5e-7 * unit}
     close_sha256 = write_bundle(tmp_path / "close", manifest, files, close)
 
     with pytest.raises(BundleRefused, match="golden rows"):
@@ -188,6 +198,8 @@ def test_every_file_is_plain_text_or_numbers(saved: tuple[Path, str], kind: str)
         "churn-bgnbd": "bgnbd.json",
         "tier": "model.json",
         "segments": "model.json",
+        "value-xgboost": "model.json",
+        "value-lightgbm": "model.txt",
         "recommender": "factors.npz",
     }
 

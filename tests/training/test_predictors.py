@@ -8,6 +8,7 @@ import pytest
 from training.churn import BANDS
 from training.datasets import Examples
 from training.predictors import (
+    AmountTable,
     BgNbd,
     BgNbdPredictor,
     Calibrator,
@@ -15,15 +16,19 @@ from training.predictors import (
     IntervalTable,
     Recommender,
     SegmentPredictor,
+    TierOdds,
     TierPredictor,
     TreeModel,
+    ValuePredictor,
     with_parameters,
 )
+from training.predictors.tier import MOVES
 
-SCORERS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "segments")
-TREES = ("churn-xgboost", "churn-lightgbm", "tier")
+AMOUNTS = ("value-xgboost", "value-lightgbm")
+SCORERS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "segments", *AMOUNTS)
+TREES = ("churn-xgboost", "churn-lightgbm", "tier", *AMOUNTS)
 RISKS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd")
-Scorer = ChurnPredictor | BgNbdPredictor | TierPredictor | SegmentPredictor
+Scorer = ChurnPredictor | BgNbdPredictor | TierPredictor | SegmentPredictor | ValuePredictor
 Scorers = dict[str, Scorer]
 
 
@@ -71,13 +76,14 @@ def test_scoring_leaves_its_input_alone(scorer: Scorer, made_up: Examples) -> No
     assert made_up.matrix.tobytes() == before
 
 
-def test_scores_are_probabilities_also_of_rows_without_any_value(scorer: Scorer, made_up: Examples) -> None:
+def test_scores_are_probabilities_or_amounts_also_of_rows_without_any_value(scorer: Scorer, made_up: Examples) -> None:
     nothing = np.full((1, made_up.matrix.shape[1]), np.nan, dtype=np.float32)
     huge = np.full_like(nothing, 1e30)
     scores = scorer.score(np.concatenate([made_up.matrix, nothing, huge, -huge]))
 
     assert np.isfinite(scores).all()
-    assert ((scores >= 0) & (scores <= 1)).all()
+    assert (scores >= 0).all()
+    assert isinstance(scorer, ValuePredictor) or (scores <= 1).all()
     if isinstance(scorer, TierPredictor | SegmentPredictor):
         np.testing.assert_allclose(scores.sum(axis=1), 1, atol=1e-6)
 
@@ -127,15 +133,43 @@ def test_bands_begin_at_their_edges(predictors: Scorers, probability: float, ban
     assert churn.band(probability) == band
 
 
-def test_the_likely_tier_is_the_median(predictors: Scorers) -> None:
+def test_the_likely_tier_is_how_many_cuts_the_expected_tier_reaches(predictors: Scorers) -> None:
     tier = predictors["tier"]
     assert isinstance(tier, TierPredictor)
-    scores = np.array(
-        [[0.5, 0.3, 0.2], [0.4, 0.2, 0.4], [0.3, 0.1, 0.6], [0.0, 0.0, 1.0], [0.25, 0.25, 0.5], [0.49, 0.02, 0.49]]
-    )
+    scores = np.array([[0.75, 0.125, 0.125], [0.625, 0.25, 0.125], [0.25, 0.25, 0.5], [0.0, 0.5, 0.5], [0.25, 0.0, 0.75]])
 
     assert tier.tiers == ("regular", "gold", "diamond")
-    assert tier.likely_tier(scores).tolist() == [0, 1, 2, 2, 1, 1]
+    assert tier.odds.cuts == (0.5, 1.4)
+    assert tier.likely_tier(scores).tolist() == [0, 1, 1, 2, 2]
+
+
+def test_a_higher_forecast_never_makes_a_higher_tier_less_likely() -> None:
+    odds = TierOdds(slope=2.0, borders=(1.0, 4.0), cuts=(0.5, 1.4))
+    forecast = np.array([0.0, 1e-9, 0.5, 1.0, np.exp(0.5), 3.0, np.exp(2.0), 50.0, 1e9])
+
+    found = odds.probabilities(forecast)
+
+    np.testing.assert_allclose(found.sum(axis=1), 1)
+    assert (found >= 0).all()
+    assert (np.diff(found[:, 2]) >= 0).all()
+    assert (np.diff(found[:, 0]) <= 0).all()
+    assert found[4, 0] == pytest.approx(0.5)  # at the first border
+    assert found[6, 2] == pytest.approx(0.5)  # at the second
+    assert (np.diff(odds.said(found)) >= 0).all()
+    assert TierOdds.of(odds.numbers()) == odds
+
+
+def test_moves_are_counted_from_the_tier_of_now(predictors: Scorers, made_up: Examples) -> None:
+    tier = predictors["tier"]
+    assert isinstance(tier, TierPredictor)
+    matrix = made_up.matrix[:4].copy()
+    matrix[:, tier.manifest.features.index("spend_cents_90d")] = [np.nan, 49, 50, 90]
+
+    assert tier.tier_now(matrix).tolist() == [0, 0, 1, 2]
+    scores = np.array([[0.5, 0.25, 0.25]] * 3)
+    moves = tier.moves(scores, np.array([0, 1, 2]))
+    assert moves.tolist() == [[0.0, 0.5, 0.5], [0.5, 0.25, 0.25], [0.75, 0.25, 0.0]]
+    assert MOVES == ("down", "same", "up")
 
 
 def test_popular_items_are_those_with_most_buyers(predictors: dict[str, Recommender]) -> None:
@@ -205,3 +239,26 @@ def test_bgnbd_answers_who_never_bought_as_a_newcomer(predictors: Scorers) -> No
     nothing = np.full((1, len(predictor.manifest.features)), np.nan, dtype=np.float32)
 
     assert predictor.score(nothing)[0] == pytest.approx(predictor.calibrator.apply(np.array([(20 / 48) ** 0.8]))[0])
+
+
+@pytest.mark.parametrize("name", AMOUNTS)
+def test_amounts_are_in_cents_and_lie_in_their_intervals(predictors: Scorers, made_up: Examples, name: str) -> None:
+    value = predictors[name]
+    assert isinstance(value, ValuePredictor)
+
+    cents = value.score(made_up.matrix)
+    low, high = value.interval_of(cents)
+
+    assert cents.mean() == pytest.approx(5000 * made_up.labels.mean(), rel=0.1)
+    assert cents.tobytes() == np.minimum(value.model.predict(made_up.matrix) * 5000.0, 1e15).tobytes()
+    assert ((low <= cents) & (cents <= high)).all()
+
+
+def test_an_interval_of_amounts_by_hand() -> None:
+    table = AmountTable((100.0, 300.0), (-20.0, 150.0), (200.0, 600.0), level=0.8)
+
+    low, high = table.around(np.array([0.0, 100.0, 200.0, 300.0, 600.0]))
+
+    np.testing.assert_allclose(low, [-20.0, -20.0, 65.0, 150.0, 300.0])
+    np.testing.assert_allclose(high, [200.0, 200.0, 400.0, 600.0, 1200.0])  # beyond the last point they grow with the forecast
+    assert AmountTable.of(table.numbers()) == table

@@ -72,10 +72,13 @@ def test_profiles_carry_the_likely_tier(profiles: list[dict[str, str]], rows: Fe
     assert isinstance(predictor, TierPredictor)
     chances = predictor.score(rows.matrix[:, model_columns(rows.contract)])
 
-    for profile, of_member in zip(profiles, chances.tolist(), strict=True):
-        at_most = np.cumsum(of_member)
-        median = "regular" if at_most[0] >= 0.5 else "gold" if at_most[1] >= 0.5 else "diamond"
-        assert (profile["next_tier"], profile["tier_model"]) == (median, "tier@1")
+    spent = np.nan_to_num(rows.column("spend_cents_90d"))
+    definition, cuts = predictor.manifest.definition, predictor.odds.cuts
+    for profile, (_, gold, diamond), cents in zip(profiles, chances.tolist(), spent.tolist(), strict=True):
+        likely = sum(gold + 2 * diamond >= cut for cut in cuts)
+        now = (cents >= definition["gold_from_cents"]) + (cents >= definition["diamond_from_cents"])
+        assert (profile["next_tier"], profile["tier_model"]) == (predictor.tiers[likely], "tier@1")
+        assert profile["tier_move"] == ("same" if likely == now else "up" if likely > now else "down")
     assert len({profile["next_tier"] for profile in profiles}) == 3
 
 
@@ -119,7 +122,8 @@ def test_running_again_gives_the_same_values(
 
     used = publish_answers(rows, facts, mlruns, store, progress=done.append)
 
-    assert used == {"churn": "churn@1", "tier": "tier@1", "segments": "segments@1", "recommender": "recommender@1"}
+    named = ("churn", "tier", "value", "segments", "recommender")
+    assert used == {name: f"{name}@1" for name in named}
     assert sum(done) == len(members)
     assert [store.read_profile(member) for member in members] == profiles
     assert lists_in(store_url, published, members) == lists
@@ -180,11 +184,12 @@ def test_without_champions_nothing_is_written(store: RedisStore, rows: FeatureRo
 
 def test_a_model_without_a_champion_is_left_out(store: RedisStore, rows: FeatureRows, facts: Facts, registry: Path) -> None:
     client = open_registry(registry)
-    for name in ("churn", "recommender"):
+    for name in ("churn", "value", "recommender"):
         client.delete_registered_model_alias(name, CHAMPION)
 
     assert publish_answers(rows, facts, registry, store) == {"tier": "tier@1"}
-    assert set(store.read_profile(str(rows.member_ids[0]))) == {"next_tier", "tier_model", "tier_reasons", "scores_as_of"}
+    fields = {"next_tier", "tier_move", "tier_model", "tier_reasons", "scores_as_of"}
+    assert set(store.read_profile(str(rows.member_ids[0]))) == fields
 
 
 def test_what_a_model_said_that_is_no_longer_there_is_emptied(
@@ -204,7 +209,7 @@ def test_what_a_model_said_that_is_no_longer_there_is_emptied(
     assert profile["tier_model"] == "tier@1"
     (answer,) = read_answers(store.read_answer_stamp(), store.read_answers([member]))
     assert answer is not None
-    assert [model.label for model in answer.edition.models] == ["tier@1"]
+    assert [model.label for model in answer.edition.models] == ["tier@1", "value@1"]
 
 
 class Stopping(RedisStore):
@@ -259,7 +264,11 @@ def test_packed_answers_say_what_profiles_say(
     assert nobody is None
     for answer, profile in zip(answers, profiles, strict=True):
         assert answer is not None
-        assert {model.name: model.label for model in answer.edition.models} == {"churn": "churn@1", "tier": "tier@1"}
+        assert {model.name: model.label for model in answer.edition.models} == {
+            "churn": "churn@1",
+            "tier": "tier@1",
+            "value": "value@1",
+        }
         assert answer.edition.as_of == profile["scores_as_of"] == rows.as_of.isoformat()
         tiers = answer.edition.models[1].labels
         assert tiers[int(answer.values["tier.likely"])] == profile["next_tier"]

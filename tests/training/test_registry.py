@@ -25,7 +25,7 @@ from features.facts import Facts
 from training.artifacts import read_manifest
 from training.datasets import Snapshots
 from training.pipeline import steps, unchanged
-from training.predictors import ChurnPredictor, Recommender, SegmentPredictor, TierPredictor
+from training.predictors import ChurnPredictor, Recommender, SegmentPredictor, TierPredictor, ValuePredictor
 from training.registry import (
     CHALLENGER,
     CHAMPION,
@@ -42,7 +42,7 @@ from training.tracking import open_registry, record
 from training.trained import Trained
 
 REPOSITORY = Path(__file__).parents[2]
-NAMES = ("churn", "recommender", "segments", "tier")
+NAMES = ("churn", "recommender", "segments", "tier", "value")
 
 
 def as_the_client_sees(mlruns: Path) -> dict[tuple[str, str], tuple[tuple[str, ...], str, str]]:
@@ -73,7 +73,8 @@ def _no_run_left_open() -> Iterator[None]:
 
 def test_versions_and_aliases_are_those_of_mlflow(mlruns: Path) -> None:
     assert as_we_see(mlruns) == as_the_client_sees(mlruns)
-    assert sorted(as_we_see(mlruns)) == [("churn", "1"), ("churn", "2"), ("recommender", "1"), ("segments", "1"), ("tier", "1")]
+    twice = {(name, version) for name in ("churn", "value") for version in ("1", "2")}
+    assert set(as_we_see(mlruns)) == twice | {("recommender", "1"), ("segments", "1"), ("tier", "1")}
     assert resolve(mlruns, "churn").version == "1"
     assert resolve(mlruns, "churn", CHALLENGER).version == "2"
     assert resolve(mlruns, "churn").label == "churn@1"
@@ -106,7 +107,7 @@ def test_a_version_deleted_by_mlflow_is_gone(registry: Path) -> None:
         resolve(registry, "churn")
 
     client.delete_registered_model("churn")
-    assert {m.name for m in registered_models(registry)} == {"recommender", "segments", "tier"}
+    assert {m.name for m in registered_models(registry)} == {"recommender", "segments", "tier", "value"}
 
 
 def test_nothing_is_registered_where_nothing_was_trained(tmp_path: Path) -> None:
@@ -118,7 +119,13 @@ def test_nothing_is_registered_where_nothing_was_trained(tmp_path: Path) -> None
 
 
 def test_every_registered_model_loads_and_is_what_it_says(mlruns: Path) -> None:
-    kinds = {"churn": ChurnPredictor, "tier": TierPredictor, "segments": SegmentPredictor, "recommender": Recommender}
+    kinds = {
+        "churn": ChurnPredictor,
+        "tier": TierPredictor,
+        "value": ValuePredictor,
+        "segments": SegmentPredictor,
+        "recommender": Recommender,
+    }
     for model in registered_models(mlruns):
         predictor = load(model)
         assert type(predictor) is kinds[model.name]
@@ -302,7 +309,15 @@ def test_what_has_not_changed_is_kept_with_its_evidence(mlruns: Path, snapshots:
     kept = unchanged(every, mlruns, facts)
 
     assert [outcome.step for outcome in kept] == every
-    assert [o.registered.label for o in kept if o.registered] == ["churn@1", "churn@2", "tier@1", "segments@1", "recommender@1"]
+    assert [o.registered.label for o in kept if o.registered] == [
+        "churn@1",
+        "churn@2",
+        "tier@1",
+        "value@1",
+        "value@2",
+        "segments@1",
+        "recommender@1",
+    ]
     assert all(outcome.trained is None and not outcome.refused for outcome in kept)
     assert kept[0].metrics["auc"] > 0.5
     assert "persistence" in kept[2].baselines

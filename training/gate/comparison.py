@@ -1,7 +1,7 @@
 """Two who answered for the same rows, compared: quality, calibration and slices, by paired bootstrap over members."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -10,7 +10,7 @@ from training.evaluation.intervals import LEVEL, Interval, bootstrap, interval_o
 from training.evaluation.weighted import Statistic, mean_of
 from training.evidence import Evidence, Judged
 from training.gate.contender import Limits
-from training.gate.measures import Answer, Measure, Truth
+from training.gate.measures import Answer, Measure, Rule, Truth
 from training.verdict import Difference
 
 SEED = 7
@@ -20,14 +20,15 @@ FEWEST_OF_A_KIND = 20
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """One period: evidence of the one, and the answer of the other on the same rows."""
+    """One period: evidence of the one, and the answer of the other on the same rows, read by a rule of its own."""
 
     judged: Judged
     other: Answer
+    rule: Rule = field(default_factory=dict)
 
     def where(self, kept: NDArray[np.bool_]) -> "Pair":
         """The same on some of the rows."""
-        return Pair(self.judged.where(kept), self.other[kept])
+        return Pair(self.judged.where(kept), self.other[kept], self.rule)
 
 
 def beside_baseline(evidence: Evidence, name: str) -> tuple[Pair, ...]:
@@ -44,13 +45,13 @@ def beside(mine: Evidence, theirs: Evidence) -> tuple[Pair, ...]:
             if same_window and sorted(judged.member_ids.tolist()) == sorted(other.member_ids.tolist()):
                 order = np.argsort(other.member_ids)[np.searchsorted(np.sort(other.member_ids), judged.member_ids)]
                 if np.array_equal(other.truth[order], judged.truth):
-                    found.append(Pair(judged, other.answer[order]))
+                    found.append(Pair(judged, other.answer[order], other.notes))
     return tuple(found)
 
 
 def quality(pairs: Sequence[Pair], measure: Measure, other: str, *, level: float = LEVEL) -> Difference:
     """Quality of both, mean over the periods, and the paired interval of the difference."""
-    return _difference(pairs, measure.quality, measure.name, other, level=level)
+    return _difference(_as_said(pairs, measure), measure.quality, measure.name, other, level=level)
 
 
 def calibration(pairs: Sequence[Pair], measure: Measure, other: str) -> Difference:
@@ -60,7 +61,7 @@ def calibration(pairs: Sequence[Pair], measure: Measure, other: str) -> Differen
 
 def mean_quality(pairs: Sequence[Pair], measure: Measure) -> tuple[float, float]:
     """Quality of both, mean over the periods."""
-    mine, theirs, rows = _statistics(pairs, measure.quality)
+    mine, theirs, rows = _statistics(_as_said(pairs, measure), measure.quality)
     ones = np.ones(sum(rows))
     return mean_of(mine, rows)(ones), mean_of(theirs, rows)(ones)
 
@@ -105,6 +106,17 @@ def _tells_apart(truth: Truth) -> bool:
     if len(values) > 10:
         return True
     return bool((counts >= FEWEST_OF_A_KIND).sum() >= 2)
+
+
+def _as_said(pairs: Sequence[Pair], measure: Measure) -> tuple[Pair, ...]:
+    """The pairs with what both answers come down to."""
+    return tuple(
+        Pair(
+            replace(pair.judged, answer=measure.said(pair.judged.answer, pair.judged.notes)),
+            measure.said(pair.other, pair.rule),
+        )
+        for pair in pairs
+    )
 
 
 def _statistics(

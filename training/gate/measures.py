@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,10 +10,17 @@ from numpy.typing import NDArray
 from training.artifacts import BundleManifest
 from training.evaluation.weighted import Statistic, Weights, auc, mean, quadratic_weighted_kappa, spearman
 from training.evidence import Judged
+from training.predictors.tier import cut_at
 
 Answer = NDArray[np.float64]
 Truth = NDArray[np.generic]
+Rule = Mapping[str, Any]
+"""What a recipe or a bundle says of how its answer is read: notes of a period, or parameters of a manifest."""
 GROUPS = 10
+
+
+def _as_it_is(answer: Answer, rule: Rule) -> Answer:
+    return answer
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +35,8 @@ class Measure:
         Distance of the answers from what happened, less is better.
     bands
         Which band each answer falls into, by the champion's manifest.
+    said
+        What an answer comes down to before its quality is measured, by the rule of whoever gave it.
     """
 
     name: str
@@ -35,6 +45,7 @@ class Measure:
     calibration_name: str
     calibration: Callable[[Truth, Answer], Statistic]
     bands: Callable[[Answer, BundleManifest], NDArray[np.int64]]
+    said: Callable[[Answer, Rule], Answer] = _as_it_is
 
 
 def calibration_error(happened: Truth, probability: Answer) -> Statistic:
@@ -63,15 +74,31 @@ def total_error(truth: Truth, answer: Answer) -> Statistic:
     return lambda weights: float(abs((weights * answer).sum() / (weights * actual).sum() - 1))
 
 
-def positions(answer: Answer) -> NDArray[np.int64]:
-    """Tier of every row: the median of its probabilities, or the position that a baseline names."""
+def positions(answer: Answer, rule: Rule) -> NDArray[np.int64]:
+    """Tier of every row: the position that a baseline names, or how many `cuts` of the rule the expected position reaches.
+
+    Without cuts it is the median of the probabilities.
+    """
     if answer.ndim == 1:
         return np.rint(answer).astype(np.int64)
+    cuts = rule.get("cuts")
+    if cuts is not None:
+        return cut_at(answer, tuple(cuts))
     return np.asarray((np.cumsum(answer, axis=1) >= 0.5).argmax(axis=1), dtype=np.int64)
 
 
+def rule_of(manifest: BundleManifest) -> Rule:
+    """What a bundle makes tiers of its probabilities by."""
+    odds: Rule = manifest.parameters.get("odds", {})
+    return odds
+
+
+def _tier_named(answer: Answer, rule: Rule) -> Answer:
+    return positions(answer, rule).astype(np.float64)
+
+
 def _tier_quality(truth: Truth, answer: Answer) -> Statistic:
-    return quadratic_weighted_kappa(truth.astype(np.int64), positions(answer))
+    return quadratic_weighted_kappa(truth.astype(np.int64), positions(answer, {}))
 
 
 def groups_said(answer: Answer) -> NDArray[np.int64]:
@@ -99,7 +126,15 @@ MEASURES: Mapping[str, Measure] = {
     "churn": Measure(
         "auc", 0.5, lambda truth, answer: auc(truth.astype(np.bool_), answer), "ece", calibration_error, _churn_bands
     ),
-    "tier": Measure("qwk", 0.0, _tier_quality, "ece", tier_calibration, lambda answer, manifest: positions(answer)),
+    "tier": Measure(
+        "qwk",
+        0.0,
+        _tier_quality,
+        "ece",
+        tier_calibration,
+        lambda answer, manifest: positions(answer, rule_of(manifest)),
+        _tier_named,
+    ),
     "value": Measure(
         "spearman", 0.0, lambda truth, answer: spearman(truth.astype(np.float64), answer), "total error", total_error, _fifths
     ),
@@ -119,7 +154,7 @@ def figures(model: str, judged: Judged) -> dict[str, float]:
     if measure is None:
         return {}
     ones = np.ones(len(judged))
-    found = {measure.name: measure.quality(judged.truth, judged.answer)(ones)}
+    found = {measure.name: measure.quality(judged.truth, measure.said(judged.answer, judged.notes))(ones)}
     found[measure.calibration_name.replace(" ", "_")] = measure.calibration(judged.truth, judged.answer)(ones)
     for name, answer in judged.others.items():
         found[f"{name}.{measure.name}"] = measure.quality(judged.truth, answer)(ones)

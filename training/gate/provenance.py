@@ -16,19 +16,25 @@ from features.build import aggregates_by_bucket, feature_rows, together
 from features.cut_off import cut_off
 from features.days import calendar_day
 from features.derive import model_columns
+from training.artifacts import BundleManifest
 from training.boosting import gains
 from training.datasets import Examples, Snapshots
 from training.evaluation.metrics import spearman
 from training.evidence import Evidence, Judged
 from training.gate.comparison import Pair, mean_quality
 from training.gate.contender import Ground, Limits, Rebuilt
-from training.gate.measures import Measure
+from training.gate.measures import Measure, rule_of
 from training.predictors import AnyPredictor, Matrix, Recommender, TreeModel
 from training.verdict import Finding, Reason
 
 
 class Scoring(Protocol):
     """Every predictor but the one of lists."""
+
+    @property
+    def manifest(self) -> BundleManifest:
+        """What its bundle says of itself."""
+        ...
 
     def score(self, matrix: Matrix) -> NDArray[np.float64]:
         """One answer a row."""
@@ -154,7 +160,7 @@ def scored_again(
         return [Finding(Reason.LEAKAGE_SUSPECTED, "None of the members judged had bought before the test day.")]
     if not np.isfinite(answer).all():
         return [Finding(Reason.NOT_A_NUMBER, f"{int((~np.isfinite(answer)).sum()):,} scores of rows built by the gate.")]
-    said, now = mean_quality([Pair(judged, answer)], measure)
+    said, now = mean_quality([Pair(judged, answer, rule_of(predictor.manifest))], measure)
     if said - now > limits.collapse:
         text = f"{measure.name} {said:.3f} in the evidence, {now:.3f} on the same members when the gate builds their rows."
         return [Finding(Reason.LEAKAGE_SUSPECTED, text)]

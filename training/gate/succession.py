@@ -10,7 +10,7 @@ from training.evidence import Evidence
 from training.gate.comparison import Pair, beside, calibration, low_slices, quality
 from training.gate.contender import Contender, Ground
 from training.gate.hearing import Case, Hearing
-from training.gate.measures import Answer
+from training.gate.measures import Answer, rule_of
 from training.gate.provenance import rebuilt
 from training.gate.soundness import worse_calibrated
 from training.predictors import Recommender
@@ -67,7 +67,8 @@ def _by_bundle(evidence: Evidence, champion: Contender, ground: Ground) -> tuple
     for judged in unseen:
         fresh = rebuilt(ground, judged.period.test, judged.member_ids.tolist())
         if not isinstance(predictor, Recommender) and set(judged.member_ids.tolist()) <= set(fresh.member_ids.tolist()):
-            found.append(Pair(judged, predictor.score(fresh.matrix[np.searchsorted(fresh.member_ids, judged.member_ids)])))
+            answer = predictor.score(fresh.matrix[np.searchsorted(fresh.member_ids, judged.member_ids)])
+            found.append(Pair(judged, answer, rule_of(predictor.manifest)))
     return tuple(found)
 
 

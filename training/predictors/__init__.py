@@ -12,14 +12,16 @@ from training.predictors.bgnbd import BgNbd, BgNbdPredictor
 from training.predictors.churn import ChurnPredictor
 from training.predictors.lists import SOURCES, RankedLists, Recommender
 from training.predictors.segments import SegmentPredictor
-from training.predictors.tier import TierPredictor
+from training.predictors.tier import TierOdds, TierPredictor
 from training.predictors.trees import GOLDEN_ROWS, Calibrator, Engine, Matrix, Predictor, Scores, TreeModel, with_parameters
 from training.predictors.uncertainty import IntervalTable
+from training.predictors.value import AmountTable, ValuePredictor
 
 __all__ = [
     "CHURN_KINDS",
     "GOLDEN_ROWS",
     "SOURCES",
+    "AmountTable",
     "AnyPredictor",
     "BgNbd",
     "BgNbdPredictor",
@@ -34,8 +36,10 @@ __all__ = [
     "Recommender",
     "Scores",
     "SegmentPredictor",
+    "TierOdds",
     "TierPredictor",
     "TreeModel",
+    "ValuePredictor",
     "load_bundle",
     "with_parameters",
 ]
@@ -43,9 +47,10 @@ __all__ = [
 ChurnAnswers: TypeAlias = ChurnPredictor | BgNbdPredictor
 """What may stand in the registry under the name churn."""
 CHURN_KINDS: tuple[type[ChurnPredictor] | type[BgNbdPredictor], ...] = (ChurnPredictor, BgNbdPredictor)
-AnyPredictor: TypeAlias = ChurnPredictor | BgNbdPredictor | TierPredictor | SegmentPredictor | Recommender
+AnyPredictor: TypeAlias = ChurnPredictor | BgNbdPredictor | TierPredictor | ValuePredictor | SegmentPredictor | Recommender
 KINDS: Mapping[str, type[AnyPredictor]] = {
-    predictor.kind: predictor for predictor in (ChurnPredictor, BgNbdPredictor, TierPredictor, SegmentPredictor, Recommender)
+    predictor.kind: predictor
+    for predictor in (ChurnPredictor, BgNbdPredictor, TierPredictor, ValuePredictor, SegmentPredictor, Recommender)
 }
 
 

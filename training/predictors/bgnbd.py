@@ -9,7 +9,7 @@ from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit
+from scipy.special import expit, hyp2f1
 
 from training.artifacts import GOLDEN, BundleManifest, check_golden, read_arrays, write_bundle
 from training.predictors.trees import Calibrator, Matrix, Scores
@@ -18,6 +18,7 @@ from training.predictors.uncertainty import interval_of
 Days = NDArray[np.float64]
 MODEL_FILE = "bgnbd.json"
 LONGEST_DAYS = 1e6
+NEAR_ONE = 1e-5
 READ = ("purchase_days", "active_span_days", "days_since_first_purchase")
 
 
@@ -45,6 +46,18 @@ class BgNbd:
         alive = self.alive(repeats=repeats, last=last, age=age)
         silent: Days = np.exp(-(self.r + repeats) * np.log1p(days / (self.alpha + age)))
         answer: Days = 1 - alive * (1 - silent)
+        return answer
+
+    def expected_purchases(self, days: float, *, repeats: Days, last: Days, age: Days) -> Days:
+        """Expected purchase days in the next `days` for each member, equation (10) of the paper; parameters as above."""
+        a = self.a if abs(self.a - 1) > NEAR_ONE else 1 + NEAR_ONE  # the formula divides by a - 1, its limit is smooth
+        later = self.alpha + age + days
+        stays = np.exp((self.r + repeats) * (np.log(self.alpha + age) - np.log(later)))
+        tail = hyp2f1(self.r + repeats, self.b + repeats, a + self.b + repeats - 1, days / later)
+        if_alive = (a + self.b + repeats - 1) / (a - 1) * (1 - stays * tail)
+        without_leaving = days * (self.r + repeats) / (self.alpha + age)
+        usable = np.isfinite(if_alive) & (if_alive >= 0) & (if_alive <= without_leaving)
+        answer: Days = np.where(usable, if_alive, without_leaving) * self.alive(repeats=repeats, last=last, age=age)
         return answer
 
     def alive(self, *, repeats: Days, last: Days, age: Days) -> Days:

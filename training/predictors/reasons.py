@@ -33,7 +33,7 @@ class Explanations:
     """Why each of several rows has its score.
 
     For churn, `base` and the contributions of a row add up to the logit of its raw probability, before calibration. For tier
-    they add up to ln(P(towards) / P(against)): why the likely tier rather than the most probable of the others.
+    they add up to the logit of lying on the likely tier's side of its border towards the most probable of the others.
 
     Attributes
     ----------
@@ -108,9 +108,11 @@ def explain(
         base = np.full(len(matrix), explainer.base[0])
         return Explanations(_strongest(margins[:, 0], top), margins[:, 0], base)
     towards, against = _compared(predictor, predictor.score(matrix) if scores is None else scores)
-    row = np.arange(len(matrix))
-    contributions = margins[row, towards] - margins[row, against]
-    base = explainer.base[towards] - explainer.base[against]
+    side = np.where(towards > against, 1.0, -1.0)
+    border = np.where(towards > against, towards - 1, towards)
+    odds = predictor.odds
+    contributions = margins[:, 0] * (odds.slope * side)[:, None]
+    base = side * (odds.slope * explainer.base[0] - np.array(odds.borders)[border])
     return Explanations(_strongest(contributions, top), contributions, base, towards, against)
 
 

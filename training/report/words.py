@@ -13,7 +13,6 @@ BASELINES = {
     "rfm_logistic": "a regression on recency, frequency and spend",
     "bgnbd": "the BG/NBD formula",
     "bgnbd_gamma_gamma": "the BG/NBD and Gamma-Gamma formulas",
-    "bgnbd_gammagamma": "the BG/NBD and Gamma-Gamma formulas",
     "persistence": "“everybody stays in their tier”",
     "rfm_quantiles": "the RFM score cut into tiers",
     "past_spend": "what they spent in the last such period",
