@@ -331,7 +331,8 @@ def test_a_model_of_other_code_or_features_is_not_kept(registry: Path, snapshots
     )
     record(registry, Trained(replace(predictor, manifest=other), {}, {}, {}), alias=CHAMPION)
 
-    assert [outcome.step.model for outcome in unchanged(steps(snapshots), registry, facts)] == ["churn", "churn", "recommender"]
+    kept = [outcome.step.model for outcome in unchanged(steps(snapshots), registry, facts)]
+    assert kept == ["churn", "churn", "value", "value", "recommender"]
 
 
 def test_a_broken_version_is_not_kept_whoever_is_champion(registry: Path, snapshots: Snapshots, facts: Facts) -> None:
@@ -343,9 +344,11 @@ def test_a_broken_version_is_not_kept_whoever_is_champion(registry: Path, snapsh
     assert [(o.step.model, o.step.engine) for o in kept] == [
         ("churn", "xgboost"),
         ("churn", "lightgbm"),
+        ("value", "xgboost"),
+        ("value", "lightgbm"),
         ("recommender", "implicit"),
     ]
-    assert [outcome.champion for outcome in kept] == [False, True, True]
+    assert [outcome.champion for outcome in kept] == [False, True, True, False, True]
     assert unchanged(steps(snapshots), registry.parent / "empty", facts) == []
 
 
