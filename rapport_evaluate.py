@@ -31,7 +31,8 @@ def evaluate(
     settings: Settings, screen: Screen, *, models: tuple[str, ...], engine: str | None, out: Path | None, campaign: Campaign
 ) -> dict[str, Any]:
     """Judge the recipes of these models (all there are without any), write a report of each, and return their figures."""
-    wanted = [(model, engine or ENGINES.get(model, ("xgboost",))[0]) for model in models or tuple(ENGINES)]
+    every = tuple(model for model, engines in ENGINES.items() if engine is None or engine in engines)
+    wanted = [(model, engine or ENGINES.get(model, ("xgboost",))[0]) for model in models or every]
     for model, chosen in wanted:
         recipe(model, chosen)
     snapshots = Snapshots(open_facts(settings))

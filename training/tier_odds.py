@@ -16,7 +16,7 @@ STEEPEST = 100.0
 
 
 def fit_odds(forecast: Amounts, tiers: Positions) -> TierOdds:
-    """Odds of three tiers by forecasts of members held out, with the cuts that should agree best with what happens.
+    """Odds of three tiers by forecasts of members held out, with cuts by which as many are named as are expected.
 
     Parameters
     ----------
@@ -42,13 +42,22 @@ def fit_odds(forecast: Amounts, tiers: Positions) -> TierOdds:
     first, second = float(found.x[1]), float(found.x[1] + np.exp(found.x[2]))
     odds = TierOdds(slope, (first + slope * middle, second + slope * middle), (0.5, 1.5))
     chances = odds.probabilities(forecast)
-    return TierOdds(odds.slope, odds.borders, best_cuts(expected_position(chances), chances))
+    return TierOdds(odds.slope, odds.borders, even_cuts(expected_position(chances), chances))
+
+
+def even_cuts(score: Amounts, chances: Amounts) -> tuple[float, float]:
+    """Two cuts of a score by which as many rows are named for each tier as its chances add up to.
+
+    Tiers named by the most probable class, or by the mean rounded, crowd in the middle; cuts of highest expected kappa name a
+    quarter more diamonds than there will be.
+    """
+    regular, _, diamond = chances.mean(axis=0)
+    low, high = np.quantile(score, [regular, 1 - diamond])
+    return float(low), float(max(high, np.nextafter(low, np.inf)))
 
 
 def best_cuts(score: Amounts, chances: Amounts, *, grid: int = GRID) -> tuple[float, float]:
     """Two cuts of a score, among its quantiles, whose three groups agree best with the tiers (quadratic weighted kappa).
-
-    Tiers named by the most probable class, or by the mean rounded, crowd in the middle: whoever is in doubt is named gold.
 
     Parameters
     ----------
