@@ -1,6 +1,6 @@
 """Run by a test in a process of its own: the front door in forks that kill or stop themselves at named moments, in turn.
 
-    python killed_in_turn.py '[{"argv": ["retrain"], "deed": "SIGKILL", "event": "os.rename", "where": "fitted/", "shop": {}}, …]'
+    python killed_in_turn.py '[{"argv": ["retrain"], "deed": "SIGKILL", "event": "os.rename", "where": "fitted/"}, …]'
 
 Forks share what this process has imported, so that each costs no start of its own. Prints how each ended, as JSON.
 A fork that stops itself stays stopped while the next runs, and then goes on.
