@@ -8,11 +8,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from odd_shops import ODD, OddShop, write_shop
 
 import rapport
 from training.registry import CHAMPION, registered_models, run_file
+from training.score_files import kept_days, key_of, path_of, read_scores, write_scores
 
 Run = Callable[..., dict[str, Any]]
 SLOW = pytest.mark.slow
@@ -97,3 +99,40 @@ def test_where_trees_lose_bgnbd_is_trained_and_the_same_again_trains_nothing(run
     assert run("retrain", "--models", "churn")["exit"] == 10
     drift = run("drift")
     assert drift["exit"] in (0, 30)
+
+
+def test_a_night_is_held_against_what_happened_once_its_horizon_has_passed(run: Run, tmp_path: Path) -> None:
+    shop = replace(ODD["four months"], columns=("member", "at"))
+    assert run("import", "--mapping", str(write_shop(tmp_path / "shop", shop)))["exit"] == 0
+    retrain = run("retrain", "--models", "churn", "--as-of", "2024-04-03")
+    assert retrain["exit"] == 0, retrain["models"]
+    assert run("nightly", "--as-of", "2024-04-03")["exit"] == 0
+
+    early = run("drift", "--as-of", "2024-04-30")["models"][0]
+    assert early["cohorts"] == []
+    assert early["skipped"] == {"calibration": "no kept nightly scores have matured: the first is due on 2024-05-01"}
+
+    (cohort,) = run("drift")["models"][0]["cohorts"]
+    lines = (tmp_path / "shop" / "sales.csv").read_text().splitlines()[1:]
+    bought = [(line[:5], line[6:16]) for line in lines]
+    active = {member for member, day in bought if "2024-01-10" <= day < "2024-04-03"}  # 84 days
+    stayed = {member for member, day in bought if "2024-04-03" <= day < "2024-05-01"}
+    assert (cohort["members"], cohort["model"]) == (len(active), "churn@1")
+    assert cohort["observed"] == pytest.approx(len(active - stayed) / len(active))
+    assert cohort["low"] < cohort["observed"] - cohort["predicted"] < cohort["high"]
+    assert cohort["beyond"] == []
+
+    _say_that_nobody_leaves(tmp_path / "data" / "scores")
+    wrong = run("drift")
+    assert wrong["exit"] == 30
+    assert wrong["advised"] == ["churn@1"]
+    assert wrong["models"][0]["cohorts"][0]["beyond"] == ["calibration"]
+
+
+def _say_that_nobody_leaves(scores: Path) -> None:
+    """Kept scores as a model would have given them that expects everybody back."""
+    day = kept_days(scores)[0]
+    key, blocks = key_of(path_of(scores, day)), list(read_scores(path_of(scores, day)))
+    assert key is not None
+    low = [replace(b, columns={name: np.minimum(values, 0.001) for name, values in b.columns.items()}) for b in blocks]
+    write_scores(scores, key, low)
