@@ -8,7 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 from made_up_evidence import risk_evidence
+from mlflow.models import get_model_info
 
+from features.contract import CONTRACT
 from features.facts import Facts
 from tests.training.registered import with_answers
 from training import training_report
@@ -51,6 +53,9 @@ def test_a_run_holds_the_report_on_its_own_evidence(trained: Trained, later: Fac
     assert numbers["cost"]["microseconds_per_row"] > 0
     assert run_file(tmp_path / "mlruns", registered, "report/plots/reliability.png").read_bytes().startswith(b"\x89PNG")
     assert "report/report.html" in describe(found)
+    signature = get_model_info("models:/churn/1").signature
+    assert signature is not None
+    assert (len(signature.inputs.inputs), signature.outputs.inputs[0].shape) == (len(CONTRACT.model_features), (-1,))
     assert found.evidence is trained.evidence
 
 
