@@ -2,12 +2,10 @@
 
 from dataclasses import asdict
 from datetime import UTC, datetime
-from importlib.metadata import version
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
-from features.contract import CONTRACT
 from features.days import calendar_day
 from features.facts import Facts
 from features.jobs import only_run, open_facts
@@ -19,9 +17,9 @@ from training.evaluation.summary import Summary, summarise
 from training.evaluation.tasks import FIGURES, HEADLINE
 from training.evidence import Evidence
 from training.judging import ENGINES, evidence_of, recipe, snapshot_days, test_periods
-from training.report import Cost, Provenance, report_files, write_report
+from training.report import Cost, report_files, write_report
 from training.report.words import verdict_of
-from training.trained import SEED, code_hash
+from training.training_report import provenance_of
 from training.tuning import Search
 
 SHOWN = ("auc", "average_precision", "lift10", "ece", "qwk", "accuracy", "spearman", "total_bias", "coverage")
@@ -49,24 +47,6 @@ def evaluate(
 def until_day(facts: Facts) -> int:
     """First local day after the facts."""
     return facts.manifest.until_day
-
-
-def provenance_of(facts: Facts, *, made_at: datetime) -> Provenance:
-    """Facts, features and code that a report rests on."""
-    manifest = facts.manifest
-    return Provenance(
-        made_at=f"{made_at.astimezone(UTC):%Y-%m-%d %H:%M} UTC",
-        source=manifest.source,
-        currency=manifest.currency,
-        facts_hash=manifest.hash,
-        facts_until=str(calendar_day(manifest.until_day - 1)),
-        facts_until_day=manifest.until_day,
-        contract_hash=CONTRACT.hash,
-        code=code_hash(),
-        rapport=version("rapport"),
-        seed=SEED,
-        settings={"thresholds": dict(facts.thresholds)} if facts.thresholds else {},
-    )
 
 
 def _prepare(screen: Screen, snapshots: Snapshots, model: str, search: Search) -> None:

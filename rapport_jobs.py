@@ -188,7 +188,7 @@ class Jobs:
         """Train, evaluate and register; models whose facts, code and features have not changed are kept."""
         from training.churn_definition import definitions
         from training.datasets import Snapshots
-        from training.pipeline import MODELS, steps, unchanged
+        from training.pipeline import MODELS, needed, steps, unchanged
         from training.tracking import open_registry
 
         unknown = set(models) - set(MODELS)
@@ -204,6 +204,8 @@ class Jobs:
             todo = steps(snapshots, wanted, churn=definitions(self.settings.churn), mlruns=self.settings.mlruns_dir)
             kept = [] if again else unchanged(todo, self.settings.mlruns_dir, facts)
             rest = [step for step in todo if step not in [outcome.step for outcome in kept]]
+            if all(step.in_need for step in rest):
+                rest = [step for step in rest if needed(step, self.settings.mlruns_dir)]
             outcomes = [*kept, *self._train(rest, snapshots)]
         self._show_models(outcomes)
         return outcomes

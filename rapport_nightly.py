@@ -22,7 +22,7 @@ from rapport_features import FeatureJobs
 from rapport_jobs import Jobs
 from training.answers import BLOCK, Champions, able_to_score, champions, scored
 from training.publish_answers import publish_lists, publish_scores, published_already
-from training.registry import RegisteredModel, resolve
+from training.registry import RegisteredModel, registered_models, resolve
 from training.score_files import ScoreKey, forget_before, kept_days, key_of, path_of, read_scores, write_scores
 
 LATE_DAYS = 2
@@ -141,7 +141,7 @@ class NightlyJob:
             self._say_refused(night, models)
             if not models.able:
                 step.skip("there is no champion that could answer")
-                night.record.warn("nobody was scored: there is no champion", 'train models: "rapport retrain"')
+                night.record.warn("nobody was scored: there is no champion", self._way_to_a_champion())
                 return models
             key = self._key(night, models)
             step.found["models"] = {champion.name: champion.registered.label for champion in models.able}
@@ -153,6 +153,11 @@ class NightlyJob:
                 step.found["members"] = write_scores(self.scores, key, blocks, progress=advance)
             self._compare(night, models)
         return models
+
+    def _way_to_a_champion(self) -> str:
+        """What to do where nobody serves: train, or look why the gate let nothing through."""
+        there = registered_models(self.settings.mlruns_dir)
+        return 'see why the gate let no version through: "rapport models"' if there else 'train models: "rapport retrain"'
 
     def _key(self, night: Night, models: Champions) -> ScoreKey:
         return ScoreKey(

@@ -15,7 +15,9 @@ from features.screen import Screen
 from features.settings import Settings
 from training.churn_definition import definitions
 from training.kept_work import KeptWork
-from training.pipeline import MODELS
+from training.pipeline import MODELS, base_name
+from training.registry import CHAMPION, registered_models
+from training.requirements import INSTEAD
 from training.retraining import EXIT_CODES, Purpose, Retraining, cut_off, unfinished
 from training.tracking import open_registry
 from training.tuning import Search
@@ -58,12 +60,16 @@ class RetrainJob:
                 self._show(run)
                 raise
         self._show(run)
+        unserved = self._unserved(run)
+        for model, instead in unserved.items():
+            self.screen.say(f"No version of {model} serves. Instead: {instead}.")
         return {
             "became": became,
             "exit_code": EXIT_CODES[became],
             "until": str(calendar_day(run.purpose.until_day)),
             "run": run.purpose.key,
             "models": [asdict(judged) for judged in run.judged],
+            "unserved": unserved,
             **run.record.to_json(),
         }
 
@@ -88,6 +94,12 @@ class RetrainJob:
         )
         run.begin()
         return run
+
+    def _unserved(self, run: Retraining) -> dict[str, str]:
+        """Models of the run that have no champion, with what there is instead."""
+        serving = {model.name for model in registered_models(self.settings.mlruns_dir) if CHAMPION in model.aliases}
+        names = dict.fromkeys(judged.model for judged in run.judged)
+        return {name: INSTEAD[base_name(name)] for name in names if name not in serving}
 
     def _show(self, run: Retraining) -> None:
         self.screen.table("Retraining", STEP_COLUMNS, run.record.rows())

@@ -2,14 +2,17 @@
 
 python benchmarks/models.py --complete-journey data/facts --cdnow data-cdnow/facts [--trials 25] [--tuning data/tuning]
 
-Adding a model is one function from a data set's snapshots to its figures, named in `MODELS`.
+Adding a model is one function from a data set's snapshots to its figures, named in `MODELS`. Beside the models: `retrain`, a
+whole `rapport retrain` into a registry of its own, timed, and `gate`, the six planted models. `--models` chooses among all.
 """
 
 import argparse
 import json
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -36,11 +39,17 @@ from training.evaluation.tasks import said_by, tier_calibration
 from training.evidence import Evidence, Judged
 from training.gate.comparison import beside_baseline, quality
 from training.gate.measures import MEASURES
+from training.kept_work import KeptWork
+from training.pipeline import MODELS as KNOWN
+from training.planted import gate_refused
+from training.retraining import Purpose, Retraining
 from training.spending import spending_days
+from training.tracking import open_registry
 from training.trained import SEED
 from training.tuning import Search
 
 DEFINITIONS = {"complete_journey": ChurnDefinition(28, 84), "cdnow": ChurnDefinition(90, 180)}
+RETRAINED = ("churn", "tier", "value")
 Figures = dict[str, Any]
 
 
@@ -187,7 +196,42 @@ def kappa_gain(one: Judged, baseline: str) -> tuple[float, float, float]:
     return found.value, found.low, found.high
 
 
-MODELS: dict[str, Callable[[Snapshots, str, Search], Figures]] = {"churn": churn, "tier": tier, "value": value}
+def retrain(snapshots: Snapshots, data_set: str, search: Search) -> Figures:
+    """A retraining as `rapport retrain` does it, from facts to registry, of the models that answer for members."""
+    models = tuple(model for model in RETRAINED if model in KNOWN)
+    facts, churns = snapshots.facts, {"churn": DEFINITIONS[data_set]}
+    purpose = Purpose(models, facts.manifest.until_day, facts.manifest.hash)
+    with tempfile.TemporaryDirectory(prefix="rapport-") as folder:
+        began, busy = time.perf_counter(), time.process_time()
+        work = KeptWork(Path(folder) / "run")
+        open_registry(Path(folder) / "mlruns")
+        run = Retraining(
+            facts, Path(folder) / "mlruns", work, purpose, "benchmark", lambda: datetime.now(UTC), churn=churns, search=search
+        )
+        became = run.run()
+        return {
+            "retrain_s": round(time.perf_counter() - began, 1),
+            "retrain_cpu_s": round(time.process_time() - busy, 1),
+            "retrain_became": became,
+            "retrain_models": [f"{one.model} ({one.engine}): {one.became}" for one in run.judged],
+            "retrain_steps_s": {step.name: step.seconds for step in run.record.steps},
+            "retrain_peak_mb": max(step.peak_mb for step in run.record.steps),
+        }
+
+
+def gate(snapshots: Snapshots, data_set: str, search: Search) -> Figures:
+    """How many of the six planted models the gate refuses, each for its own reason."""
+    with tempfile.TemporaryDirectory(prefix="rapport-") as folder:
+        return {"gate_refused": gate_refused(snapshots, Path(folder) / "mlruns", DEFINITIONS[data_set])}
+
+
+MODELS: dict[str, Callable[[Snapshots, str, Search], Figures]] = {
+    "churn": churn,
+    "tier": tier,
+    "value": value,
+    "gate": gate,
+    "retrain": retrain,
+}
 
 
 def main() -> None:

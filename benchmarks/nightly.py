@@ -2,8 +2,9 @@
 
 make bench                                  JSON on the last line; --members sets the size
 Real rows of Complete Journey are repeated until there are enough members, and lie on disk as last night's state does. Models
-are the champions of `mlruns`, or ones trained here if there are none. score_s is scoring into the file that is kept, and from
-it into a Redis of our own; score_with_reasons_s the same with the three strongest reasons of each churn and tier score.
+are the champions of `mlruns`, whatever there are, or ones trained here if there are none. score_s is scoring into the file that
+is kept, and from it into a Redis of our own; score_with_reasons_s the same with the three strongest reasons of each score that
+has reasons.
 """
 
 import sys
@@ -80,9 +81,9 @@ def some_models(facts: Facts, folder: Path) -> Sequence[Champion]:
     if found:
         return found
     from training.datasets import Snapshots
-    from training.pipeline import snapshot_days, steps, train
+    from training.pipeline import MODELS, snapshot_days, steps, train
 
-    models = ("churn", "tier")
+    models = tuple(model for model in MODELS if model != "recommender")  # lists are made apart from scores
     snapshots = Snapshots(facts)
     list(snapshots.prepare(snapshot_days(facts, models)))
     list(train(steps(snapshots, models), folder / "mlruns", snapshots, who="benchmark", clock=lambda: datetime.now(UTC)))

@@ -161,6 +161,7 @@ def _segments_texts(predictor: Any, columns: Columns) -> Texts:
 
 ANSWERING: Mapping[str, Answering] = {
     "churn": Answering(_churn, _churn_texts, explained=True),
+    "bgnbd": Answering(_churn, _churn_texts),
     "tier": Answering(_tier, _tier_texts, lambda predictor: predictor.tiers, explained=True),
     "value": Answering(_value, _value_texts),
     "segments": Answering(_segments, _segments_texts, lambda predictor: predictor.names),

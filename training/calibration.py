@@ -19,6 +19,8 @@ POINTS = 41
 
 Probabilities = NDArray[np.float64]
 Outcomes = NDArray[np.bool_]
+Window = tuple[Probabilities, Outcomes]
+"""What was said of the members of a window, and what happened."""
 
 
 def fit_calibrator(probability: Probabilities, happened: Outcomes, *, seed: int) -> Calibrator:
@@ -39,6 +41,29 @@ def fit_calibrator(probability: Probabilities, happened: Outcomes, *, seed: int)
             loss[method] += float(((answer - happened[mine]) ** 2).sum())
     best = min(loss, key=lambda method: loss[method])
     return Calibrator() if best == "none" else _METHODS[best](probability, happened)
+
+
+def calibrator_over_time(earlier: Window, latest: Window, *, seed: int) -> Calibrator:
+    """The calibrator fitted on the latest window, of the kind that fitted on the window before it did best there, or none.
+
+    What one window was off by may be a drift that is over: a method ships only where it was right a horizon later (Brier
+    score). Where the earlier window is too small to fit on, members of the latest decide.
+
+    Parameters
+    ----------
+    earlier, latest
+        What a model said that knew nothing of the window, and what happened; a horizon apart.
+    """
+    if min(earlier[1].sum(), (~earlier[1]).sum()) < LEAST_OF_A_KIND:
+        return fit_calibrator(*latest, seed=seed)
+    if min(latest[1].sum(), (~latest[1]).sum()) < LEAST_OF_A_KIND:
+        return Calibrator()
+    raw, happened = latest
+    loss = {"none": float(((raw - happened) ** 2).sum())}
+    for method, fit in _METHODS.items():
+        loss[method] = float(((fit(*earlier).apply(raw) - happened) ** 2).sum())
+    best = min(loss, key=lambda method: loss[method])
+    return Calibrator() if best == "none" else _METHODS[best](raw, happened)
 
 
 def platt(probability: Probabilities, happened: Outcomes) -> Calibrator:

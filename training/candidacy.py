@@ -53,7 +53,7 @@ def recorded_contender(mlruns: Path, registered: RegisteredModel) -> Contender:
 def ground_for(snapshots: Snapshots, manifest: BundleManifest) -> Ground | None:
     """Facts to check a version by, labelled as its definition says; None for models without labelled rows."""
     facts, definition = snapshots.facts, manifest.definition
-    if manifest.kind == "churn":
+    if manifest.kind in ("churn", "bgnbd"):
         return Ground(snapshots, churn_label(facts, ChurnDefinition(**definition)))
     if manifest.kind == "tier":
         return Ground(snapshots, tier_label(facts, TierDefinition(**definition)))

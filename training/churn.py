@@ -107,9 +107,9 @@ def churn_days(facts: Facts, definition: ChurnDefinition, *, tuning: bool = Fals
 
 
 def _bgnbd_days(facts: Facts, definition: ChurnDefinition) -> tuple[int, ...]:
-    """The test days and the end of the facts, and a horizon before each, where BG/NBD is calibrated."""
+    """The test days and the end of the facts, and one and two horizons before each, where BG/NBD is calibrated."""
     tests = [period.test for period in churn_periods(facts, definition, engine="bgnbd")]
-    asked = {day - back for day in (*tests, facts.manifest.until_day) for back in (0, definition.horizon_days)}
+    asked = {day - back * definition.horizon_days for day in (*tests, facts.manifest.until_day) for back in (0, 1, 2)}
     return tuple(sorted(day for day in asked if day in tests or day - facts.manifest.first_day >= definition.horizon_days))
 
 

@@ -5,13 +5,12 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from features.errors import NotEnoughData
 from training import bgnbd
 from training.baselines import bgnbd_history, bgnbd_no_purchase
 from training.boosting import Recipe, fit_trees, scaled_trees, trees_by_early_stopping
-from training.calibration import fit_calibrator, interval_table
+from training.calibration import Window, calibrator_over_time, fit_calibrator, interval_table
 from training.churn_definition import ChurnDefinition, churn_label, eligible_rows
 from training.datasets import Examples, Snapshots, examples
 from training.periods import MIN_HISTORY_DAYS, STEP_DAYS, Period, known_days
@@ -58,7 +57,8 @@ def fit_trees_as_of(snapshots: Snapshots, recipe: Recipe, period: Period, defini
     """Trees as of the period's test day.
 
     Rounds come from stopping early on the validation window; the calibrator and the interval from what trees fitted on all
-    that was known before say of the calibration window; the trees that answer are refitted on all that is known by then.
+    that was known before say of the calibration window, its kind chosen a horizon earlier (decision 40); the trees that
+    answer are refitted on all that is known by then.
 
     Raises
     ------
@@ -71,8 +71,9 @@ def fit_trees_as_of(snapshots: Snapshots, recipe: Recipe, period: Period, defini
     def refitted(rows: Examples) -> TreeModel:
         return fit_trees(recipe, rows, scaled_trees(recipe, found, found_on=len(windows.fitted), used_on=len(rows)))
 
-    raw = refitted(windows.before_calibration).predict(windows.calibration.matrix)
-    calibrator, interval = _calibrated(raw, windows.calibration.labels.astype(np.bool_), seed=recipe.seed)
+    said = _said(refitted(windows.before_calibration), windows.calibration)
+    before = None if period.held_out else _said(fit_trees(recipe, windows.fitted, found), windows.later)
+    calibrator, interval = _calibrated(before, said, seed=recipe.seed)
     notes = {
         "trees": scaled_trees(recipe, found, found_on=len(windows.fitted), used_on=len(windows.whole)),
         "trees_found": found,
@@ -85,7 +86,7 @@ def fit_trees_as_of(snapshots: Snapshots, recipe: Recipe, period: Period, defini
 
 
 def fit_bgnbd_as_of(snapshots: Snapshots, day: int, definition: ChurnDefinition, *, seed: int) -> Fitted:
-    """BG/NBD as of a local day, from the histories of all members; calibrated on the last horizon where there is one.
+    """BG/NBD as of a local day, from the histories of all members; calibrated on the last horizons where there are any.
 
     Raises
     ------
@@ -93,15 +94,21 @@ def fit_bgnbd_as_of(snapshots: Snapshots, day: int, definition: ChurnDefinition,
         The fit degenerates.
     """
     model = bgnbd.fit(**bgnbd_history(snapshots.at(day))[1])
-    before = day - definition.horizon_days
-    calibrator, interval, happened = Calibrator(), None, np.zeros(0, dtype=np.bool_)
-    if before - snapshots.facts.manifest.first_day >= definition.horizon_days:
-        eligible, left = churn_label(snapshots.facts, definition)(snapshots.at(before))
-        raw = bgnbd_no_purchase(snapshots.at(before), eligible, horizon_days=definition.horizon_days)
-        if raw is not None and len(raw):
-            happened = left.astype(np.bool_)
-            calibrator, interval = _calibrated(raw, happened, seed=seed)
-    return Fitted(model, calibrator, interval, None, {"calibrator": calibrator.method, "calibration_rows": len(happened)})
+    said = _said_by_bgnbd(snapshots, day - definition.horizon_days, definition)
+    if said is None:
+        return Fitted(model, Calibrator(), None, None, {"calibrator": "none", "calibration_rows": 0})
+    before = _said_by_bgnbd(snapshots, day - 2 * definition.horizon_days, definition)
+    calibrator, interval = _calibrated(before, said, seed=seed)
+    return Fitted(model, calibrator, interval, None, {"calibrator": calibrator.method, "calibration_rows": len(said[0])})
+
+
+def _said_by_bgnbd(snapshots: Snapshots, day: int, definition: ChurnDefinition) -> Window | None:
+    """What BG/NBD as of a day said of the members of that day; None without a horizon of history, or without a fit."""
+    if day - snapshots.facts.manifest.first_day < definition.horizon_days:
+        return None
+    eligible, left = churn_label(snapshots.facts, definition)(snapshots.at(day))
+    raw = bgnbd_no_purchase(snapshots.at(day), eligible, horizon_days=definition.horizon_days)
+    return (raw, left.astype(np.bool_)) if raw is not None and len(raw) else None
 
 
 def require_both(rows: Examples, window: str) -> Examples:
@@ -114,9 +121,14 @@ def require_both(rows: Examples, window: str) -> Examples:
     return rows
 
 
-def _calibrated(raw: NDArray[np.float64], happened: NDArray[np.bool_], *, seed: int) -> tuple[Calibrator, IntervalTable | None]:
-    calibrator = fit_calibrator(raw, happened, seed=seed)
-    return calibrator, interval_table(calibrator.apply(raw), happened)
+def _calibrated(before: Window | None, said: Window, *, seed: int) -> tuple[Calibrator, IntervalTable | None]:
+    """Calibrator and interval by what was said of the calibration window, and of the one a horizon before if there is one."""
+    calibrator = fit_calibrator(*said, seed=seed) if before is None else calibrator_over_time(before, said, seed=seed)
+    return calibrator, interval_table(calibrator.apply(said[0]), said[1])
+
+
+def _said(model: TreeModel, rows: Examples) -> Window:
+    return model.predict(rows.matrix), rows.labels.astype(np.bool_)
 
 
 def _windows(snapshots: Snapshots, period: Period, definition: ChurnDefinition, *, seed: int) -> _Windows:

@@ -132,7 +132,7 @@ def _cohorts(
 ) -> tuple[tuple[Calibration, ...], Mapping[str, str]]:
     """The latest kept night whose horizon has passed, held against what happened."""
     definition = champion.predictor.manifest.definition
-    if champion.predictor.kind != "churn":
+    if champion.predictor.kind not in ("churn", "bgnbd"):
         return (), {"calibration": "is told for churn only"}
     until = min(day, facts.manifest.until_day)
     matured = [kept for kept in kept_days(scores) if kept + definition["horizon_days"] <= until]

@@ -27,6 +27,8 @@ from training.predictors import load_bundle
 from training.trained import Trained
 
 STATE, FIGURES, BUNDLE, EXAMPLES = "state.json", "figures.json", "bundle", "examples.npz"
+WORK = ("snapshots", "fitted")
+"""Parts of a run that only help to go on."""
 NAMED_BYTES = ("plots", "files")
 """Parts of what was trained that are files by name."""
 
@@ -101,9 +103,13 @@ class KeptWork:
         """The sha256 of the manifest of the bundle that was trained for a step."""
         return sha256_of(self._fitted(model, engine) / BUNDLE / MANIFEST)
 
+    def anything_left(self) -> bool:
+        """Whether work that only helps to go on lies there."""
+        return any((self.folder / name).exists() for name in WORK)
+
     def drop_work(self) -> None:
         """Remove what only helps to go on; the state stays as the record of the run."""
-        for name in ("snapshots", "fitted"):
+        for name in WORK:
             shutil.rmtree(self.folder / name, ignore_errors=True)
 
     def _fitted(self, model: str, engine: str) -> Path:

@@ -22,6 +22,7 @@ from training.spending import spending_days
 from training.tier import train_tier
 from training.tracking import record, record_verdict
 from training.trained import Trained, code_hash
+from training.training_report import trained_with_report
 from training.tuning import Search
 from training.value import train_value
 from training.verdict import Verdict
@@ -32,11 +33,15 @@ CHURN = {"churn": ChurnDefinition()}
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One model to train: its name, its engine, and how it is trained."""
+    """One model to train: its name, its engine, and how it is trained.
+
+    `in_need` marks a baseline that is trained only where nothing better serves: see `needed`.
+    """
 
     model: str
     engine: str
     train: Callable[[], Trained]
+    in_need: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,22 +126,35 @@ def snapshot_days(
     return sorted(days)
 
 
+def needed(step: Step, mlruns: Path) -> bool:
+    """Whether a step is to be done: a baseline only where no version of its model serves, or one that it made itself."""
+    if not step.in_need:
+        return True
+    champion = next((m for m in registered_models(mlruns) if m.name == step.model and CHAMPION in m.aliases), None)
+    if champion is None:
+        return True
+    try:
+        return read_manifest(champion.bundle, sha256=champion.sha256).engine == step.engine
+    except BundleRefused:
+        return False
+
+
 def _churn_steps(snapshots: Snapshots, name: str, definition: ChurnDefinition, search: Search | None) -> list[Step]:
-    """Both libraries, or BG/NBD where the history is too short for trees."""
+    """Both libraries and, where neither serves in the end, BG/NBD; BG/NBD alone where the history is too short for trees."""
     try:
         engines = engines_for(snapshots.facts, definition)
     except NotEnoughData:
         engines = ("xgboost", "lightgbm")  # each of them is refused by name
-    chosen: list[ChurnEngine] = [engine for engine in engines if engine != "bgnbd"] or ["bgnbd"]
 
     def step(engine: ChurnEngine) -> Step:
         return Step(
             name,
             engine,
             lambda: train_churn(snapshots, engine=engine, definition=definition, search=search, name=name),
+            in_need=engine == "bgnbd" and len(engines) > 1,
         )
 
-    return [step(engine) for engine in chosen]
+    return [step(engine) for engine in engines]
 
 
 def train(
@@ -152,11 +170,13 @@ def train(
     checks = {model: check_model(snapshots.facts, base_name(model)) for model in {step.model for step in steps_to_do}}
     for step in steps_to_do:
         check = checks[step.model]
+        if not needed(step, mlruns):
+            continue
         if not check.ready:
             yield Outcome(step, refused=f"{check.refusal()}. Instead: {check.instead}")
             continue
         try:
-            trained = step.train()
+            trained = trained_with_report(step.train, snapshots.facts, clock=clock)
         except NotEnoughData as error:
             yield Outcome(step, refused=str(error))
         else:

@@ -135,18 +135,21 @@ def train_planted(snapshots: Snapshots, recipe: Recipe, definition: ChurnDefinit
     return Trained(predictor, {"auc": 0.0}, {}, {"engine": "xgboost", "recipe": recipe.name}, examples=whole, evidence=evidence)
 
 
-def verdicts(snapshots: Snapshots, mlruns: Path) -> Iterator[tuple[Recipe, RegisteredModel, Verdict]]:
+def verdicts(
+    snapshots: Snapshots, mlruns: Path, definition: ChurnDefinition | None = None
+) -> Iterator[tuple[Recipe, RegisteredModel, Verdict]]:
     """Every recipe trained, registered, and brought before the gate of a registry without a champion."""
-    ground = Ground(snapshots, churn_label(snapshots.facts, ChurnDefinition()))
+    definition = definition or ChurnDefinition()
+    ground = Ground(snapshots, churn_label(snapshots.facts, definition))
     for recipe in recipes(snapshots.contract.model_features):
-        trained = train_planted(snapshots, recipe)
+        trained = train_planted(snapshots, recipe, definition)
         registered = record(mlruns, trained)
         yield recipe, registered, decide(contender_of(registered, trained), None, ground=ground)
 
 
-def gate_refused(snapshots: Snapshots, mlruns: Path) -> int:
+def gate_refused(snapshots: Snapshots, mlruns: Path, definition: ChurnDefinition | None = None) -> int:
     """How many of the six bad models the gate refuses for the right reason; 0 if it refuses the honest one as well."""
-    found = [(recipe, verdict) for recipe, _, verdict in verdicts(snapshots, mlruns)]
+    found = [(recipe, verdict) for recipe, _, verdict in verdicts(snapshots, mlruns, definition)]
     honest = all(verdict.promote for recipe, verdict in found if recipe.reason is None)
     return sum(recipe.reason is not None and verdict.code == recipe.reason.name for recipe, verdict in found) if honest else 0
 

@@ -17,11 +17,12 @@ from training.audit import last_verdict
 from training.churn_definition import ChurnDefinition
 from training.datasets import Snapshots
 from training.kept_work import KeptWork
-from training.pipeline import Step, base_name, gate, snapshot_days, steps
+from training.pipeline import Step, base_name, gate, needed, snapshot_days, steps
 from training.registry import CHAMPION, RegisteredModel, registered_models, version_of
 from training.requirements import check_model
 from training.tracking import record as record_run
 from training.trained import Trained, code_hash
+from training.training_report import trained_with_report
 from training.tuning import Search
 
 EXIT_CODES = {"promoted": 0, "kept": 10, "not enough data": 20}
@@ -96,10 +97,8 @@ class Retraining:
             todo = self._ready(self._steps(snapshots))
             self._snapshots(snapshots, todo)
             for step in todo:
-                trained = self._fit(step)
-                if trained is not None:
-                    self._gate(step, trained, self._register(step, trained), snapshots)
-                self._keep_state(finished=False)
+                if needed(step, self.mlruns):
+                    self._do(step, snapshots)
         finally:
             self._keep_state(finished=False)
         self._keep_state(finished=True)
@@ -114,12 +113,17 @@ class Retraining:
         return next((found for found in best if found in outcomes), "not enough data")
 
     def _as_before(self, state: dict[str, Any]) -> Became:
-        """The same run ended before: nothing is left to promote."""
+        """The same run ended before: nothing is left to promote.
+
+        One that was killed while it put its work away told nobody how it ended: it ends now, as it would have.
+        """
+        told = not self.work.anything_left()
         for entry in state["judged"]:
-            kept = "kept" if entry["became"] == "promoted" else entry["became"]
+            kept = "kept" if told and entry["became"] == "promoted" else entry["became"]
             self.judged.append(Judged(**entry | {"became": kept}))
         with self._step("everything") as step:
             step.reuse("facts, features, code and settings are those of the run before")
+        self.work.drop_work()
         return self.became
 
     def _steps(self, snapshots: Snapshots) -> list[Step]:
@@ -145,6 +149,12 @@ class Retraining:
             if there and not built:
                 record.reuse(f"all {there} lay there")
 
+    def _do(self, step: Step, snapshots: Snapshots) -> None:
+        trained = self._fit(step)
+        if trained is not None:
+            self._gate(step, trained, self._register(step, trained), snapshots)
+        self._keep_state(finished=False)
+
     def _fit(self, step: Step) -> Trained | None:
         with self._step(f"fit {step.model} {step.engine}") as record:
             trained = self.work.fitted(step.model, step.engine)
@@ -152,7 +162,7 @@ class Retraining:
                 record.reuse("an earlier run had fitted it")
                 return trained
             try:
-                trained = step.train()
+                trained = trained_with_report(step.train, self.facts, clock=self.clock)
             except NotEnoughData as error:
                 record.skip(str(error))
                 self._not_enough(step.model, step.engine, str(error))

@@ -25,6 +25,7 @@ SHOWN = (
     "brier",
     "accuracy",
 )
+REPORT = "report.html"
 LENGTH = 4900
 """MLflow keeps 5,000 characters of a description."""
 
@@ -43,6 +44,8 @@ def describe(trained: Trained, verdict: Verdict | None = None) -> str:
         parts += ["**On the test window, beside its baselines**", _table(trained.metrics, trained.baselines, manifest.engine)]
     if trained.evidence is not None:
         parts.append(f"Test periods: {len(trained.evidence.judged)}; the charts of the run show the figures of each.")
+    if REPORT in trained.files:
+        parts.append(f"The whole evaluation, for marketing and for science: artifact `report/{REPORT}` of the run.")
     if verdict is not None:
         said = "let through" if verdict.promote else f"refused: {verdict.code}"
         parts.append(f"**The gate: {said}.** {verdict.sentence}")

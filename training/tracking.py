@@ -20,7 +20,7 @@ from mlflow.entities import Metric
 from mlflow.environment_variables import MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR
 from mlflow.exceptions import MlflowException
 from mlflow.models import ModelSignature
-from mlflow.types import ColSpec, DataType, Schema
+from mlflow.types import ColSpec, DataType, Schema, TensorSpec
 from mlflow.types.schema import Array
 from sqlalchemy.exc import OperationalError
 
@@ -193,13 +193,18 @@ def _log_model(client: mlflow.MlflowClient, trained: Trained, folder: Path) -> s
 
 
 def _signature(trained: Trained) -> tuple[ModelSignature, pd.DataFrame]:
-    """Column names and types of a request to the model, and a request."""
+    """Names and types of a request to the model and of its answer, and a request."""
     if isinstance(trained.predictor, Recommender):
         schema = Schema([ColSpec(Array(DataType.string), "item_ids")])
-        return ModelSignature(inputs=schema), pd.DataFrame({"item_ids": [trained.predictor.item_ids[:3].tolist()]})
+        listed = Schema([ColSpec(Array(DataType.string))])
+        return ModelSignature(inputs=schema, outputs=listed), pd.DataFrame(
+            {"item_ids": [trained.predictor.item_ids[:3].tolist()]}
+        )
     names = list(trained.predictor.manifest.features)
     rows = pd.DataFrame(trained.predictor.golden[1:3].astype(np.float64), columns=names)
-    return ModelSignature(inputs=Schema([ColSpec(DataType.double, name) for name in names])), rows
+    answer = trained.predictor.score(trained.predictor.golden[1:3])
+    outputs = Schema([TensorSpec(answer.dtype, (-1, *answer.shape[1:]))])
+    return ModelSignature(inputs=Schema([ColSpec(DataType.double, name) for name in names]), outputs=outputs), rows
 
 
 def _follow_move(root: Path) -> None:

@@ -66,6 +66,7 @@ def test_churn_is_trained_again_and_compared(run: Callable[[str], Seen]) -> None
     seen = run("retrain_churn")
 
     assert {"this model", "recency", "rfm_logistic", "bgnbd"} <= set(seen["figures"].index)
+    assert all(gain.low < gain.value < gain.high for gain in seen["gains"].values())
     assert seen["both"].corr(method="spearman").loc["champion", "this model"] > 0.8
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.calibration import coverage, fit_calibrator, interval_table, isotonic, platt
+from training.calibration import calibrator_over_time, coverage, fit_calibrator, interval_table, isotonic, platt
 from training.evaluation import expected_calibration_error
 from training.predictors import Calibrator
 
@@ -148,3 +148,42 @@ def test_a_window_too_small_gives_no_interval() -> None:
     truth, happened = world(49, seed=1)
 
     assert interval_table(truth, happened) is None
+
+
+def test_what_was_off_twice_is_set_right() -> None:
+    (first, came), (second, came_then), (third, came_last) = (world(4000, seed=seed) for seed in (1, 2, 3))
+
+    found = calibrator_over_time((distorted(first), came), (distorted(second), came_then), seed=7)
+
+    assert found.method != "none"
+    assert expected_calibration_error(came_last, found.apply(distorted(third))) < 0.02
+
+
+@pytest.mark.parametrize("drift", [-0.8, 0.8])
+def test_a_drift_that_is_over_moves_nobody(drift: float) -> None:
+    """The window before was off by a drift in the base rate; the latest is not: the same correction would have been wrong."""
+    first, came = world(4000, seed=1)
+    second, came_then = world(4000, seed=2)
+    drifted = 1 / (1 + np.exp(-(np.log(first / (1 - first)) + drift)))
+
+    assert calibrator_over_time((drifted, came), (second, came_then), seed=7) == IDENTITY
+    assert fit_calibrator(drifted, came, seed=7) != IDENTITY  # members of one window alone would have said yes
+
+
+def test_a_drift_the_other_way_round_is_not_made_up_for() -> None:
+    """First too high, then too low: what the latest window says may be over as well."""
+    first, came = world(4000, seed=1)
+    second, came_then = world(4000, seed=2)
+    shifted = [1 / (1 + np.exp(-(np.log(p / (1 - p)) + by))) for p, by in ((first, 0.8), (second, -0.8))]
+
+    assert calibrator_over_time((shifted[0], came), (shifted[1], came_then), seed=7) == IDENTITY
+
+
+def test_without_an_earlier_window_to_fit_on_members_decide() -> None:
+    truth, happened = world(4000, seed=1)
+    nobody = np.full(40, 0.2), np.zeros(40, dtype=bool)
+
+    found = calibrator_over_time(nobody, (distorted(truth), happened), seed=7)
+
+    assert found == fit_calibrator(distorted(truth), happened, seed=7) != IDENTITY
+    assert calibrator_over_time((distorted(truth), happened), nobody, seed=7) == IDENTITY

@@ -10,7 +10,17 @@ from shops import Line, shop
 from features.contract import CONTRACT
 from features.errors import ContractMismatch, NotEnoughData
 from features.facts import Facts
-from training.churn import BANDS, ChurnDefinition, churn_days, churn_label, churn_periods, engines_for, evidence, train_churn
+from training.churn import (
+    BANDS,
+    ChurnDefinition,
+    _plan,
+    churn_days,
+    churn_label,
+    churn_periods,
+    engines_for,
+    evidence,
+    train_churn,
+)
 from training.churn_definition import MORE_IS_BETTER, MORE_IS_WORSE, definitions, monotone
 from training.churn_fit import _members_apart, days_of, require_both, thinned
 from training.datasets import Examples, Snapshots, examples
@@ -18,7 +28,7 @@ from training.evaluation import binary_report
 from training.periods import period_of_today
 from training.predictors import BgNbdPredictor, ChurnPredictor
 from training.registry import CHALLENGER, CHAMPION, load, recorded_figures, require_contract, resolve
-from training.trained import Trained, code_hash
+from training.trained import SEED, Trained, code_hash
 from training.tuning import Search
 
 DEFINITION = ChurnDefinition()
@@ -34,6 +44,20 @@ def trained(snapshots: Snapshots) -> Trained:
 def by_bgnbd(snapshots: Snapshots) -> Trained:
     """Churn by BG/NBD."""
     return train_churn(snapshots, engine="bgnbd")
+
+
+def prepared(snapshots: Snapshots, *, tuning: bool = False) -> Snapshots:
+    """Snapshots that have what training says it will ask for; another day would be built, and be seen."""
+    asked = Snapshots(snapshots.facts)
+    asked._rows.update({day: snapshots.at(day) for day in churn_days(snapshots.facts, DEFINITION, tuning=tuning)})
+    return asked
+
+
+@pytest.fixture(scope="module")
+def by_lightgbm(snapshots: Snapshots) -> tuple[Trained, Snapshots]:
+    """Churn by LightGBM from prepared snapshots, and these."""
+    asked = prepared(snapshots)
+    return train_churn(asked, engine="lightgbm"), asked
 
 
 @pytest.mark.parametrize("alias", [CHAMPION, CHALLENGER])
@@ -133,8 +157,8 @@ def test_the_same_facts_and_seed_give_the_same_model_to_the_byte(trained: Traine
     assert trained.predictor.golden.tobytes() == before.golden.tobytes()
 
 
-def test_lightgbm_too_gives_the_same_model(snapshots: Snapshots, mlruns: Path) -> None:
-    again = train_churn(snapshots, engine="lightgbm").predictor
+def test_lightgbm_too_gives_the_same_model(by_lightgbm: tuple[Trained, Snapshots], mlruns: Path) -> None:
+    again = by_lightgbm[0].predictor
     assert isinstance(again, ChurnPredictor)
 
     assert again.model.to_bytes() == (resolve(mlruns, "churn", CHALLENGER).bundle / "model.txt").read_bytes()
@@ -254,26 +278,20 @@ def test_cut_offs_stand_further_apart_where_rows_are_too_many(
     assert len(kept) * 280 <= 900 < (len(kept) + 2) * 300
 
 
-def test_prepared_days_are_the_ones_asked_for(snapshots: Snapshots, trained: Trained, by_bgnbd: Trained, facts: Facts) -> None:
-    asked = Snapshots(facts)
-    days = churn_days(facts, DEFINITION)
-    asked._rows.update({day: snapshots.at(day) for day in days})
-
-    evidence(asked, engine="lightgbm")
-    assert set(asked._rows) == set(days)
-    assert max(days) <= facts.manifest.until_day
+def test_prepared_days_are_the_ones_asked_for(by_lightgbm: tuple[Trained, Snapshots], facts: Facts) -> None:
+    assert set(by_lightgbm[1]._rows) == set(churn_days(facts, DEFINITION))
+    assert max(churn_days(facts, DEFINITION)) <= facts.manifest.until_day
 
 
 def test_a_search_looks_at_nothing_from_the_oldest_test_on(snapshots: Snapshots, facts: Facts, tmp_path: Path) -> None:
-    asked = Snapshots(facts)
     days = churn_days(facts, DEFINITION, tuning=True)
-    asked._rows.update({day: snapshots.at(day) for day in days})
+    asked = prepared(snapshots, tuning=True)
 
-    found = evidence(asked, engine="xgboost", search=Search(2, tmp_path))
+    found = _plan(asked, "xgboost", DEFINITION, Search(2, tmp_path), "churn", SEED).tuned
 
     assert set(asked._rows) == set(days)
     assert len(list(tmp_path.glob("churn-xgboost-*.json"))) == 1
-    assert found.parameters["tuning_trials"] == 2
+    assert found.record()["tuning_trials"] == 2
     oldest = churn_periods(facts, DEFINITION)[0].test
     extra = set(days) - set(churn_days(facts, DEFINITION))
     assert all(day + 28 <= oldest for day in extra)

@@ -338,14 +338,8 @@ def test_a_model_of_other_code_or_features_is_not_kept(registry: Path, snapshots
     )
     record(registry, Trained(replace(predictor, manifest=other), {}, {}, {}), alias=CHAMPION)
 
-<<<<<<< HEAD
-    kept = unchanged(steps(snapshots), registry, facts)
-
-    assert [outcome.step.model for outcome in kept] == ["churn", "churn", "segments", "recommender"]
-=======
     kept = [outcome.step.model for outcome in unchanged(steps(snapshots), registry, facts)]
-    assert kept == ["churn", "churn", "value", "value", "recommender"]
->>>>>>> value
+    assert kept == ["churn", "churn", "value", "value", "segments", "recommender"]
 
 
 def test_a_broken_version_is_not_kept_whoever_is_champion(registry: Path, snapshots: Snapshots, facts: Facts) -> None:
@@ -357,18 +351,12 @@ def test_a_broken_version_is_not_kept_whoever_is_champion(registry: Path, snapsh
     assert [(o.step.model, o.step.engine) for o in kept] == [
         ("churn", "xgboost"),
         ("churn", "lightgbm"),
-<<<<<<< HEAD
+        ("value", "xgboost"),
+        ("value", "lightgbm"),
         ("segments", "xgboost"),
         ("recommender", "implicit"),
     ]
-    assert [outcome.champion for outcome in kept] == [False, True, True, True]
-=======
-        ("value", "xgboost"),
-        ("value", "lightgbm"),
-        ("recommender", "implicit"),
-    ]
-    assert [outcome.champion for outcome in kept] == [False, True, True, False, True]
->>>>>>> value
+    assert [outcome.champion for outcome in kept] == [False, True, True, False, True, True]
     assert unchanged(steps(snapshots), registry.parent / "empty", facts) == []
 
 

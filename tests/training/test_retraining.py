@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -13,11 +14,11 @@ from features.facts import Facts
 from training import retraining
 from training.datasets import Examples, Snapshots
 from training.kept_work import KeptWork
-from training.pipeline import Step
+from training.pipeline import Step, needed
 from training.registry import CHAMPION, RegisteredModel, registered_models, resolve
 from training.requirements import ModelCheck, Requirement
 from training.retraining import EXIT_CODES, Purpose, Retraining, cut_off
-from training.tracking import open_registry
+from training.tracking import open_registry, record
 from training.trained import Trained
 from training.verdict import Verdict
 
@@ -192,3 +193,18 @@ def test_facts_cut_off_end_earlier(facts: Facts) -> None:
     assert Purpose((), day, "f").key != Purpose((), day - 10, "f").key
     with pytest.raises(NotEnoughData, match="the facts end with"):
         cut_off(facts, day + 1)
+
+
+def test_a_baseline_is_trained_only_where_nothing_else_serves_or_it_serves_itself(predictors, tmp_path: Path) -> None:
+    mlruns, models = tmp_path / "mlruns", {}
+    for kind in ("churn-xgboost", "churn-bgnbd"):
+        models[kind] = record(mlruns, Trained(predictors[kind], {}, {}, {}))
+    step = Step("churn", "bgnbd", lambda: pytest.fail("not to be trained"), in_need=True)
+    assert needed(step, mlruns)
+
+    client = open_registry(mlruns)
+    client.set_registered_model_alias("churn", CHAMPION, models["churn-xgboost"].version)
+    assert not needed(step, mlruns)
+    assert needed(replace(step, in_need=False), mlruns)
+    client.set_registered_model_alias("churn", CHAMPION, models["churn-bgnbd"].version)
+    assert needed(step, mlruns)
