@@ -84,9 +84,7 @@ class Workshop:
         recommender = self.recommender(of, period)
         candidates = candidates_of(of)
         scores = recommender.rank(candidates)
-        penalty = self.settings.sources.penalty
-        everything = baseline_lists(of, penalty=penalty, seed=self.seed)
-        new_only = baseline_lists(of, penalty=penalty, seed=self.seed, without=of.before)
+        everything, new_only = baseline_lists(of, seed=self.seed)
         mine = {question: model_lists(recommender, candidates, scores, question) for question in QUESTIONS}
         found: dict[Question, Any] = {
             question: recalls(of, question, mine[question], new_only if question == "novel" else everything)

@@ -8,6 +8,7 @@ from scipy import sparse
 
 from training.lists.behaviour import Behaviour
 from training.lists.catalogues import SourceSettings, fitted_catalogue
+from training.lists.linear import Linear
 from training.lists.windows import Positions, already, bought_in, bought_next, window
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers
@@ -33,6 +34,8 @@ class Cutoff:
         shape (members, items).
     before
         What each had bought by then, same shape.
+    linear
+        EASE as a whole, of which the catalogue keeps the strongest part; None where lists do without.
     """
 
     day: int
@@ -43,6 +46,7 @@ class Cutoff:
     bought: sparse.csr_matrix
     basket: sparse.csr_matrix
     before: sparse.csr_matrix
+    linear: Linear | None
 
     @property
     def novel(self) -> sparse.csr_matrix:
@@ -61,7 +65,7 @@ def cutoff(behaviour: Behaviour, *, day: int, horizon_days: int, settings: Sourc
         No item has enough buyers, or the factors of ALS collapse.
     """
     seen = window(behaviour, day=day)
-    catalogue = fitted_catalogue(behaviour, seen, settings, seed=seed)
+    catalogue, linear = fitted_catalogue(behaviour, seen, settings, seed=seed)
     histories = in_stores_of(catalogue, seen.histories, behaviour)
     return Cutoff(
         day=day,
@@ -72,6 +76,7 @@ def cutoff(behaviour: Behaviour, *, day: int, horizon_days: int, settings: Sourc
         bought=bought_in(behaviour, seen, days=horizon_days),
         basket=bought_next(behaviour, seen, days=horizon_days),
         before=already(seen),
+        linear=linear,
     )
 
 

@@ -21,8 +21,8 @@ NEGATIVES = 80
 class RankerSettings:
     """How the ranker is grown."""
 
-    trees: int = 150
-    depth: int = 6
+    trees: int = 120
+    depth: int = 5
     learning_rate: float = 0.1
     rows_in_leaf: int = 50
     l2: float = 5.0

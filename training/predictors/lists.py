@@ -18,7 +18,7 @@ from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers, Rows, no_histories
 from training.predictors.list_features import FEATURES, candidates_with_features
 from training.predictors.list_sources import POPULAR, Candidates, Depths, candidate_pairs, signals
-from training.predictors.taste import Weighing, fold_in
+from training.predictors.taste import Weighing, fold_in, gram_of
 from training.predictors.trees import MODEL_FILES, Engine, Matrix, Scores, TreeModel
 
 CATALOGUE = "catalogue.npz"
@@ -62,6 +62,8 @@ class Recommender:
         Trees over `list_features.FEATURES`; None where a baseline serves.
     golden
         Rows of features to check a loaded ranker by.
+    gram
+        What every member shares when their taste is folded in.
     """
 
     kind: ClassVar[str] = "recommender"
@@ -69,6 +71,11 @@ class Recommender:
     catalogue: Catalogue
     ranker: TreeModel | None
     golden: Matrix = field(repr=False)
+    gram: NDArray[np.float64] = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        weighing = Weighing.of(self.manifest.parameters)
+        object.__setattr__(self, "gram", gram_of(self.catalogue.factors, weighing.regularization))  # once, not at each request
 
     @property
     def item_ids(self) -> NDArray[np.str_]:
@@ -90,7 +97,7 @@ class Recommender:
         """
         self._check(histories)
         weighing = Weighing.of(self.manifest.parameters)
-        return fold_in(self.catalogue.factors, self.catalogue.rarity, histories, weighing)
+        return fold_in(self.catalogue.factors, self.catalogue.rarity, histories, weighing, gram=self.gram)
 
     def candidates(
         self, histories: Histories, *, taste: Numbers | None = None, depths: Depths | None = None, only: Mask | None = None
