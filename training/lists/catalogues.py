@@ -44,7 +44,7 @@ def interest_of(histories: Histories) -> Numbers:
 def fitted_catalogue(
     behaviour: Behaviour, of: Window, settings: SourceSettings, *, seed: int
 ) -> tuple[Catalogue, Linear | None]:
-    """Everything a list needs to know of the items, from what happened before the window's day and nothing else; and EASE as a whole."""
+    """Everything a list needs to know of the items, from what happened before the window's day only; and EASE as a whole."""
     before, histories, items = behaviour.until(of.day), of.histories, len(of.listed)
     neighbours, similarities = neighbours_of(histories, interest_of(histories), items)
     linear = None if settings.penalty is None else ease(histories, interest_of(histories), items, penalty=settings.penalty)
