@@ -21,7 +21,7 @@ from features.facts import Facts
 from training.lists.als import item_factors
 from training.lists.baselines import ALS_DEFAULT
 from training.lists.catalogues import interest_of
-from training.lists.evidence import Proof, gain
+from training.lists.evidence import Proof, gains
 from training.lists.linear import ease, neighbours_of
 from training.lists.proof import QUESTIONS, Question
 from training.lists.settings import period_of_today
@@ -43,22 +43,22 @@ def of_question(proofs: tuple[Proof, ...], question: Question) -> dict[str, Any]
     """Recall of the lists and of every baseline period by period, and the gain over each with its interval."""
     found = [proof.by_question[question] for proof in proofs]
     named = [name for name in BASELINES if name in found[0].baselines]
-    gains = {name: gain(proofs, question, name, seed=SEED) for name in named}
+    over = gains(proofs, question, seed=SEED)
     beside = NAMED[question]
     if question != "novel":  # the stronger of the two, whatever the goal's wording
-        beside = max(("own_frequency", "own_frequency_decayed"), key=lambda name: -gains[name].value)
+        beside = max(("own_frequency", "own_frequency_decayed"), key=lambda name: -over[name].value)
     recall20 = [round(float(one.model.mean()), 4) for one in found]
     baseline = sum(float(one.baselines[beside].mean()) for one in found) / len(found)
     return {
         "recall20": recall20,
         **{name: [round(float(one.baselines[name].mean()), 4) for one in found] for name in named},
         "named_baseline": beside,
-        "gain": round(gains[beside].value, 4),
-        "gain_low": round(gains[beside].low, 4),
+        "gain": round(over[beside].value, 4),
+        "gain_low": round(over[beside].low, 4),
         "goal": round(GOALS[question](baseline), 4),
         "reached": round(sum(recall20) / len(recall20), 4),
-        "gain_low_over": {name: round(interval.low, 4) for name, interval in gains.items()},
-        "gain_over": {name: round(interval.value, 4) for name, interval in gains.items()},
+        "gain_low_over": {name: round(interval.low, 4) for name, interval in over.items()},
+        "gain_over": {name: round(interval.value, 4) for name, interval in over.items()},
         "members": [len(one.rows) for one in found],
     }
 
