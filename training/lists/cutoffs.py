@@ -13,7 +13,7 @@ from training.lists.windows import Positions, already, bought_in, bought_next, w
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers
 from training.predictors.list_features import candidates_with_features
-from training.predictors.list_sources import Candidates, Depths, candidate_pairs, signals
+from training.predictors.list_sources import Candidates, Depths, Shelves, candidate_pairs, signals
 from training.predictors.taste import fold_in
 
 BLOCK = 256
@@ -99,11 +99,11 @@ def in_stores_of(catalogue: Catalogue, histories: Histories, behaviour: Behaviou
 
 def candidates_of(of: Cutoff, depths: Depths | None = None) -> Candidates:
     """Candidates of everybody, made block by block."""
-    parts = []
+    parts, shelves = [], Shelves.of(of.catalogue)
     for first in range(0, len(of.histories), BLOCK):
         block = of.histories.of(first, min(first + BLOCK, len(of.histories)))
         found = signals(of.catalogue, block, of.taste[first : first + BLOCK])
-        marks = candidate_pairs(of.catalogue, block, found, depths or Depths())
+        marks = candidate_pairs(of.catalogue, shelves, block, found, depths or Depths())
         parts.append(candidates_with_features(of.catalogue, block, found, marks))
     return joined(parts)
 
