@@ -16,6 +16,8 @@ DUE_AGAIN, BOUGHT_BEFORE, VIEWED, GOES_WITH, SIMILAR_TASTE, CATEGORY, POPULAR, T
 OWN = (DUE_AGAIN, BOUGHT_BEFORE)
 KIND_DEEP, KINDS_KNOWN, STORE_DEEP = 12, 20, 120
 """How many items of a category, how many of a member's categories and how many popular items are looked at."""
+GROUP = 50
+"""Columns that `highest` looks at together."""
 DUE_DAYS = 7.0
 DUE_PROBABILITY = 0.3
 """From this probability of being bought again within `DUE_DAYS` on, an item counts as due."""
@@ -235,10 +237,28 @@ def _first_of_each(
 
 def _mark_best(marks: NDArray[np.uint8], source: int, scores: Numbers, depth: int) -> None:
     """Mark the `depth` items with the highest scores of each member, those without any score above 0 left out."""
-    depth = min(depth, scores.shape[1])
-    best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
+    best = highest(scores, depth)
     rows = np.arange(len(scores))[:, None]
     marks[rows, best] |= np.where(scores[rows, best] > 0, np.uint8(1 << source), np.uint8(0))
+
+
+def highest(scores: Numbers, count: int) -> NDArray[np.int64]:
+    """Columns of the `count` highest scores of each row, in no order.
+
+    They lie in the `count` groups of neighbouring columns with the highest maxima: only these are looked through, which takes a
+    tenth of the time where rows are long.
+    """
+    count = min(count, scores.shape[1])
+    whole = scores.shape[1] // GROUP * GROUP
+    if scores.shape[1] < 4 * count * GROUP:
+        return np.argpartition(-scores, count - 1, axis=1)[:, :count]
+    maxima = scores[:, :whole].reshape(len(scores), -1, GROUP).max(axis=2)
+    groups = np.argpartition(-maxima, count - 1, axis=1)[:, :count]
+    inside = (groups[:, :, None] * GROUP + np.arange(GROUP)).reshape(len(scores), -1)
+    rest = np.tile(np.arange(whole, scores.shape[1]), (len(scores), 1))
+    columns = np.concatenate([inside, rest], axis=1)
+    values = np.take_along_axis(scores, columns, axis=1)
+    return np.take_along_axis(columns, np.argpartition(-values, count - 1, axis=1)[:, :count], axis=1)
 
 
 def _mark_first(marks: NDArray[np.uint8], source: int, items: Rows, is_own: NDArray[np.bool_], depth: int) -> None:
