@@ -53,11 +53,14 @@ class Shelves:
         The most popular items of each store, shape (stores + 1, deep); the last row is for members of no known store.
     trending
         Items that sell more this week than in the weeks before.
+    popular
+        All items.
     """
 
     of_kind: Rows
     of_store: Rows
     trending: Rows
+    popular: Rows
 
     @classmethod
     def of(cls, catalogue: Catalogue) -> "Shelves":
@@ -65,7 +68,8 @@ class Shelves:
         trend = catalogue.buyers_7d**2 / np.maximum(catalogue.buyers_28d, 1)
         everywhere = np.log1p(catalogue.buyers_28d)
         by_store = np.concatenate([everywhere + catalogue.store_share, everywhere[None, :]])
-        return cls(_kind_shelf(catalogue), _sorted_best(by_store, STORE_DEEP), _sorted_best(trend[None, :], STORE_DEEP)[0])
+        in_stores, rising = _sorted_best(by_store, STORE_DEEP), _sorted_best(trend[None, :], STORE_DEEP)[0]
+        return cls(_kind_shelf(catalogue), in_stores, rising, catalogue.by_popularity())
 
 
 def _kind_shelf(catalogue: Catalogue) -> Rows:
@@ -195,7 +199,7 @@ def _of_own_kinds(catalogue: Catalogue, shelves: Shelves, histories: Histories) 
     mass = kind_sums(catalogue, histories, histories.slow)[:, :-1]
     if not mass.shape[1]:
         return np.empty((len(histories), 0), dtype=np.int32)
-    kinds = np.argsort(-mass, axis=1, kind="stable")[:, :KINDS_KNOWN]
+    kinds = np.sort(highest(mass, KINDS_KNOWN), axis=1)
     known = np.take_along_axis(mass, kinds, axis=1)
     items = shelves.of_kind[kinds].reshape(len(histories), -1)
     strength = np.repeat(known, KIND_DEEP, axis=1) * np.log1p(catalogue.buyers_28d[items])
