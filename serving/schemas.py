@@ -21,6 +21,9 @@ STATUS_MEANING = {
     "COLD": "the store does not know the member",
     "FALLBACK": "answered from a lower step of the ladder; see `fallback` and `reason`",
 }
+Source = Literal[
+    "due_again", "bought_before", "viewed", "goes_with", "similar_taste", "category", "popular", "trending"
+]  # fmt: skip
 Reason = Literal[
     "unknown_member",
     "not_active",
@@ -177,7 +180,7 @@ class Item(Strict):
 
     item_id: str
     place: int = Field(ge=1, description="place in the list, from 1")
-    source: Literal["bought_before", "similar_taste", "popular"] = Field(description="why it is there")
+    source: Source = Field(description="why it is there")
 
 
 class RecommendRow(Strict):

@@ -78,7 +78,7 @@ def scorer(champion: Champion) -> Scorer:
     """One number a row from 0 to 1: a probability, the expected place of the tier, an amount beside the usual one."""
 
     def score(matrix: NDArray[np.float32]) -> Floats:
-        scores: Floats = champion.predictor.score(matrix)  # type: ignore[union-attr] # kinds that answer have one
+        scores: Floats = champion.predictor.score(matrix)
         if isinstance(champion.predictor, ValuePredictor):
             usual = float(champion.predictor.manifest.parameters["unit_cents"])
             return np.asarray(scores / (scores + usual))  # the order stays, and limits hold for amounts as for probabilities

@@ -101,7 +101,7 @@ def steps(
         Step("value", "xgboost", lambda: train_value(snapshots, engine="xgboost", search=search)),
         Step("value", "lightgbm", lambda: train_value(snapshots, engine="lightgbm", search=search)),
         Step("segments", "xgboost", lambda: train_segments(snapshots, before=champion_groups(mlruns) if mlruns else None)),
-        Step("recommender", "implicit", lambda: train_recommender(facts)),
+        Step("recommender", "xgboost", lambda: train_recommender(facts, search=search)),
     ]
     return [step for step in every if base_name(step.model) in models or step.model in models]
 
