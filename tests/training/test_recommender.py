@@ -96,7 +96,7 @@ def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:
     generator = np.random.default_rng(2)
     lines = [Line(None, 0.0), Line(None, 130.0)]
     for member in range(50):
-        drawn = zip(generator.choice(130, 12, replace=False).tolist(), generator.integers(0, 40, 12).tolist(), strict=True)
+        drawn = zip(generator.choice(130, 30, replace=False).tolist(), generator.integers(0, 40, 30).tolist(), strict=True)
         lines += [Line(f"m{member:02}", float(day), item=f"i{item:02}") for day, item in drawn]
     trained = train_recommender(shop(lines))
 

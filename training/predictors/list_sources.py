@@ -84,7 +84,7 @@ def _kind_shelf(catalogue: Catalogue) -> Rows:
     return shelf
 
 
-def _sorted_best(scores: Numbers, deep: int) -> Rows:
+def _sorted_best(scores: NDArray[np.floating], deep: int) -> Rows:
     return np.argsort(-scores, axis=1, kind="stable")[:, :deep].astype(np.int32)
 
 

@@ -67,7 +67,8 @@ def just_bought(recommender: Recommender, now: Histories) -> Rows:
     fresh = (now.last_days == now.day) & (now.times > 0)
     if not fresh.any():
         return np.empty(0, dtype=np.int32)
-    return now.items[fresh & (due_within(recommender.catalogue, now, days=1.0) < DUE_PROBABILITY)]
+    gone: Rows = now.items[fresh & (due_within(recommender.catalogue, now, days=1.0) < DUE_PROBABILITY)]
+    return gone
 
 
 def topped_up(recommender: Recommender, lists: RankedLists, allowed: NDArray[np.bool_]) -> RankedLists:
