@@ -15,6 +15,7 @@ from training.lists.baselines import baseline_lists
 from training.lists.behaviour import Behaviour, behaviour
 from training.lists.cutoffs import Cutoff, candidates_of, cutoff
 from training.lists.evidence import Proof, evidence_of, figures, gains, listed_coverage
+from training.lists.kept_settings import found_settings
 from training.lists.proof import QUESTIONS, Question, candidate_recall, history_groups, model_lists, recalls
 from training.lists.ranker import examples, fit_ranker, together
 from training.lists.settings import (
@@ -185,7 +186,13 @@ def workshop(facts: Facts, *, seed: int, engine: Engine, search: Search | None) 
     settings = ListSettings()
     day = search_day(facts, horizon_days=horizon)
     if search is not None and search.trials > 0 and day is not None:
-        settings = searched_als(seen, day=day, horizon_days=horizon, trials=search.trials, seed=seed)
+        trials, at = search.trials, day
+        settings = found_settings(
+            search,
+            horizon_days=horizon,
+            seed=seed,
+            find=lambda: searched_als(seen, day=at, horizon_days=horizon, trials=trials, seed=seed),
+        )
     return Workshop(facts, seen, horizon, settings, seed, engine)
 
 

@@ -1,7 +1,8 @@
 """The recipe of lists: evidence member by member, what serves where nothing is gained, shops of other kinds."""
 
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,12 +13,14 @@ from features.facts import Facts
 from training import recommender as recipe
 from training.evidence_files import evidence_bytes
 from training.gate.measures import measure_of
+from training.lists.als import AlsSettings
 from training.lists.evidence import evidence_of, figures, gains
 from training.lists.proof import QUESTIONS
 from training.lists.settings import ListSettings, list_horizon, list_periods, period_of_today, searched_als
 from training.predictors import Recommender
 from training.recommender import train_recommender, what_serves
 from training.trained import Trained
+from training.tuning import Search
 
 SMALL = ListSettings(ranker=replace(ListSettings().ranker, trees=20, depth=3))
 
@@ -96,7 +99,7 @@ def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:
     generator = np.random.default_rng(2)
     lines = [Line(None, 0.0), Line(None, 130.0)]
     for member in range(50):
-        drawn = zip(generator.choice(130, 12, replace=False).tolist(), generator.integers(0, 40, 12).tolist(), strict=True)
+        drawn = zip(generator.choice(130, 30, replace=False).tolist(), generator.integers(0, 40, 30).tolist(), strict=True)
         lines += [Line(f"m{member:02}", float(day), item=f"i{item:02}") for day, item in drawn]
     trained = train_recommender(shop(lines))
 
@@ -163,6 +166,22 @@ def test_the_search_passes_over_what_collapses_and_says_what_lies_on_an_edge() -
     assert len(found.tried) == 9
     assert found.sources.als is None or any(row["value"] >= 0 for row in found.tried)
     assert len({json.dumps(row["settings"], sort_keys=True) for row in found.tried}) == 9
+
+
+def test_settings_once_found_serve_the_nights_after(tmp_path: Path) -> None:
+    search = Search(2, tmp_path)
+    first = recipe.workshop(habits(), seed=7, engine="xgboost", search=search).settings
+    (kept,) = tmp_path.iterdir()
+    edited = json.loads(kept.read_text()) | {"als": {**asdict(AlsSettings()), "alpha": 123.0}}
+    kept.write_text(json.dumps(edited))
+
+    again = recipe.workshop(habits(160), seed=7, engine="xgboost", search=search).settings
+    other = recipe.workshop(habits(), seed=7, engine="xgboost", search=Search(1, tmp_path)).settings
+
+    assert len(first.tried) == len(again.tried) == 2
+    assert again.sources.als == AlsSettings(alpha=123.0)
+    assert len(other.tried) == 1
+    assert len(list(tmp_path.iterdir())) == 2
 
 
 def ratings() -> Facts:

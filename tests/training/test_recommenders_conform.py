@@ -8,9 +8,7 @@ import pytest
 from shops import Line, shop
 
 from features.facts import Facts
-from training.interactions import PurchaseDays
 from training.lists.als import AlsSettings
-from training.lists.behaviour import Behaviour, ItemFacts, Looks, Visits
 from training.lists.catalogues import SourceSettings
 from training.lists.cutoffs import Cutoff
 from training.lists.ranker import RankerSettings
@@ -19,6 +17,7 @@ from training.predictors import SOURCES, Histories, Recommender, load_bundle
 from training.predictors.histories import bought_once, no_histories, with_today
 from training.predictors.list_features import FEATURES
 from training.predictors.lists import SERVES
+from training.predictors.live_lists import Since, live_list
 from training.recommender import Workshop, workshop
 
 MEMBERS, ITEMS = 48, 24
@@ -251,19 +250,30 @@ def test_views_without_purchases_are_offered_as_viewed(ranked: Recommender, toda
     assert SOURCES[sources[9]] == "viewed"
 
 
-def made_behaviour(days: np.ndarray, members: np.ndarray, items: np.ndarray) -> Behaviour:
-    """Behaviour without looks and visits, of items without categories."""
-    order = np.lexsort((days, items, members))
-    count = int(items.max()) + 1
-    unknown, none = np.full(count, -1, np.int32), np.empty(0, np.int32)
-    ids = (np.array([f"{kind}{n:03}" for n in range(size)]) for kind, size in (("m", int(members.max()) + 1), ("i", count)))
-    bought = PurchaseDays(*ids, *(part[order].astype(np.int32) for part in (members, items, days)))
-    return Behaviour(
-        bought,
-        Looks(none, none, none, np.empty(0, np.float32)),
-        Visits(none, none, none, np.empty(0, dtype=np.str_)),
-        ItemFacts(unknown, unknown, np.empty(0, dtype=np.str_), np.full(count, np.nan, np.float32)),
-    )
+def test_what_was_just_bought_leaves_the_list_at_once(recommender: Recommender, today: Cutoff) -> None:
+    one = today.histories.of(4, 5)
+    before = live_list(recommender, one, Since(today.day), k=6).items[0]
+
+    after = live_list(recommender, one, Since(today.day, bought=before[:2]), k=6).items[0]
+
+    assert not set(before[:2].tolist()) & set(after.tolist())
+    assert len(set(after.tolist())) == 6
+    assert one.last_days.max() < today.day  # the history given is as it was
+
+
+def test_a_list_of_this_moment_obeys_what_may_be_offered(recommender: Recommender, today: Cutoff) -> None:
+    allowed = np.arange(ITEMS) % 4 == 1
+    for history in (today.histories.of(7, 8), no_histories(1, day=today.day)):
+        items = live_list(recommender, history, Since(today.day + 2), k=ITEMS, only=allowed).items[0]
+        assert set(items[items >= 0].tolist()) == set(np.flatnonzero(allowed).tolist())
+
+
+def test_a_list_of_this_moment_without_news_is_that_of_the_night(recommender: Recommender, today: Cutoff) -> None:
+    night = recommender.lists(today.histories.of(3, 4), k=5)
+
+    live = live_list(recommender, today.histories.of(3, 4), Since(today.day), k=5)
+
+    assert live.items.tolist() == night.items.tolist()
 
 
 def test_what_is_renamed_changes_no_list(made: Workshop, ranked: Recommender, today: Cutoff) -> None:

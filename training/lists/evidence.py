@@ -73,7 +73,12 @@ def figures(proofs: Sequence[Proof]) -> tuple[dict[str, float], dict[str, dict[s
             mine["coverage"] = value
         else:
             theirs.setdefault(name, {})["coverage"] = value
-    return mine, theirs
+    return _known(mine), {name: _known(values) for name, values in theirs.items()}
+
+
+def _known(values: Mapping[str, float]) -> dict[str, float]:
+    """Figures that exist: nobody may have bought anything new."""
+    return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
 def gains(proofs: Sequence[Proof], question: Question, *, seed: int, draws: int = DRAWS) -> dict[str, Interval]:

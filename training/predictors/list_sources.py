@@ -19,7 +19,7 @@ KIND_DEEP, KINDS_KNOWN, STORE_DEEP = 12, 20, 120
 GROUP = 50
 """Columns that `highest` looks at together."""
 DUE_DAYS = 7.0
-DUE_PROBABILITY = 0.3
+DUE_PROBABILITY = 0.15
 """From this probability of being bought again within `DUE_DAYS` on, an item counts as due."""
 
 
@@ -84,7 +84,7 @@ def _kind_shelf(catalogue: Catalogue) -> Rows:
     return shelf
 
 
-def _sorted_best(scores: Numbers, deep: int) -> Rows:
+def _sorted_best(scores: NDArray[np.floating], deep: int) -> Rows:
     return np.argsort(-scores, axis=1, kind="stable")[:, :deep].astype(np.int32)
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from features.errors import BundleRefused
 from training.artifacts import GOLDEN, BundleManifest, check_golden, read_arrays, write_bundle
 from training.predictors.catalogue import Catalogue
-from training.predictors.histories import Histories, Numbers, Rows, no_histories
+from training.predictors.histories import Histories, Numbers, Rows
 from training.predictors.list_features import FEATURES, candidates_with_features
 from training.predictors.list_sources import POPULAR, Candidates, Depths, Shelves, candidate_pairs, signals
 from training.predictors.similar import alike
@@ -224,10 +224,6 @@ class Recommender:
         """The k items that most members bought, best first."""
         best: list[str] = self.item_ids[self.shelves.popular[:k]].tolist()
         return best
-
-    def nobody(self, members: int, *, day: int) -> Histories:
-        """Histories of members of whom nothing is known."""
-        return no_histories(members, day=day)
 
     def serving(self, serves: str) -> Recommender:
         """The same recommender answering by the ranker or by a baseline."""

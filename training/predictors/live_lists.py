@@ -7,11 +7,13 @@ from numpy.typing import NDArray
 
 from training.predictors.catalogue import due_within
 from training.predictors.histories import Histories, Numbers, Rows, with_today
-from training.predictors.list_sources import DUE_PROBABILITY, Depths
+from training.predictors.list_sources import Depths
 from training.predictors.lists import RankedLists, Recommender
 
 LIVE_DEPTHS = Depths(own=60, viewed=10, goes_with=25, similar_taste=25, category=15, popular=15, trending=5)
-"""Fewer candidates than at night: one request has two milliseconds."""
+"""Fewer candidates than at night, as a request is waiting."""
+AGAIN_TODAY = 0.3
+"""From this probability of being bought again within a day on, what was just bought is still offered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,8 @@ def just_bought(recommender: Recommender, now: Histories) -> Rows:
     fresh = (now.last_days == now.day) & (now.times > 0)
     if not fresh.any():
         return np.empty(0, dtype=np.int32)
-    return now.items[fresh & (due_within(recommender.catalogue, now, days=1.0) < DUE_PROBABILITY)]
+    gone: Rows = now.items[fresh & (due_within(recommender.catalogue, now, days=1.0) < AGAIN_TODAY)]
+    return gone
 
 
 def topped_up(recommender: Recommender, lists: RankedLists, allowed: NDArray[np.bool_]) -> RankedLists:

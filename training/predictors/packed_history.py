@@ -8,6 +8,7 @@ Rows mean items only beside the catalogue they were made with: its hash is check
 
 import hashlib
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 
@@ -76,13 +77,17 @@ def unpack(record: bytes, catalogue_hash: bytes) -> Histories:
     for name, dtype in COLUMNS:
         found[name] = np.frombuffer(record, dtype=dtype, count=entries, offset=offset)
         offset += found[name].nbytes
-    days = {name: (day - found.pop(name).astype(np.int32)).astype(np.int32) for name in ("first_days", "last_days")}
+    days: dict[str, Any] = {
+        name: (day - found.pop(name).astype(np.int32)).astype(np.int32) for name in ("first_days", "last_days")
+    }
+    items = found.pop("items").astype(np.int32)
+    counts: dict[str, Any] = {name: values.astype(np.float32) for name, values in found.items()}
     return Histories(
         day=day,
         starts=np.array([0, entries], dtype=np.int64),
-        items=found.pop("items").astype(np.int32),
+        items=items,
         **days,
-        **{name: values.astype(np.float32) for name, values in found.items()},
+        **counts,
         trips=np.array([header["trips"]], dtype=np.float32),
         pace=np.array([header["pace"]], dtype=np.float32),
         stores=np.array([header["store"]], dtype=np.int32),
