@@ -77,7 +77,7 @@ def scorer(champion: Champion) -> Scorer:
     """One number a row: a probability, or the expected place of the tier."""
 
     def score(matrix: NDArray[np.float32]) -> Floats:
-        scores: Floats = champion.predictor.score(matrix)  # type: ignore[union-attr] # kinds that answer have one
+        scores: Floats = champion.predictor.score(matrix)
         return scores if scores.ndim == 1 else scores @ np.linspace(0, 1, scores.shape[1])
 
     return score
