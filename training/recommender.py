@@ -264,6 +264,8 @@ def report(proofs: Sequence[Proof], settings: ListSettings, *, seed: int) -> Map
 def _of_period(proof: Proof) -> Mapping[str, Any]:
     def row(question: Question) -> Mapping[str, float]:
         found = proof.by_question[question]
+        if not len(found.rows):
+            return {}
         return {"list": float(found.model.mean()), **{name: float(v.mean()) for name, v in found.baselines.items()}}
 
     repeats = proof.by_question["repeats"]

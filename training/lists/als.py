@@ -17,6 +17,8 @@ SMALLEST_RANK_SHARE = 0.5
 """Share of its columns that the factor matrix's effective rank must reach; below that the factors have collapsed."""
 
 FEWEST_FACTORS = 4
+FEW_PAIRS = 100_000
+"""Up to so many pairs a second thread costs more than it brings."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ def item_factors(histories: Histories, items: int, settings: AlsSettings, *, see
             regularization=settings.regularization,
             iterations=ITERATIONS,
             random_state=seed,
-            num_threads=2,
+            num_threads=2 if matrix.nnz > FEW_PAIRS else 1,
         )
         model.fit(matrix, show_progress=False)
     found: Numbers = np.ascontiguousarray(model.item_factors, dtype=np.float32)
@@ -73,6 +75,8 @@ def item_factors(histories: Histories, items: int, settings: AlsSettings, *, see
 def sound_factors(histories: Histories, items: int, settings: AlsSettings, *, seed: int) -> Numbers:
     """Factors by these settings, or by half as many and half again where they collapse; one column of zeros if all do."""
     count = settings.factors
+    while count > min(items, len(histories)) // 2:  # more directions than that cannot be told apart
+        count //= 2
     while count >= FEWEST_FACTORS:
         try:
             return item_factors(histories, items, replace(settings, factors=count), seed=seed)
