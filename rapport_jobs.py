@@ -139,6 +139,7 @@ class Jobs:
         with only_run(self.settings, "publish"), store_url(self.settings) as url:
             facts, rows = self.build(as_of)
             published = self.publish_features(url, rows, all_rows=all_rows)
+            self.publish_shop(url, facts)
             tags = self.publish_tags(url, facts, rows)
             used = self.publish_answers(url, facts, rows)
         return {
@@ -163,6 +164,19 @@ class Jobs:
         if not published.kept:
             self.screen.say(f"The disk did not take {kept}, so the next publish will write every member.")
         return published
+
+    def publish_shop(self, url: str, facts: Facts) -> dict[str, int]:
+        """The item table that rules look at, and who refused marketing."""
+        from features.publish_shop import publish_shop
+        from features.shop_store import ShopStore
+
+        shop = ShopStore(url, prefix=self.settings.key_prefix)
+        try:
+            found = publish_shop(facts, shop)
+        finally:
+            shop.close()
+        self.screen.say(f"{found['items']:,} items on the shelf; {found['opted_out']:,} members refused marketing.")
+        return found
 
     def publish_tags(self, url: str, facts: Facts, rows: FeatureRows) -> int:
         """Tags for audiences; returns how many somebody has."""

@@ -15,6 +15,9 @@ class Settings:
 
     data_dir: Path = field(default=Path("data"), metadata={"meaning": "folder for facts and the embedded store"})
     mlruns_dir: Path = field(default=Path("mlruns"), metadata={"meaning": "MLflow's database and artifacts"})
+    rules_dir: Path = field(
+        default=Path("rules"), metadata={"meaning": "folder of rules files, one for each placement or campaign: docs/rules.md"}
+    )
     redis_url: str = field(
         default="",
         repr=False,
@@ -124,7 +127,7 @@ def _text(value: object) -> str:
 
 def _parse(name: str, text: str) -> object:
     try:
-        if name in {"data_dir", "mlruns_dir"}:
+        if name in {"data_dir", "mlruns_dir", "rules_dir"}:
             return Path(text)
         if name in {"redis_timeout_ms", "port", "workers", "max_staleness_h", "memory_mb", "tuning_trials", "scores_kept_days"}:
             return int(text)

@@ -1,0 +1,132 @@
+"""The item table, stock and refusals on a real store: what jobs write is what a server reads, at once and whole."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import pytest
+
+from features.errors import CorruptRecord, StoreUnavailable
+from features.facts import Facts, arrow_schema
+from features.online_store import RedisStore
+from features.publish_shop import publish_shop
+from features.rules.shelf import Shelf
+from features.shop_store import ShopKeys, ShopReader, ShopStore, Stock
+from features.sources.schema import PURCHASES
+from tests.purchase_rows import GOOD
+
+T = TypeVar("T")
+COLUMNS = {"item_id": ["a", "b", "c"], "available": [True, False, None]}
+
+
+@pytest.fixture
+def prefix(store: RedisStore, request: pytest.FixtureRequest) -> str:
+    return f"test-{request.node.name}"
+
+
+@pytest.fixture
+def shop(store_url: str, prefix: str) -> Iterator[ShopStore]:
+    opened = ShopStore(store_url, prefix=prefix)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def reading(store_url: str, prefix: str) -> Callable[[Callable[[ShopReader], Awaitable[T]]], T]:
+    """Runs something on a reader of its own."""
+
+    async def run(work: Callable[[ShopReader], Awaitable[T]]) -> T:
+        reader = ShopReader(store_url, prefix=prefix, timeout_ms=5000)
+        try:
+            return await work(reader)
+        finally:
+            await reader.close()
+
+    return lambda work: asyncio.run(run(work))
+
+
+def stock(reading: Any) -> Stock:
+    found = reading(lambda reader: reader.read_stock(None))
+    assert found is not None
+    return found
+
+
+def test_nothing_published_is_no_shelf_and_nobody_refused(reading: Any) -> None:
+    assert reading(lambda reader: reader.read_stock(None)) is None
+    assert reading(lambda reader: reader.read_opted_out(["1", "2"])) == [False, False]
+
+
+def test_a_published_shelf_is_read_as_it_was_and_again_only_when_it_changed(shop: ShopStore, reading: Any) -> None:
+    shelf = Shelf.of_columns(COLUMNS)
+    assert shop.write_shelf(shelf)
+    assert not shop.write_shelf(shelf)
+
+    async def twice(reader: ShopReader) -> tuple[Stock | None, Stock | None]:
+        first = await reader.read_stock(None)
+        return first, await reader.read_stock(first)
+
+    first, second = reading(twice)
+    assert first.shelf.available.tolist() == [True, False, True]
+    assert second is first, "what has not changed is not fetched again"
+    shop.write_shelf(Shelf.of_columns({"item_id": ["d"]}))
+    assert stock(reading).shelf.item_ids.tolist() == ["d"]
+
+
+def test_what_is_sold_out_is_seen_and_comes_back(shop: ShopStore, reading: Any) -> None:
+    shop.write_shelf(Shelf.of_columns(COLUMNS))
+    shop.mark_sold_out(["a", "no such item"])
+    shop.mark_sold_out(["c"], store="s1")
+    found = stock(reading)
+    assert found.shelf.available.tolist() == [False, False, True]
+    assert {store: mask.tolist() for store, mask in found.sold_out.items()} == {"s1": [False, False, True]}
+
+    async def moved(reader: ShopReader) -> list[bool]:
+        before = await reader.read_stock(None)
+        shop.mark_back(["a", "b"])
+        after = await reader.read_stock(before)
+        assert after is not None
+        assert after.shelf.row_of == before.shelf.row_of if before else False
+        return after.shelf.available.tolist()
+
+    assert reading(moved) == [True, False, True], "the item table itself says that b cannot be sold"
+
+
+def test_refusals_are_honoured_at_once_and_survive_the_next_publish(shop: ShopStore, reading: Any) -> None:
+    asked = ["1", "2", "3"]
+    shop.write_opted_out(["1"])
+    shop.opt_out(["2"])
+    assert reading(lambda reader: reader.read_opted_out(asked)) == [True, True, False]
+    shop.write_opted_out([])
+    assert reading(lambda reader: reader.read_opted_out(asked)) == [False, True, False]
+    shop.opt_in(["2"])
+    assert reading(lambda reader: reader.read_opted_out(asked)) == [False, False, False]
+
+
+def test_a_damaged_item_table_is_refused(shop: ShopStore, reading: Any, prefix: str) -> None:
+    shop.write_shelf(Shelf.of_columns(COLUMNS))
+    shop._client.set(ShopKeys(prefix).shelf, b"PK nonsense")
+    with pytest.raises(CorruptRecord):
+        reading(lambda reader: reader.read_stock(None))
+
+
+def test_a_store_that_is_away_is_said_to_be() -> None:
+    async def read() -> None:
+        await ShopReader("unix:///nowhere.sock", prefix="x", timeout_ms=50).read_stock(None)
+
+    with pytest.raises(StoreUnavailable):
+        asyncio.run(read())
+
+
+def test_publishing_takes_items_and_refusals_from_the_facts(shop: ShopStore, reading: Any, facts: Facts) -> None:
+    members = {"member_id": ["1", "2", "3"], "marketing_consent": [False, None, True]}
+    items = {"item_id": ["x", "y"], "department": ["D", None], "price_cents": [5, None], "available": [None, False]}
+    bought = pa.Table.from_pylist([GOOD], schema=arrow_schema(PURCHASES))
+    tables = {"items": pa.table(items), "members": pa.table(members), "purchases": bought}
+    made_up = Facts.in_memory(tables, time_zone="UTC")
+
+    assert publish_shop(made_up, shop) == {"items": 2, "opted_out": 1}
+    assert stock(reading).shelf.available.tolist() == [True, False]
+    assert reading(lambda reader: reader.read_opted_out(["1", "2", "3"])) == [True, False, False]
+    assert publish_shop(facts, shop)["items"] == facts.manifest.rows["items"]
+    assert stock(reading).shelf.category_of(0) is not None
