@@ -165,18 +165,16 @@ class Jobs:
             self.screen.say(f"The disk did not take {kept}, so the next publish will write every member.")
         return published
 
-    def publish_shop(self, url: str, facts: Facts) -> dict[str, int]:
-        """The item table that rules look at, and who refused marketing."""
+    def publish_shop(self, url: str, facts: Facts) -> int:
+        """The item table that rules look at; returns how many items it has."""
         from features.publish_shop import publish_shop
         from features.shop_store import ShopStore
 
         shop = ShopStore(url, prefix=self.settings.key_prefix)
         try:
-            found = publish_shop(facts, shop)
+            return publish_shop(facts, shop)
         finally:
             shop.close()
-        self.screen.say(f"{found['items']:,} items on the shelf; {found['opted_out']:,} members refused marketing.")
-        return found
 
     def publish_tags(self, url: str, facts: Facts, rows: FeatureRows) -> int:
         """Tags for audiences; returns how many somebody has."""

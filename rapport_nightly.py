@@ -128,8 +128,8 @@ class NightlyJob:
         with night.record.step("publish features") as step:
             published = self.jobs.publish_features(url, rows)
             step.found.update(written=published.written, deleted=published.deleted, all_because=published.whole)
-        with night.record.step("publish shop") as step:
-            step.found.update(self.jobs.publish_shop(url, night.facts))
+        with night.record.step("publish items") as step:
+            step.found["items"] = self.jobs.publish_shop(url, night.facts)
         with night.record.step("publish tags") as step:
             step.found["tags"] = self.jobs.publish_tags(url, night.facts, rows)
 

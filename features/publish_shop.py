@@ -1,4 +1,4 @@
-"""The shop into the online store: its item table, and who refused marketing."""
+"""The shop's item table into the online store, where rules look at it."""
 
 from features.facts import Facts
 from features.rules.shelf import Shelf
@@ -7,20 +7,17 @@ from features.shop_store import ShopStore
 SHELF_COLUMNS = ("item_id", "department", "category", "subcategory", "brand", "price_cents", "cost_cents", "available")
 
 
-def publish_shop(facts: Facts, store: ShopStore) -> dict[str, int]:
-    """The item table and who refused marketing, from the facts into the store; returns how many of each.
+def publish_shop(facts: Facts, store: ShopStore) -> int:
+    """The item table of the facts into the store; returns how many items it has.
 
     Raises
     ------
     StoreUnavailable
         The store stopped answering or refused; readers go on with what they have.
     """
-    refused = facts.query("SELECT DISTINCT member_id FROM members WHERE marketing_consent = FALSE ORDER BY 1")
     shelf = shelf_of(facts)
     store.write_shelf(shelf)
-    member_ids = refused.column(0).to_pylist()
-    store.write_opted_out(member_ids)
-    return {"items": len(shelf), "opted_out": len(member_ids)}
+    return len(shelf)
 
 
 def shelf_of(facts: Facts) -> Shelf:

@@ -1,4 +1,4 @@
-"""What the store knows of the shop beside its members: the item table, what is sold out, and who refused marketing.
+"""What the store knows of the shop beside its members: the item table, and what is sold out.
 
 Keys, with `Keys` of features.online_store:
 
@@ -8,8 +8,6 @@ Keys, with `Keys` of features.online_store:
     rapport:sold_out:stores      Set      stock          stores that have a set of their own
     rapport:sold_out:at:<store>  Set      stock          items that this store has none of
     rapport:sold_out:version     String   stock          counts every change; readers fetch the sets when it moves
-    rapport:opted_out            Set      publish        members who refused marketing, by the members table
-    rapport:opted_out:said       Set      whoever asks   members who refused since; kept until they agree again
 
 None of them expires. Any program may write what is sold out: SADD and INCR of the version, in one transaction.
 """
@@ -29,8 +27,6 @@ from redis.retry import Retry
 from features.online_store import JOB_TIMEOUT_S
 from features.rules.shelf import Shelf
 from features.store_errors import address_checked, translated
-
-WRITTEN_TOGETHER = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,16 +58,6 @@ class ShopKeys:
     def sold_out(self, store: str | None = None) -> str:
         """Items sold out: at a store, or everywhere."""
         return f"{self.prefix}:sold_out" if store is None else f"{self.prefix}:sold_out:at:{store}"
-
-    @property
-    def opted_out(self) -> str:
-        """Members who refused marketing, as published."""
-        return f"{self.prefix}:opted_out"
-
-    @property
-    def said_no(self) -> str:
-        """Members who refused marketing since."""
-        return f"{self.prefix}:opted_out:said"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,30 +103,6 @@ class ShopStore:
             if store is not None:
                 pipeline.sadd(self._keys.stores, store)
             pipeline.incr(self._keys.sold_out_version)
-            pipeline.execute()
-
-    def write_opted_out(self, member_ids: Sequence[str]) -> None:
-        """Replace who refused marketing by the members table, at once; who said so since stays."""
-        draft = f"{self._keys.opted_out}:writing"
-        with translated():
-            self._client.delete(draft)
-            for start in range(0, len(member_ids), WRITTEN_TOGETHER):
-                self._client.sadd(draft, *member_ids[start : start + WRITTEN_TOGETHER])
-            if member_ids:
-                self._client.rename(draft, self._keys.opted_out)
-            else:
-                self._client.delete(self._keys.opted_out)
-
-    def opt_out(self, member_ids: Sequence[str]) -> None:
-        """Note that members refuse marketing, from the next request on."""
-        with translated():
-            self._client.sadd(self._keys.said_no, *member_ids)
-
-    def opt_in(self, member_ids: Sequence[str]) -> None:
-        """Note that members agree to marketing again, whatever was known before."""
-        with translated(), self._client.pipeline(transaction=True) as pipeline:
-            pipeline.srem(self._keys.said_no, *member_ids)
-            pipeline.srem(self._keys.opted_out, *member_ids)
             pipeline.execute()
 
     def close(self) -> None:
@@ -198,15 +160,6 @@ class ShopReader:
         available = shelf.available & ~_mask(shelf, everywhere)
         masks = {store: _mask(shelf, items) for store, items in zip(stores, by_store, strict=True)}
         return Stock(replace(shelf, available=available), masks, version)
-
-    async def read_opted_out(self, member_ids: Sequence[str]) -> list[bool]:
-        """Whether each member refused marketing."""
-        with translated():
-            async with self._client.pipeline(transaction=False) as pipeline:
-                for key in (self._keys.opted_out, self._keys.said_no):
-                    pipeline.smismember(key, list(member_ids))
-                published, said = await pipeline.execute()
-        return [bool(p or s) for p, s in zip(published, said, strict=True)]
 
     async def close(self) -> None:
         """Give the connections back."""

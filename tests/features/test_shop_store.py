@@ -1,4 +1,4 @@
-"""The item table, stock and refusals on a real store: what jobs write is what a server reads, at once and whole."""
+"""The item table and stock on a real store: what jobs write is what a server reads, at once and whole."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterator
@@ -52,9 +52,8 @@ def stock(reading: Any) -> Stock:
     return found
 
 
-def test_nothing_published_is_no_shelf_and_nobody_refused(reading: Any) -> None:
+def test_nothing_published_is_no_shelf(reading: Any) -> None:
     assert reading(lambda reader: reader.read_stock(None)) is None
-    assert reading(lambda reader: reader.read_opted_out(["1", "2"])) == [False, False]
 
 
 def test_a_published_shelf_is_read_as_it_was_and_again_only_when_it_changed(shop: ShopStore, reading: Any) -> None:
@@ -92,17 +91,6 @@ def test_what_is_sold_out_is_seen_and_comes_back(shop: ShopStore, reading: Any) 
     assert reading(moved) == [True, False, True], "the item table itself says that b cannot be sold"
 
 
-def test_refusals_are_honoured_at_once_and_survive_the_next_publish(shop: ShopStore, reading: Any) -> None:
-    asked = ["1", "2", "3"]
-    shop.write_opted_out(["1"])
-    shop.opt_out(["2"])
-    assert reading(lambda reader: reader.read_opted_out(asked)) == [True, True, False]
-    shop.write_opted_out([])
-    assert reading(lambda reader: reader.read_opted_out(asked)) == [False, True, False]
-    shop.opt_in(["2"])
-    assert reading(lambda reader: reader.read_opted_out(asked)) == [False, False, False]
-
-
 def test_a_damaged_item_table_is_refused(shop: ShopStore, reading: Any, prefix: str) -> None:
     shop.write_shelf(Shelf.of_columns(COLUMNS))
     shop._client.set(ShopKeys(prefix).shelf, b"PK nonsense")
@@ -118,15 +106,13 @@ def test_a_store_that_is_away_is_said_to_be() -> None:
         asyncio.run(read())
 
 
-def test_publishing_takes_items_and_refusals_from_the_facts(shop: ShopStore, reading: Any, facts: Facts) -> None:
-    members = {"member_id": ["1", "2", "3"], "marketing_consent": [False, None, True]}
+def test_publishing_takes_items_from_the_facts(shop: ShopStore, reading: Any, facts: Facts) -> None:
     items = {"item_id": ["x", "y"], "department": ["D", None], "price_cents": [5, None], "available": [None, False]}
     bought = pa.Table.from_pylist([GOOD], schema=arrow_schema(PURCHASES))
-    tables = {"items": pa.table(items), "members": pa.table(members), "purchases": bought}
+    tables = {"items": pa.table(items), "purchases": bought}
     made_up = Facts.in_memory(tables, time_zone="UTC")
 
-    assert publish_shop(made_up, shop) == {"items": 2, "opted_out": 1}
+    assert publish_shop(made_up, shop) == 2
     assert stock(reading).shelf.available.tolist() == [True, False]
-    assert reading(lambda reader: reader.read_opted_out(["1", "2", "3"])) == [True, False, False]
-    assert publish_shop(facts, shop)["items"] == facts.manifest.rows["items"]
+    assert publish_shop(facts, shop) == facts.manifest.rows["items"]
     assert stock(reading).shelf.category_of(0) is not None
