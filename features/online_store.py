@@ -8,6 +8,7 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:profile:{member}      Hash     publish      never     stage, tier, scores, for people and other systems
     rapport:answers               String   publish      never     which models answered for everyone last, and as of when
     rapport:answer:{member}       String   publish      never     packed answers of those models; run and age in the header
+    rapport:opted_out:{member}    String   publish      never     there is one for a member who refused marketing; says who told
     rapport:list:{member}         String   publish      2 days    recommendation list with source of each item, JSON
     rapport:list_items:{member}   Zset     publish      2 days    the same items by score, for ZREVRANGE
     rapport:tags:current          String   publish      never     name of the generation of tags that readers use
@@ -22,7 +23,7 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -83,6 +84,15 @@ class Keys:
         """A member's packed answers."""
         return f"{self.before_answer}{member_id}}}"
 
+    @property
+    def before_opted_out(self) -> str:
+        """What stands before the member id in the key of a refusal."""
+        return f"{self.prefix}:opted_out:{{"
+
+    def opted_out(self, member_id: str) -> str:
+        """There if a member refused marketing."""
+        return f"{self.before_opted_out}{member_id}}}"
+
     def aggregates(self, member_id: str) -> str:
         """A member's packed aggregates."""
         return f"{self.before_aggregates}{member_id}}}"
@@ -135,6 +145,7 @@ class Keys:
             self.aggregates(member_id),
             self.profile(member_id),
             self.answer(member_id),
+            self.opted_out(member_id),
             self.recommendations(member_id),
             self.recommended_items(member_id),
         )
@@ -142,24 +153,44 @@ class Keys:
 
 @dataclass(frozen=True, slots=True)
 class RecommendedItem:
-    """One item of a list, where it came from, and the score by which it was ranked."""
+    """One item of a list, where it came from, and the score by which it was ranked.
+
+    Attributes
+    ----------
+    times, last_day, gap_days
+        On how many days the member bought it, the last of them (days since 1970-01-01), and the days from one to the next by
+        their own rhythm; None where not known.
+    """
 
     item_id: str
     score: float
     source: str
+    times: int | None = None
+    last_day: int | None = None
+    gap_days: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class RecommendationList:
-    """A member's list, best first, and what made it."""
+    """A member's list, best first, and what made it.
+
+    Attributes
+    ----------
+    day
+        The shop's local day of `as_of`; None in lists that do not say.
+    lately
+        The last local day of what they bought within the days that rules may look back, by item.
+    """
 
     model: str
     as_of: str
     items: tuple[RecommendedItem, ...]
+    day: int | None = None
+    lately: Mapping[str, int] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
         """The list as JSON."""
-        return json.dumps(asdict(self), allow_nan=False).encode()
+        return json.dumps(asdict(self, dict_factory=_known_only), allow_nan=False).encode()
 
     @classmethod
     def from_bytes(cls, value: bytes) -> "RecommendationList":
@@ -168,9 +199,14 @@ class RecommendationList:
             content = json.loads(value)
             items = tuple(RecommendedItem(**item) for item in content["items"])
             datetime.fromisoformat(content["as_of"])
-            return cls(content["model"], content["as_of"], items)
-        except (ValueError, TypeError, KeyError) as error:
+            lately = {str(item): int(day) for item, day in content.get("lately", {}).items()}
+            return cls(content["model"], content["as_of"], items, content.get("day"), lately)
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise CorruptRecord("a stored list cannot be read", remedy='publish again: "rapport publish"') from error
+
+
+def _known_only(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    return {name: value for name, value in pairs if value is not None}
 
 
 Profile = Mapping[str, str | int | float]
@@ -413,6 +449,13 @@ class RedisReader:
         """Recommendation lists as stored, for `RecommendationList.from_bytes`; None for members without one."""
         with translated():
             return list(await self._client.mget([self._keys.recommendations(m) for m in member_ids]))
+
+    async def read_lists_and_refusals(self, member_ids: Sequence[str]) -> tuple[list[bytes | None], list[bool]]:
+        """The same lists, and whether each member refused marketing, in one round trip."""
+        with translated():
+            keys = [*map(self._keys.recommendations, member_ids), *map(self._keys.opted_out, member_ids)]
+            found = await self._client.mget(keys)
+        return found[: len(member_ids)], [refusal is not None for refusal in found[len(member_ids) :]]
 
     async def close(self) -> None:
         """Give the connections back."""

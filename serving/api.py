@@ -3,6 +3,7 @@
 import json
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from features.contract import CONTRACT, CONTRACT_HASH
-from features.errors import NothingPublished, RapportError, StoreUnavailable
+from features.errors import NothingPublished, RapportError
 from features.online_store import RedisReader
 from features.settings import Settings
 from features.stamp import Stamp
@@ -22,10 +23,10 @@ from serving import openapi
 from serving.auth import BodyTooLarge, too_large
 from serving.bundle import ModelSet
 from serving.health import readiness
+from serving.list_routes import ListRoutes
 from serving.parsing import parse
 from serving.problems import ApiError, new_app, of_rapport_error, problem
-from serving.recommending import popular_for_everyone, popular_items, recommend_members
-from serving.schemas import RecommendRequest, ScoreRequest
+from serving.schemas import ScoreRequest
 from serving.scoring import ScoringContext, score_members
 
 logger = logging.getLogger("rapport")
@@ -56,16 +57,18 @@ class Api:
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._models = ModelSet.load(settings.mlruns_dir)
-        self._popular = popular_items(self._models)
         self._reader = RedisReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=settings.redis_timeout_ms)
         self._stale_after_s = settings.max_staleness_h * 3600.0
+        self._lists = ListRoutes(settings, self._reader, lambda: self._models, self._list_passport)
 
     def app(self) -> Starlette:
         """The routes."""
         return new_app(
             [
                 Route("/v1/score", _answering(self.score), methods=["POST"]),
-                Route("/v1/recommend", _answering(self.recommend), methods=["POST"]),
+                Route("/v1/recommend", _answering(_as_json(self._lists.recommend)), methods=["POST"]),
+                Route("/v1/similar", _answering(_as_json(self._lists.similar)), methods=["POST"]),
+                Route("/v1/cashier", _answering(_as_json(self._lists.cashier)), methods=["POST"]),
                 Route("/health/live", _answering(self.live)),
                 Route("/health/ready", _answering(self.ready)),
                 Route("/", _home),
@@ -87,27 +90,6 @@ class Api:
         rows = score_members(context, asked.member_ids, stamp, values)
         return _json({"passport": self._passport(request, ("churn", "tier"), context, stamp), "rows": rows})
 
-    async def recommend(self, request: Request) -> Response:
-        """POST /v1/recommend."""
-        asked = parse(await request.body(), request.headers.get("content-type", ""), RecommendRequest)
-        moment, exclude = self._settings.clock(), frozenset(asked.exclude)
-        try:
-            lists = await self._reader.read_lists(asked.member_ids)
-        except StoreUnavailable:
-            rows = popular_for_everyone(asked.member_ids, popular=self._popular, k=asked.k, exclude=exclude)
-        else:
-            rows = recommend_members(
-                asked.member_ids,
-                lists,
-                popular=self._popular,
-                k=asked.k,
-                exclude=exclude,
-                moment=moment,
-                stale_after_s=self._stale_after_s,
-            )
-        context = ScoringContext(CONTRACT, self._models, moment, self._stale_after_s)
-        return _json({"passport": self._passport(request, ("recommender",), context, None), "rows": rows})
-
     async def live(self, request: Request) -> Response:
         """GET /health/live."""
         return _json({"status": "live"})
@@ -116,6 +98,15 @@ class Api:
         """GET /health/ready."""
         found = await readiness(self._models, self._reader, moment=self._settings.clock(), stale_after_s=self._stale_after_s)
         return _json({"status": "ready" if found.ready else "not_ready", **found.checks}, 200 if found.ready else 503)
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._lists.close()
+        await self._reader.close()
+
+    def _list_passport(self, request: Request, models: ModelSet, moment: datetime) -> dict[str, Any]:
+        context = ScoringContext(CONTRACT, models, moment, self._stale_after_s)
+        return self._passport(request, ("recommender",), context, None)
 
     def _passport(
         self, request: Request, names: tuple[str, ...], context: ScoringContext, stamp: Stamp | None
@@ -169,6 +160,15 @@ def _answering(handler: Handler) -> Handler:
             return problem("internal", "the server could not answer", request_id=request_id)
 
     return answer
+
+
+def _as_json(answer: Callable[[Request], Awaitable[dict[str, Any]]]) -> Handler:
+    """A handler of what answers with a value."""
+
+    async def handler(request: Request) -> Response:
+        return _json(await answer(request))
+
+    return handler
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

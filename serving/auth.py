@@ -21,7 +21,7 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/livez", "/readyz", "/healthz"})
-LOGGED_PATHS = OPEN_PATHS | {"/v1/score", "/v1/recommend"}
+LOGGED_PATHS = OPEN_PATHS | {"/v1/score", "/v1/recommend", "/v1/similar", "/v1/cashier"}
 BODY_LIMIT = 1_048_576
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",

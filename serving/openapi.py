@@ -7,16 +7,16 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from serving.problems import CODES
-from serving.schemas import (
-    REASON_MEANING,
-    STATUS_MEANING,
-    Problem,
+from serving.list_schemas import (
+    CashierRequest,
+    CashierResponse,
     RecommendRequest,
     RecommendResponse,
-    ScoreRequest,
-    ScoreResponse,
+    SimilarRequest,
+    SimilarResponse,
 )
+from serving.problems import CODES
+from serving.schemas import REASON_MEANING, STATUS_MEANING, Problem, ScoreRequest, ScoreResponse
 
 REF = "#/components/schemas/{model}"
 DESCRIPTION = """Scores and recommendation lists for a retailer's members.
@@ -34,7 +34,8 @@ TABLES = {"status": STATUS_MEANING, "reason": REASON_MEANING, "code": {code: tex
 def document() -> dict[str, Any]:
     """The whole OpenAPI 3.1 document."""
     models: tuple[type[BaseModel], ...] = (
-        ScoreRequest, ScoreResponse, RecommendRequest, RecommendResponse, Problem,
+        ScoreRequest, ScoreResponse, RecommendRequest, RecommendResponse, SimilarRequest, SimilarResponse,
+        CashierRequest, CashierResponse, Problem,
     )  # fmt: skip
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
     return {
@@ -49,6 +50,8 @@ def document() -> dict[str, Any]:
         "paths": {
             "/v1/score": {"post": _post("score", "Risk of leaving and tier to come", ScoreRequest, ScoreResponse)},
             "/v1/recommend": {"post": _post("recommend", "What to offer next", RecommendRequest, RecommendResponse)},
+            "/v1/similar": {"post": _post("similar", "What goes with some items", SimilarRequest, SimilarResponse)},
+            "/v1/cashier": {"post": _post("cashier", "What is worth saying at the till", CashierRequest, CashierResponse)},
             "/health/live": {"get": _health("live", "The process runs", (200,))},
             "/health/ready": {"get": _health("ready", "Models are loaded and features are published", (200, 503))},
         },

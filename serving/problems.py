@@ -27,6 +27,7 @@ CODES = {
     "contract_mismatch": (503, "store and server were made from different feature declarations"),
     "corrupt_record": (503, "what Redis holds is not what Rapport wrote"),
     "bundle_refused": (503, "a model's files failed their check"),
+    "rules_refused": (503, "the rules file of this placement cannot be used"),
     "model_missing": (503, "no champion is registered"),
 }
 """Every code a client can meet, with its status and meaning."""

@@ -1,94 +1,329 @@
-"""Lists for many members from what the store holds, and what to offer where it holds nothing. Pure: no HTTP, no store."""
+"""Lists for many members: their own candidates and, where those end, the steps below, all of them under the rules.
+
+Pure: no HTTP, no store, no clock.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from features.errors import CorruptRecord
-from features.online_store import RecommendationList
-from serving.bundle import ModelSet
+from features.online_store import RecommendationList, RecommendedItem
+from features.rules.codes import CODES, MEANINGS, code_of
+from features.rules.compiled import Codes, CompiledRules
+from features.rules.exploration import Shown, as_filled, explored, generator_of
+from features.rules.filling import Filling, Rows
+from features.rules.shelf import PADDING, Shelf
+from training.predictors.list_reasons import REASONS, Known, sentences
 
 Row = dict[str, Any]
-POPULAR_DEPTH = 1200
-"""Popular items kept at hand: the most a request may exclude, and a full list beyond."""
+Scored = tuple[str, float | None]
+DAY_S = 24 * 3600
+_EXCLUDED, _IN_BASKET, _LATELY = code_of("EXCLUDED_BY_REQUEST"), code_of("IN_BASKET"), code_of("BOUGHT_RECENTLY")
+_UNTOLD = frozenset({code_of("NO_CANDIDATE"), code_of("ALREADY_IN_LIST"), code_of("LIST_FULL"), 0})
 
 
-def recommend_members(
-    member_ids: Sequence[str],
-    lists: Sequence[bytes | None],
-    *,
-    popular: Sequence[str],
-    k: int,
-    exclude: frozenset[str],
-    moment: datetime,
-    stale_after_s: float,
-) -> list[Row]:
-    """One row per member, in the order asked for, as `schemas.RecommendRow`.
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member as far as lists go: what is stored for them, how the answer stands, and the local day it is answered on.
 
-    Parameters
-    ----------
-    lists
-        What was published for each member, as stored; None where there is nothing.
-    popular
-        Items to top lists up with and to offer to members without one, best first.
+    `impersonal` are those who refused marketing.
     """
+
+    member_id: str
+    own: RecommendationList | None
+    standing: Row
+    day: int | None = None
+    impersonal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request wants."""
+
+    k: int
+    exclude: frozenset[str] = frozenset()
+    context: tuple[str, ...] = ()
+    dry_run: bool = False
+    decision_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What is offered to everybody where own lists end, best first: items with scores."""
+
+    with_context: Sequence[Scored] = ()
+    in_store: Sequence[Scored] = ()
+    popular: Sequence[Scored] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Candidates of one source for all lists, as rows of the shelf, with what is told of them.
+
+    Attributes
+    ----------
+    rows
+        Shape (lists, columns), or (columns,) where they are the same for all.
+    told
+        Source, score and what is known of each column: by list where the rows are.
+    """
+
+    rows: Rows
+    told: Sequence[Any]
+
+    def of(self, which: int, column: int) -> tuple[str, float | None, Known]:
+        """Source, score and what is known of a candidate."""
+        found: tuple[str, float | None, Known] = (self.told[which] if self.rows.ndim == 2 else self.told)[column]
+        return found
+
+
+def recommend_members(members: Sequence[Member], asked: Asked, below: Below, rules: CompiledRules) -> list[Row]:
+    """One row per member, in the order asked for, as `list_schemas.RecommendRow`."""
+    shelf, k = rules.shelf, asked.k
+    drawn = rules.rules.exploration
+    explores = drawn.share > 0 and not asked.dry_run
+    filling = Filling.empty(rules, lists=len(members), k=k + (drawn.pool if explores else 0))
+    feeds = feeds_of(members, asked, below, rules)
+    blocked = _blocked_for_all(asked, shelf)
+    lately = [_lately(member, rules) for member in members]
+    for feed in feeds:
+        filling.feed(feed.rows, against=_against(feed.rows, blocked, lately))
+    short = _too_short(filling, rules, k=k)
+    shown = as_filled(filling, k=k)
+    if explores:
+        generators = [generator_of(asked.decision_id, row) for row in range(len(members))]
+        shown = explored(filling, k=k, share=drawn.share, pinned=len(rules.pinned), generators=generators)
+    lists = _Lists(feeds, filling, shown, shelf, explores=explores)
+    return [_row(lists, which, member, asked, below, short=bool(short[which])) for which, member in enumerate(members)]
+
+
+def feeds_of(members: Sequence[Member], asked: Asked, below: Below, rules: CompiledRules) -> list[Feed]:
+    """What is offered, in this order: pinned items; own candidates, every other one that goes with the context; the rest."""
+    shelf = rules.shelf
+    pinned = Feed(rules.pinned, [("pinned", None, Known())] * len(rules.pinned))
     return [
-        {"member_id": member, **_answer(stored, popular, k=k, exclude=exclude, moment=moment, stale_after_s=stale_after_s)}
-        for member, stored in zip(member_ids, lists, strict=True)
+        pinned,
+        _own_and_context(members, asked, below, shelf),
+        _shared("popular_in_store", below.in_store, shelf),
+        _shared("popular", below.popular, shelf),
     ]
 
 
-def popular_for_everyone(member_ids: Sequence[str], *, popular: Sequence[str], k: int, exclude: frozenset[str]) -> list[Row]:
-    """The same list for every member, for when the store does not answer."""
-    items = _items([], popular, k=k, exclude=exclude)
-    standing = {"status": "FALLBACK", "reason": "store_unavailable", "fallback": "popular", "as_of": None}
-    return [{"member_id": member, **standing, "age_seconds": None, "items": items} for member in member_ids]
+def _shared(source: str, scored: Sequence[Scored], shelf: Shelf) -> Feed:
+    return Feed(shelf.rows_of([item for item, _ in scored]), [(source, score, Known()) for _, score in scored])
 
 
-def popular_items(models: ModelSet) -> list[str]:
-    """What the recommender knows to be popular, best first; empty without a recommender."""
-    return models.recommender.popular_items(POPULAR_DEPTH) if models.recommender is not None else []
+def _own_and_context(members: Sequence[Member], asked: Asked, below: Below, shelf: Shelf) -> Feed:
+    """Own candidates in the odd columns and those that go with the context in the even ones, where the request has any."""
+    own = [member.own.items if member.own is not None else () for member in members]
+    step = 2 if below.with_context else 1
+    width = step * max([len(below.with_context), *map(len, own)])
+    rows = np.full((len(members), width), PADDING, dtype=np.int32)
+    anything = asked.context[0] if len(asked.context) == 1 else None
+    aside = [("goes_with_context", score, Known(item_id=anything)) for _, score in below.with_context]
+    if below.with_context:
+        rows[:, 0 : step * len(aside) : step] = shelf.rows_of([item for item, _ in below.with_context])
+    told = []
+    for which, items in enumerate(own):
+        rows[which, step - 1 : step * len(items) : step] = shelf.rows_of([item.item_id for item in items])
+        mine = [(item.source, item.score, _known(item, members[which].day, shelf)) for item in items]
+        told.append(mine if step == 1 else _Alternating(aside, mine))
+    return Feed(rows, told)
 
 
-def _answer(
-    stored: bytes | None,
-    popular: Sequence[str],
-    *,
-    k: int,
-    exclude: frozenset[str],
-    moment: datetime,
-    stale_after_s: float,
-) -> Row:
-    recommended, standing = _read(stored, moment, stale_after_s)
-    own = [(item.item_id, item.source) for item in recommended.items] if recommended is not None else []
-    items = _items(own, popular, k=k, exclude=exclude)
-    if not items and (own or popular):
-        standing = {**standing, "status": "PARTIAL", "reason": "all_excluded"}
-    return {**standing, "items": items}
+@dataclass(frozen=True, slots=True)
+class _Alternating:
+    """Two lists read in turns: even positions of the one, odd ones of the other."""
+
+    even: Sequence[Any]
+    odd: Sequence[Any]
+
+    def __getitem__(self, position: int) -> Any:
+        return (self.odd if position % 2 else self.even)[position // 2]
 
 
-def _read(stored: bytes | None, moment: datetime, stale_after_s: float) -> tuple[RecommendationList | None, Row]:
-    """A member's own list if there is one that can be read, and how the answer stands."""
-    popular_only = {"fallback": "popular", "as_of": None, "age_seconds": None}
+def _known(item: RecommendedItem, day: int | None, shelf: Shelf) -> Known:
+    row = shelf.row_of.get(item.item_id)
+    return Known(
+        times=item.times,
+        days_ago=None if item.last_day is None or day is None else max(0, day - item.last_day),
+        gap_days=item.gap_days,
+        category=None if row is None else shelf.category_of(row, 1),
+    )
+
+
+def _blocked_for_all(asked: Asked, shelf: Shelf) -> Codes:
+    """Codes of what the request itself rules out, by row of the shelf, two more for the rows that are no item."""
+    blocked = np.zeros(len(shelf) + 2, dtype=np.int8)
+    for items, code in ((asked.exclude, _EXCLUDED), (asked.context, _IN_BASKET)):
+        rows = [shelf.row_of[item] for item in items if item in shelf.row_of]
+        blocked[rows] = code
+    return blocked
+
+
+def _lately(member: Member, rules: CompiledRules) -> Rows:
+    """Rows of what a member bought within the days of the rule and is not due to buy again."""
+    within, own, today = rules.rules.bought_within_days, member.own, member.day
+    if within is None or own is None or today is None:
+        return np.empty(0, dtype=np.int32)
+    last_days = {item.item_id: item.last_day for item in own.items if item.last_day is not None} | dict(own.lately)
+    bought = {item: today - day for item, day in last_days.items() if today - day <= within}
+    if rules.rules.unless_due:
+        due = {item.item_id for item in own.items if item.item_id in bought and _is_due(item, bought[item.item_id])}
+        bought = {item: days_ago for item, days_ago in bought.items() if item not in due}
+    return rules.shelf.rows_of(list(bought))
+
+
+def _is_due(item: RecommendedItem, days_ago: int) -> bool:
+    """Whether as many days have passed as usual; the source says it of the night, and a purchase since makes it untrue."""
+    if item.gap_days is not None:
+        return days_ago >= item.gap_days
+    return item.source == "due_again"
+
+
+def _against(rows: Rows, blocked: Codes, lately: Sequence[Rows]) -> Codes:
+    """Codes of what speaks against each candidate beside the items themselves, shape (lists, columns)."""
+    codes = np.broadcast_to(blocked[rows], (len(lately), rows.shape[-1])).copy()
+    for which, bought in enumerate(lately):
+        if len(bought):
+            offered = rows[which] if rows.ndim == 2 else rows
+            codes[which, (codes[which] == 0) & np.isin(offered, bought)] = _LATELY
+    return codes
+
+
+def _too_short(filling: Filling, rules: CompiledRules, *, k: int) -> NDArray[np.bool_]:
+    """Empty the lists that are shorter than is shown; what was asked for may be less than that."""
+    return filling.shortened(least=min(rules.rules.min_length, k))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """Filled lists, and where each of their items came from."""
+
+    feeds: Sequence[Feed]
+    filling: Filling
+    shown: Shown
+    shelf: Shelf
+    explores: bool
+
+    def items(self, which: int) -> list[Row]:
+        """The items of a list, as `list_schemas.Item`."""
+        places = np.flatnonzero(self.shown.chosen[which] != PADDING).tolist()
+        return [self._item(which, place) for place in places]
+
+    def _item(self, which: int, place: int) -> Row:
+        source, score, known = self.origin(which, int(self.shown.position[which, place]))
+        code, english, chinese = sentences(source, known)
+        return {
+            "item_id": str(self.shelf.item_ids[self.shown.chosen[which, place]]),
+            "place": place + 1,
+            "source": source,
+            "score": score,
+            "reason": {"code": code, "en": english, "zh": chinese},
+            "explored": bool(self.shown.explored[which, place]),
+            "propensity": float(self.shown.propensity[which, place]) if self.explores else None,
+            "list_propensity": float(self.shown.inclusion[which, place]) if self.explores else None,
+        }
+
+    def origin(self, which: int, position: int) -> tuple[str, float | None, Known]:
+        """Source, score and what is known of the candidate at a position counted over all feeds."""
+        for feed in self.feeds:
+            if position < feed.rows.shape[-1]:
+                return feed.of(which, position)
+            position -= feed.rows.shape[-1]
+        raise IndexError(position)
+
+    def verdicts(self, which: int) -> NDArray[np.int8]:
+        """What became of every candidate of a list, in order."""
+        return np.concatenate([verdicts[which] for verdicts in self.filling.verdicts])
+
+
+def _row(lists: _Lists, which: int, member: Member, asked: Asked, below: Below, *, short: bool) -> Row:
+    hidden = member.impersonal and lists.filling.compiled.rules.opted_out == "empty"
+    items = [] if hidden else lists.items(which)
+    row = {"member_id": member.member_id, **member.standing, "fallback": _step(member, below), "items": items}
+    if not items and not hidden:
+        row |= _why_empty(lists.verdicts(which), row["status"], short=short)
+    return row | {"removed": removed(lists, which, member, asked, below) if asked.dry_run else None}
+
+
+def _step(member: Member, below: Below) -> str:
+    """The highest step that the list could start from."""
+    if member.own is not None:
+        return "none"
+    if below.with_context:
+        return "item_item"
+    return "popular_in_store" if below.in_store else "popular"
+
+
+def _why_empty(verdicts: NDArray[np.int8], status: str, *, short: bool) -> Row:
+    """Status and reason of an empty list; nothing changes where there was nothing to offer in the first place."""
+    against = set(np.unique(verdicts).tolist()) - _UNTOLD
+    if not short and not against:
+        return {}
+    only_request = against <= {_EXCLUDED, _IN_BASKET}
+    reason = "too_short" if short else "all_excluded" if only_request else "nothing_allowed"
+    return {"status": status if status == "OPTED_OUT" else "PARTIAL", "reason": reason}
+
+
+def removed(lists: _Lists, which: int, member: Member, asked: Asked, below: Below) -> list[Row]:
+    """Each candidate that a rule took away, and which rule, in the order in which they were looked at."""
+    names = _names_offered(member, below, lists.filling.compiled)
+    told: dict[str, Row] = {}
+    for feed, verdicts, ids in zip(lists.feeds, lists.filling.verdicts, names, strict=True):
+        offered = np.broadcast_to(feed.rows, verdicts.shape)[which]
+        for column in np.flatnonzero(~np.isin(verdicts[which], list(_UNTOLD)) & (offered != PADDING)).tolist():
+            code = CODES[verdicts[which, column]]
+            told.setdefault(ids[column], {"item_id": ids[column], "rule": code, "meaning": MEANINGS[code]})
+    return list(told.values())
+
+
+def _names_offered(member: Member, below: Below, rules: CompiledRules) -> list[Sequence[str]]:
+    """The ids of the columns of every feed, also of items that the shelf does not hold."""
+    own: Any = [item.item_id for item in member.own.items] if member.own is not None else []
+    if below.with_context:
+        own = _Alternating([item for item, _ in below.with_context], own)
+    return [rules.rules.pinned, own, [item for item, _ in below.in_store], [item for item, _ in below.popular]]
+
+
+def read_member(
+    member_id: str, stored: bytes | None, *, refused: bool, personal: bool, moment: datetime, stale_after_s: float
+) -> Member:
+    """A member with the list that is stored for them.
+
+    Parameters
+    ----------
+    refused
+        Whether they refused marketing: nothing of theirs is used.
+    personal
+        False where the store did not answer, so that nothing is known.
+    """
+    nothing: Row = {"as_of": None, "age_seconds": None}
+    if not personal:
+        return Member(member_id, None, {"status": "FALLBACK", "reason": "store_unavailable", **nothing})
+    if refused:
+        return Member(member_id, None, {"status": "OPTED_OUT", "reason": None, **nothing}, impersonal=True)
     if stored is None:
-        return None, {"status": "COLD", "reason": "no_list", **popular_only}
+        return Member(member_id, None, {"status": "COLD", "reason": "no_list", **nothing})
     try:
-        recommended = RecommendationList.from_bytes(stored)
+        own = _of_known_sources(RecommendationList.from_bytes(stored))
     except CorruptRecord:
-        return None, {"status": "FALLBACK", "reason": "record_unreadable", **popular_only}
-    age = max(0, int((moment - datetime.fromisoformat(recommended.as_of)).total_seconds()))
+        return Member(member_id, None, {"status": "FALLBACK", "reason": "record_unreadable", **nothing})
+    age = max(0, int((moment - datetime.fromisoformat(own.as_of)).total_seconds()))
     status = "STALE" if age > stale_after_s else "OK"
-    return recommended, {
-        "status": status, "reason": None, "fallback": "none", "as_of": recommended.as_of, "age_seconds": age,
-    }  # fmt: skip
+    day = None if own.day is None else own.day + age // DAY_S
+    return Member(member_id, own, {"status": status, "reason": None, "as_of": own.as_of, "age_seconds": age}, day)
 
 
-def _items(own: list[tuple[str, str]], popular: Sequence[str], *, k: int, exclude: frozenset[str]) -> list[dict[str, Any]]:
-    """Up to k items: the member's own list without what is excluded, topped up with popular ones."""
-    chosen: dict[str, str] = {}
-    for item, source in (*own, *((item, "popular") for item in popular)):
-        if len(chosen) == k:
-            break
-        if item not in exclude:
-            chosen.setdefault(item, source)
-    return [{"item_id": item, "place": place, "source": source} for place, (item, source) in enumerate(chosen.items(), start=1)]
+def _of_known_sources(stored: RecommendationList) -> RecommendationList:
+    """The list itself; one with sources that this version has no words for was written by another."""
+    if any(item.source not in REASONS for item in stored.items):
+        raise CorruptRecord("a stored list names a source unknown here", remedy='publish again: "rapport publish"')
+    return stored

@@ -13,13 +13,14 @@ ID_PATTERN = rf"^[^{_INVISIBLE}{{}}]*[^\s{_INVISIBLE}{{}}][^{_INVISIBLE}{{}}]*$"
 """Identifiers: no braces, nothing invisible, and not only blanks."""
 
 Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=ID_PATTERN)]
-Status = Literal["OK", "STALE", "PARTIAL", "COLD", "FALLBACK"]
+Status = Literal["OK", "STALE", "PARTIAL", "COLD", "FALLBACK", "OPTED_OUT"]
 STATUS_MEANING = {
     "OK": "answered from fresh features",
     "STALE": "answered, but the member's features are older than the limit; see `age_seconds`",
     "PARTIAL": "answered in part: a model is missing, or does not apply to this member; see `reason`",
     "COLD": "the store does not know the member",
     "FALLBACK": "answered from a lower step of the ladder; see `fallback` and `reason`",
+    "OPTED_OUT": "the member refused marketing: the answer is the same for everybody, and nothing of theirs was used",
 }
 Reason = Literal[
     "unknown_member",
@@ -29,6 +30,9 @@ Reason = Literal[
     "no_list",
     "store_unavailable",
     "all_excluded",
+    "nothing_allowed",
+    "too_short",
+    "unknown_items",
 ]
 REASON_MEANING = {
     "unknown_member": "no features were published for this id",
@@ -38,6 +42,9 @@ REASON_MEANING = {
     "no_list": "no list was published for this member, or it expired",
     "store_unavailable": "the online store does not answer; the list is the same for everybody",
     "all_excluded": "every item that could be offered was excluded by the request",
+    "nothing_allowed": "the rules leave nothing of what could be offered; `dry_run` says which rule took which item",
+    "too_short": "the rules leave fewer items than the placement shows at least",
+    "unknown_items": "the model knows none of the items asked for",
 }
 
 
@@ -54,20 +61,6 @@ class ScoreRequest(Strict):
 
     member_ids: list[Identifier] = Field(
         min_length=1, max_length=MAX_MEMBERS, description="members, answered in this order; one id may stand twice"
-    )
-
-
-class RecommendRequest(Strict):
-    """Whom to recommend to, and how much."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"member_ids": ["1"], "k": 5, "exclude": ["1029743"]}]})
-
-    member_ids: list[Identifier] = Field(
-        min_length=1, max_length=MAX_MEMBERS, description="members, answered in this order; one id may stand twice"
-    )
-    k: int = Field(default=10, ge=1, le=MAX_K, description="longest list wanted; a catalogue may hold less")
-    exclude: list[Identifier] = Field(
-        default=[], max_length=MAX_EXCLUDED, description="items never to return; unknown or repeated ones do no harm"
     )
 
 
@@ -149,18 +142,6 @@ _SCORE_EXAMPLE: JsonDict = {
     "lifecycle_stage": "growing",
     "rfm_tier": "gold",
 }
-_LIST_EXAMPLE: JsonDict = {
-    "member_id": "1",
-    "status": "OK",
-    "reason": None,
-    "fallback": "none",
-    "as_of": "2018-01-01T05:00:00+00:00",
-    "age_seconds": 36000,
-    "items": [
-        {"item_id": "856942", "place": 1, "source": "bought_before"},
-        {"item_id": "866211", "place": 2, "source": "similar_taste"},
-    ],
-}
 
 
 class ScoreResponse(Strict):
@@ -170,35 +151,6 @@ class ScoreResponse(Strict):
 
     passport: Passport
     rows: list[ScoreRow]
-
-
-class Item(Strict):
-    """One item of a list."""
-
-    item_id: str
-    place: int = Field(ge=1, description="place in the list, from 1")
-    source: Literal["bought_before", "similar_taste", "popular"] = Field(description="why it is there")
-
-
-class RecommendRow(Strict):
-    """One member's list."""
-
-    member_id: str
-    status: Status
-    reason: Reason | None = Field(description="why the status is not OK, where the status alone does not say")
-    fallback: Literal["none", "popular"] = Field(description="step of the ladder: own list, or what most members buy")
-    as_of: str | None = Field(description="moment up to which purchases were known to the list")
-    age_seconds: int | None = Field(description="its age at `moment`")
-    items: list[Item]
-
-
-class RecommendResponse(Strict):
-    """Lists in the order asked for."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"passport": _PASSPORT_EXAMPLE, "rows": [_LIST_EXAMPLE]}]})
-
-    passport: Passport
-    rows: list[RecommendRow]
 
 
 class Problem(BaseModel):

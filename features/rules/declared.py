@@ -6,6 +6,8 @@ from typing import Literal
 Level = Literal["department", "category", "subcategory"]
 LEVELS: tuple[Level, ...] = ("department", "category", "subcategory")
 WhenUnknown = Literal["remove", "keep"]
+LATELY_DAYS = 60
+"""How far back lists remember what a member bought: as far as rules may look."""
 MOST_PINNED = 50
 MOST_EXPLORED = 0.5
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import RulesRefused
-from features.rules.declared import LEVELS, MOST_EXPLORED, MOST_PINNED, Band, Exploration, Named, Rules
+from features.rules.declared import LATELY_DAYS, LEVELS, MOST_EXPLORED, MOST_PINNED, Band, Exploration, Named, Rules
 
 LARGEST_LIST = 50
 MOST_NAMES = 10_000
@@ -138,7 +138,7 @@ def _rules(name: str, sections: Mapping[str, _Section]) -> Rules:
         level=level,
         category=_named(category),
         brand=_named(sections["brand"]),
-        bought_within_days=bought.whole("within_days", 1, 3650),
+        bought_within_days=bought.whole("within_days", 1, LATELY_DAYS),
         unless_due=bought.flag("unless_due", default=True),
         withdrawn=sections["withdrawn"].names("items"),
         adult_categories=age.names("restricted_categories"),

@@ -16,7 +16,8 @@ from features.contract import CONTRACT
 from features.online_store import Keys, RedisStore
 from features.settings import Settings
 from features.stamp import Edition, Stamp
-from serving.schemas import RecommendResponse, ScoreResponse
+from serving.list_schemas import RecommendResponse
+from serving.schemas import ScoreResponse
 from tests.serving.asgi import Answer, Client, problem_of
 from tests.serving.conftest import MakeClient
 from tests.serving.own_redis import OwnRedis

@@ -9,6 +9,14 @@ from typing import Any
 import pytest
 from pydantic import BaseModel
 
+from serving.list_schemas import (
+    CashierRequest,
+    CashierResponse,
+    RecommendRequest,
+    RecommendResponse,
+    SimilarRequest,
+    SimilarResponse,
+)
 from serving.openapi import as_json, document
 from serving.problems import CODES
 from serving.schemas import (
@@ -18,14 +26,17 @@ from serving.schemas import (
     REASON_MEANING,
     STATUS_MEANING,
     Problem,
-    RecommendRequest,
-    RecommendResponse,
     ScoreRequest,
     ScoreResponse,
 )
 from tests.serving.asgi import Client
 
-ROUTES = {"/v1/score": (ScoreRequest, ScoreResponse), "/v1/recommend": (RecommendRequest, RecommendResponse)}
+ROUTES = {
+    "/v1/score": (ScoreRequest, ScoreResponse),
+    "/v1/recommend": (RecommendRequest, RecommendResponse),
+    "/v1/similar": (SimilarRequest, SimilarResponse),
+    "/v1/cashier": (CashierRequest, CashierResponse),
+}
 METHODS = {"get", "put", "post", "delete", "options", "head", "patch", "trace"}
 
 
