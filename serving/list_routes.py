@@ -24,7 +24,7 @@ from serving.parsing import parse
 from serving.problems import ApiError
 from serving.recommending import Asked, Below, Member, Row, Scored, read_member, recommend_members
 from serving.rules_in_force import REFRESH_S, RulesInForce, Ruling, version_of
-from serving.similar import goes_with, popular
+from serving.similar import goes_with, popular, popular_in_store
 
 decisions = logging.getLogger("rapport.decisions")
 ListRequest = RecommendRequest | SimilarRequest | CashierRequest
@@ -109,7 +109,7 @@ class ListRoutes:
         ruling = await self.rules.now()
         rules = self._rules(ruling, asked.placement)
         members = await self._members(member_ids, moment)
-        below = self._below(models, context)
+        below = self._below(models, context, asked.store)
         exclude = frozenset(asked.exclude) if isinstance(asked, RecommendRequest) else frozenset[str]()
         wanted = Asked(k, exclude, tuple(context), dry_run, _decision(request))
         rows = recommend_members(members, wanted, below, self._compiled(ruling, rules, asked, members, below))
@@ -129,11 +129,11 @@ class ListRoutes:
             for member, stored, no in zip(member_ids, lists, refused, strict=True)
         ]
 
-    def _below(self, models: ModelSet, context: Sequence[str]) -> Below:
+    def _below(self, models: ModelSet, context: Sequence[str], store: str | None) -> Below:
         if self._popular[0] is not models:
             self._popular = (models, popular(models.recommender))
-        with_context = goes_with(models.recommender, context)[0] if context else []
-        return Below(with_context, (), self._popular[1])
+        with_context, _ = goes_with(models.recommender, context)
+        return Below(with_context, popular_in_store(models.recommender, store), self._popular[1])
 
     def _rules(self, ruling: Ruling, placement: str | None) -> Rules:
         """The rules of a placement.

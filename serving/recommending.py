@@ -176,16 +176,16 @@ def _lately(member: Member, rules: CompiledRules) -> Rows:
     last_days = {item.item_id: item.last_day for item in own.items if item.last_day is not None} | dict(own.lately)
     bought = {item: today - day for item, day in last_days.items() if today - day <= within}
     if rules.rules.unless_due:
-        due = {item.item_id for item in own.items if item.item_id in bought and _is_due(item, bought[item.item_id])}
+        due = {item.item_id for item in own.items if item.item_id in bought and _is_due(item, last_days[item.item_id], today)}
         bought = {item: days_ago for item, days_ago in bought.items() if item not in due}
     return rules.shelf.rows_of(list(bought))
 
 
-def _is_due(item: RecommendedItem, days_ago: int) -> bool:
-    """Whether as many days have passed as usual; the source says it of the night, and a purchase since makes it untrue."""
-    if item.gap_days is not None:
-        return days_ago >= item.gap_days
-    return item.source == "due_again"
+def _is_due(item: RecommendedItem, last_day: int, today: int) -> bool:
+    """Whether it is time again: as many days have passed as usual, or the night found so and it was not bought since."""
+    if item.gap_days is not None and today - last_day >= item.gap_days:
+        return True
+    return item.source == "due_again" and item.last_day == last_day
 
 
 def _against(rows: Rows, blocked: Codes, lately: Sequence[Rows]) -> Codes:

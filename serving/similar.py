@@ -14,18 +14,28 @@ POPULAR_DEPTH = 1200
 
 def goes_with(recommender: Recommender | None, item_ids: Sequence[str], *, k: int = DEPTH) -> tuple[list[Scored], int]:
     """Items that go with all of these together, best first with scores, and how many of these the model does not know."""
-    if recommender is None:
+    if recommender is None or not item_ids:
         return [], len(item_ids)
-    position = {item: row for row, item in enumerate(recommender.item_ids.tolist())}
-    rows = [position[item] for item in dict.fromkeys(item_ids) if item in position]
-    unknown = len([item for item in item_ids if item not in position])
-    if not rows:
+    rows = recommender.catalogue.rows_of(np.array(item_ids, dtype=np.str_))
+    known = np.unique(rows[rows >= 0]).astype(np.int32)
+    unknown = int((rows < 0).sum())
+    if not len(known):
         return [], unknown
-    factors = recommender.factors / np.maximum(np.linalg.norm(recommender.factors, axis=1, keepdims=True), 1e-12)
-    scores = factors @ factors[rows].mean(axis=0)
-    scores[rows] = -np.inf
-    best = np.argsort(-scores, kind="stable")[: min(k, len(scores) - len(rows))]
-    return [(str(recommender.item_ids[row]), float(scores[row])) for row in best], unknown
+    best, scores = recommender.similar(known, k=k)
+    return list(zip(recommender.item_ids[best].tolist(), scores.astype(float).tolist(), strict=True)), unknown
+
+
+def popular_in_store(recommender: Recommender | None, store: str | None, *, k: int = DEPTH) -> list[Scored]:
+    """What sells well in a store; empty where the model does not know the store."""
+    if recommender is None or store is None:
+        return []
+    catalogue = recommender.catalogue
+    here = np.flatnonzero(catalogue.store_ids == store)
+    if not len(here):
+        return []
+    scores = np.log1p(catalogue.buyers_28d) + catalogue.store_share[here[0]]
+    best = np.argsort(-scores, kind="stable")[:k]
+    return list(zip(recommender.item_ids[best].tolist(), scores[best].astype(float).tolist(), strict=True))
 
 
 def popular(recommender: Recommender | None) -> list[Scored]:

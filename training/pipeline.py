@@ -87,7 +87,7 @@ def steps(
     every = [
         *(step for name, one in (churn or CHURN).items() for step in _churn_steps(snapshots, name, one, search)),
         Step("tier", "xgboost", lambda: train_tier(snapshots, horizon_days=TIER_DAYS)),
-        Step("recommender", "implicit", lambda: train_recommender(facts)),
+        Step("recommender", "xgboost", lambda: train_recommender(facts, search=search)),
     ]
     return [step for step in every if base_name(step.model) in models or step.model in models]
 

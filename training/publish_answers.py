@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from features.answers import AnswerEdition, AnswerStamp, pack_answers
 from features.build import FeatureRows
@@ -19,8 +18,11 @@ from features.narrow import Members
 from features.online_store import OnlineStore, RecommendationList, RecommendedItem
 from features.publish import BATCH, Progress
 from training.answers import Champion, ScoreBlock, blocks_of, champions, column_dtype, profile_texts, scored
-from training.interactions import PurchaseDays, purchase_days
-from training.predictors import SOURCES, Recommender
+from training.list_facts import told
+from training.lists.behaviour import Behaviour, behaviour
+from training.lists.cutoffs import in_stores_of
+from training.lists.windows import catalogue_positions, histories_of
+from training.predictors import SOURCES, Histories, Recommender
 from training.registry import RegisteredModel, load, resolve
 
 LIST_LENGTH = 50
@@ -126,25 +128,24 @@ def _edition(
     )
 
 
-def member_weights(bought: PurchaseDays, recommender: Recommender, members: Sequence[str], *, day: int) -> sparse.csr_matrix:
-    """What each member bought of the catalogue before `day`, purchases fading with age; shape (members, items)."""
-    half_life: float = recommender.manifest.definition["half_life_days"]
-    row_of = _positions(bought.member_ids, np.asarray(members, dtype=np.str_))
-    column_of = _positions(bought.item_ids, recommender.item_ids)
-    row, column = row_of[bought.members], column_of[bought.items]
-    kept = (row >= 0) & (column >= 0) & (bought.days < day)
-    weight = np.exp2(-(day - bought.days[kept]).astype(np.float64) / half_life).astype(np.float32)
-    shape = (len(members), len(recommender.item_ids))
-    weights = sparse.csr_matrix((weight, (row[kept], column[kept])), shape=shape)
-    weights.sort_indices()
-    return weights
+def member_histories(
+    seen: Behaviour, recommender: Recommender, members: Sequence[str] | NDArray[np.str_], *, day: int
+) -> Histories:
+    """What each member bought and looked at of the catalogue before `day`, in the order given; nothing for strangers."""
+    catalogue = recommender.catalogue
+    listed = catalogue_positions(seen, catalogue)
+    at = _positions(np.asarray(members, dtype=np.str_), seen.bought.member_ids)
+    known = np.unique(at[at >= 0])
+    found = histories_of(seen.until(day), known, listed, day=day)
+    rows = np.where(at >= 0, np.searchsorted(known, at), -1)
+    return in_stores_of(catalogue, found, seen).taken(rows)
 
 
 def lists_of(
-    recommender: Recommender, weights: sparse.csr_matrix, *, model: str, as_of: str, k: int = LIST_LENGTH
+    recommender: Recommender, histories: Histories, *, model: str, as_of: str, k: int = LIST_LENGTH
 ) -> Iterator[RecommendationList]:
-    """One list a row of weights. The score of an item is 1 / its place in the list, so that a Sorted Set keeps the order."""
-    ranked = recommender.rank(weights, k=k)
+    """One list a member. The score of an item is 1 / its place in the list, so that a Sorted Set keeps the order."""
+    ranked = recommender.lists(histories, k=k)
     for items, sources in zip(ranked.items, ranked.sources, strict=True):
         yield RecommendationList(
             model,
@@ -178,12 +179,14 @@ def publish_lists(
     recommender = load(champion)
     if not isinstance(recommender, Recommender):
         return
-    bought = purchase_days(facts)
+    seen = behaviour(facts)
     members = member_ids.tolist()
+    everyone = member_histories(seen, recommender, members, day=day)
     for start in range(0, len(members), BATCH):
         batch = members[start : start + BATCH]
-        weights = member_weights(bought, recommender, batch, day=day)
-        store.write_lists(batch, list(lists_of(recommender, weights, model=champion.label, as_of=as_of)))
+        histories = everyone.of(start, start + len(batch))
+        lists = lists_of(recommender, histories, model=champion.label, as_of=as_of)
+        store.write_lists(batch, list(told(lists, recommender.catalogue, histories)))
         progress(len(batch))
 
 

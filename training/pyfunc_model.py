@@ -11,9 +11,9 @@ import mlflow
 import numpy as np
 import pandas as pd
 from mlflow.pyfunc.model import PythonModel
-from scipy import sparse
 
 from training.predictors import Recommender, load_bundle
+from training.predictors.histories import bought_once
 
 LENGTH = 20
 
@@ -34,13 +34,9 @@ class BundleModel(PythonModel):
 
     @staticmethod
     def _lists(recommender: Recommender, histories: list[list[str]]) -> list[list[str]]:
-        column_of = {item: column for column, item in enumerate(recommender.item_ids.tolist())}
-        weights = sparse.lil_matrix((len(histories), len(column_of)), dtype=np.float32)
-        for row, history in enumerate(histories):
-            for item in history:
-                if item in column_of:
-                    weights[row, column_of[item]] += 1
-        lists = recommender.rank(weights.tocsr(), k=LENGTH).items
+        rows = [recommender.catalogue.rows_of(np.array(history, dtype=np.str_)) for history in histories]
+        known = [row[row >= 0] for row in rows]
+        lists = recommender.lists(bought_once(known, day=1), k=LENGTH).items
         return [recommender.item_ids[row[row >= 0]].tolist() for row in lists]
 
 

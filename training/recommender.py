@@ -1,220 +1,280 @@
-"""Lists: ALS fitted with a small search on a validation window, mixed with what members bought before, and compared."""
+"""Lists from facts: settings chosen on early windows, proved on three test periods, and what ships refitted on everything."""
 
-import itertools
-import math
-import warnings
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, replace
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
-from implicit.cpu.als import AlternatingLeastSquares
-from implicit.nearest_neighbours import BM25Recommender
-from numpy.typing import NDArray
-from scipy import sparse
-from threadpoolctl import threadpool_limits
-
 from features.contract import CONTRACT_HASH
-from features.days import calendar_day
 from features.errors import NotEnoughData
 from features.facts import Facts
 from training.artifacts import BundleManifest
-from training.evaluation import recall_at
-from training.interactions import Interactions, PurchaseDays, bought_after, interactions, purchase_days
-from training.periods import MIN_HISTORY_DAYS
-from training.predictors import GOLDEN_ROWS, Matrix, Recommender, with_parameters
+from training.evidence import Evidence
+from training.lists.baselines import baseline_lists
+from training.lists.behaviour import Behaviour, behaviour
+from training.lists.cutoffs import Cutoff, candidates_of, cutoff
+from training.lists.evidence import Proof, evidence_of, figures, gain, listed_coverage
+from training.lists.proof import QUESTIONS, Question, candidate_recall, history_groups, model_lists, recalls
+from training.lists.ranker import examples, fit_ranker, together
+from training.lists.settings import (
+    ListPeriod,
+    ListSettings,
+    list_horizon,
+    list_periods,
+    period_of_today,
+    search_day,
+    searched_als,
+)
+from training.periods import Period
+from training.predictors import GOLDEN_ROWS, Engine, Matrix, Recommender, TreeModel
+from training.predictors.list_features import FEATURES
+from training.predictors.list_sources import SOURCES
+from training.predictors.lists import OWN_FREQUENCY, POPULARITY, RANKED
 from training.trained import SEED, Trained, lineage
+from training.tuning import Search
 
 NAME = "recommender"
-K = 20
-HORIZON_DAYS = 28
-ITERATIONS = 12
-NEIGHBOURS = 50
-REPEAT_SHARES = (0.25, 0.5, 0.75)
-"""Shares tried of each list for items bought before. At least one place in four shows something new: decision 0007."""
-SMALLEST_RANK_SHARE = 0.5
-"""Share of its columns that the factor matrix's effective rank must reach; below that the factors have collapsed."""
+SERVING_BASELINES = {"own_frequency": OWN_FREQUENCY, "own_frequency_decayed": OWN_FREQUENCY, "popularity": POPULARITY}
+"""Baselines that a bundle can answer by, and by what."""
 
 
-@dataclass(frozen=True, slots=True)
-class AlsSettings:
-    """How ALS weighs purchases. Confidence in a pair is 1 + alpha * weight."""
+@dataclass(slots=True)
+class Workshop:
+    """Cut-offs of one shop, each fitted once, and rankers that learn from them.
 
-    factors: int
-    alpha: float
-    regularization: float
-    half_life_days: float
-
-
-SEARCH = tuple(
-    AlsSettings(128, alpha, 20.0, half_life_days) for alpha, half_life_days in itertools.product((0.5, 2.0), (45.0, 90.0))
-)
-
-
-def train_recommender(facts: Facts, *, seed: int = SEED) -> Trained:
-    """A recommender with its evidence: settings and mix chosen on one window, judged once on the next.
-
-    Raises
-    ------
-    NotEnoughData
-        The history is too short, no item has enough buyers, or the factors collapse at every setting.
+    Attributes
+    ----------
+    kept
+        Examples of each cut-off a ranker learned from, by day.
     """
-    test = facts.manifest.until_day - HORIZON_DAYS
-    validation = test - HORIZON_DAYS
-    if validation - facts.manifest.first_day < MIN_HISTORY_DAYS:
-        raise NotEnoughData(
-            f"lists need {MIN_HISTORY_DAYS + 2 * HORIZON_DAYS} days of purchases; "
-            f"there are {facts.manifest.until_day - facts.manifest.first_day}, "
-            f"from {calendar_day(facts.manifest.first_day)}",
-            remedy="import a longer history",
+
+    facts: Facts
+    behaviour: Behaviour
+    horizon_days: int
+    settings: ListSettings
+    seed: int
+    engine: Engine
+    kept: dict[int, Any] = field(default_factory=dict)
+
+    def at(self, day: int) -> Cutoff:
+        """Everything as of a local day."""
+        return cutoff(self.behaviour, day=day, horizon_days=self.horizon_days, settings=self.settings.sources, seed=self.seed)
+
+    def ranker(self, period: ListPeriod) -> tuple[TreeModel, Matrix]:
+        """A ranker for a period, and golden rows of what it learned from."""
+        for day in period.train:
+            if day not in self.kept:
+                self._learn(self.at(day))
+        learned = together([self.kept[day] for day in period.train])
+        golden = learned.rows[:: max(1, len(learned.rows) // GOLDEN_ROWS)][:GOLDEN_ROWS]
+        return fit_ranker(learned, self.settings.ranker, engine=self.engine, seed=self.seed), golden
+
+    def recommender(self, of: Cutoff, period: ListPeriod) -> Recommender:
+        """The recipe's recommender as of a cut-off."""
+        ranker, golden = self.ranker(period)
+        return Recommender(self.manifest(of, period), of.catalogue, ranker, golden)
+
+    def _learn(self, of: Cutoff) -> None:
+        self.kept[of.day] = examples(of, candidates_of(of), seed=self.seed)
+
+    def proof(self, period: ListPeriod) -> Proof:
+        """The recipe judged at a test cut-off, once, beside the baselines."""
+        of = self.at(period.test)
+        recommender = self.recommender(of, period)
+        candidates = candidates_of(of)
+        scores = recommender.rank(candidates)
+        penalty = self.settings.sources.penalty
+        everything = baseline_lists(of, penalty=penalty, seed=self.seed)
+        new_only = baseline_lists(of, penalty=penalty, seed=self.seed, without=of.before)
+        mine = {question: model_lists(recommender, candidates, scores, question) for question in QUESTIONS}
+        found: dict[Question, Any] = {
+            question: recalls(of, question, mine[question], new_only if question == "novel" else everything)
+            for question in QUESTIONS
+        }
+        notes = {
+            "items": len(of.catalogue),
+            "members": len(of.histories),
+            "candidate_recall": candidate_recall(of, candidates, SOURCES),
+        }
+        if of.day not in self.kept:
+            self.kept[of.day] = examples(of, candidates, seed=self.seed)
+        return Proof(
+            Period(self.horizon_days, period.train, None, None, period.test),
+            self.behaviour.bought.member_ids[of.members],
+            found,
+            history_groups(of, found["repeats"].rows),
+            listed_coverage({"list": mine["repeats"], **everything}, len(of.catalogue)),
+            notes,
         )
-    bought = purchase_days(facts)
-    settings, share = choose(bought, facts, day=validation, seed=seed)
-    judged = with_share(fit(interactions_for(bought, settings, day=test), settings, facts=facts, seed=seed), share)
-    recalls = judge(judged, bought, day=test)
-    whole = interactions_for(bought, settings, day=facts.manifest.until_day)
-    shipped = with_share(fit(whole, settings, facts=facts, seed=seed), share)
-    return Trained(
-        shipped,
-        metrics={"recall20": recalls.pop("list")},
-        baselines={name: {"recall20": recall} for name, recall in recalls.items()},
-        parameters={
-            "engine": "implicit",
-            "repeat_share": share,
-            "seed": seed,
-            "trials": len(SEARCH),
-            **asdict(settings),
-        },
-    )
 
-
-def choose(bought: PurchaseDays, facts: Facts, *, day: int, seed: int) -> tuple[AlsSettings, float]:
-    """The ALS setting with the best recall of its own on the window after `day`, and then the best share of repeats.
-
-    Raises
-    ------
-    NotEnoughData
-        Every setting's factors collapse.
-    """
-    trials = []
-    for settings in SEARCH:
-        fitted = fit(interactions_for(bought, settings, day=day), settings, facts=facts, seed=seed)
-        if not has_collapsed(fitted.factors):
-            trials.append((judge(fitted, bought, day=day, only=("als",))["als"], settings, fitted))
-    if not trials:
-        raise NotEnoughData("the factors of ALS collapse at every setting tried: purchases are too few or too much alike")
-    _, settings, fitted = max(trials, key=lambda trial: trial[0])
-    recalls = {share: judge(with_share(fitted, share), bought, day=day, only=("list",))["list"] for share in REPEAT_SHARES}
-    return settings, max(recalls, key=lambda share: recalls[share])
-
-
-def interactions_for(bought: PurchaseDays, settings: AlsSettings, *, day: int) -> Interactions:
-    """Purchases before `day`, weighted by the settings."""
-    return interactions(bought, day=day, half_life_days=settings.half_life_days)
-
-
-def with_share(fitted: Recommender, share: float) -> Recommender:
-    """The same recommender, with this share of each list kept for items bought before."""
-    return replace(fitted, manifest=with_parameters(fitted.manifest, repeat_share=share))
-
-
-def fit(window: Interactions, settings: AlsSettings, *, facts: Facts, seed: int) -> Recommender:
-    """ALS item factors for one window of purchases, as a recommender that mixes nothing in yet."""
-    confidence = window.weights.copy()
-    confidence.data = (1 + settings.alpha * confidence.data).astype(np.float32)
-    with threadpool_limits(limits=1, user_api="blas"):
-        model = AlternatingLeastSquares(
-            factors=settings.factors,
-            alpha=1.0,
-            regularization=settings.regularization,
-            iterations=ITERATIONS,
-            random_state=seed,
-            num_threads=2,
+    def manifest(self, of: Cutoff, period: ListPeriod) -> BundleManifest:
+        """What a bundle of this recipe says of itself."""
+        als = self.settings.sources.als
+        weighing = asdict(als.weighing) if als else {"alpha": 0.0, "regularization": 1.0, "count": "slow", "shape": "linear"}
+        return BundleManifest(
+            name=NAME,
+            kind=Recommender.kind,
+            engine=self.engine,
+            contract_hash=CONTRACT_HASH,
+            features=(),
+            definition={"horizon_days": self.horizon_days},
+            parameters={**weighing, "serves": RANKED, "features": list(FEATURES)},
+            lineage=lineage(
+                self.facts, seed=self.seed, days={"train": list(period.train), "until": of.day, "items": len(of.catalogue)}
+            ),
         )
-        model.fit(confidence, show_progress=False)
-    manifest = BundleManifest(
-        name=NAME,
-        kind=Recommender.kind,
-        engine="implicit",
-        contract_hash=CONTRACT_HASH,
-        features=(),
-        definition={"horizon_days": HORIZON_DAYS, "half_life_days": settings.half_life_days},
-        parameters={"alpha": settings.alpha, "regularization": settings.regularization, "repeat_share": 0.0},
-        lineage=lineage(facts, seed=seed, days={"items": len(window.item_ids)}),
-    )
-    factors = np.ascontiguousarray(model.item_factors, dtype=np.float32)
-    return Recommender(manifest, window.item_ids, factors, window.recent_buyers, _golden(window.weights))
 
 
-def has_collapsed(factors: NDArray[np.float32]) -> bool:
-    """Whether the factor matrix carries far fewer directions than columns (effective rank, Roy and Vetterli 2007)."""
-    energy = np.linalg.svd(factors.astype(np.float64), compute_uv=False)
-    if not np.isfinite(energy).all() or energy.sum() == 0:
-        return True
-    share = energy / energy.sum()
-    rank = float(np.exp(-(share * np.log(np.maximum(share, 1e-300))).sum()))
-    return bool(rank < SMALLEST_RANK_SHARE * factors.shape[1])
-
-
-def judge(
-    fitted: Recommender,
-    bought: PurchaseDays,
+def train_recommender(
+    facts: Facts,
     *,
-    day: int,
-    only: tuple[str, ...] = ("list", "als", "own_frequency_decayed", "own_frequency", "item_item_bm25", "popularity"),
-) -> dict[str, float]:
-    """Recall@20 on the 28 days after `day` of the recommender's list, of ALS alone, and of the baselines.
+    seed: int = SEED,
+    engine: Engine = "xgboost",
+    search: Search | None = None,
+    done: Callable[[str], None] = lambda name: None,
+) -> Trained:
+    """A recommender with its evidence: settings named first, judged once a test period, then refitted on everything.
 
-    Baselines: what a member bought most often, with and without decay; item-item similarity on BM25 weights; and what most
-    members bought lately. Over members who bought something of the catalogue then; full catalogue, repeats allowed.
+    Parameters
+    ----------
+    search
+        How many ALS settings are tried before; none if None.
+    done
+        Called with the name of each step that ended.
+
+    Raises
+    ------
+    NotEnoughData
+        The history is too short, no item has enough buyers, or nobody bought anything in a test window.
     """
-    window = interactions(bought, day=day, half_life_days=fitted.manifest.definition["half_life_days"])
-    truth = bought_after(bought, window, day=day, days=HORIZON_DAYS)
-    rows = np.flatnonzero([bool(items) for items in truth])
-    weights = window.weights[rows]
-    popular = np.argsort(-fitted.popularity, kind="stable")[:K]
-    lists: dict[str, Callable[[], NDArray[np.integer[Any]]]] = {
-        "list": lambda: fitted.rank(weights, k=K).items,
-        "als": lambda: top(fitted.taste(weights), K),
-        "own_frequency_decayed": lambda: _own(weights, K),
-        "own_frequency": lambda: _own(interactions(bought, day=day, half_life_days=math.inf).weights[rows], K),
-        "item_item_bm25": lambda: _item_item(interactions(bought, day=day, half_life_days=math.inf).weights, rows, K),
-        "popularity": lambda: np.tile(popular, (len(rows), 1)),
+    began = time.process_time()
+    shop = workshop(facts, seed=seed, engine=engine, search=search)
+    done("settings")
+    proofs = proved(shop, done)
+    today = period_of_today(facts, horizon_days=shop.horizon_days)
+    whole = shop.at(today.test)
+    recommender = shop.recommender(whole, today)
+    serves, why = what_serves(proofs, seed=seed)
+    mine, theirs = figures(proofs)
+    return Trained(
+        recommender.serving(serves),
+        metrics=mine,
+        baselines=theirs,
+        parameters={
+            "engine": engine,
+            "serves": serves,
+            "serves_why": why,
+            "seed": seed,
+            "train_cpu_s": round(time.process_time() - began, 1),
+            **settings_record(shop.settings),
+        },
+        evidence=evidence_served(proofs, serves, engine, shop.settings),
+        files={"lists.json": json.dumps(report(proofs, shop.settings, seed=seed), indent=1, default=float).encode()},
+    )
+
+
+def workshop(facts: Facts, *, seed: int, engine: Engine, search: Search | None) -> Workshop:
+    """The shop with the settings that everything after is made by.
+
+    Raises
+    ------
+    NotEnoughData
+        The history is too short.
+    """
+    horizon = list_horizon(facts)
+    seen = behaviour(facts)
+    settings = ListSettings()
+    day = search_day(facts, horizon_days=horizon)
+    if search is not None and search.trials > 0 and day is not None:
+        settings = searched_als(seen, day=day, horizon_days=horizon, trials=search.trials, seed=seed)
+    return Workshop(facts, seen, horizon, settings, seed, engine)
+
+
+def proved(shop: Workshop, done: Callable[[str], None] = lambda name: None) -> tuple[Proof, ...]:
+    """The recipe judged on every test period, oldest first.
+
+    Raises
+    ------
+    NotEnoughData
+        Nobody who had bought before bought something of the catalogue in a test window.
+    """
+    proofs = []
+    for period in list_periods(shop.facts, horizon_days=shop.horizon_days):
+        proof = shop.proof(period)
+        if len(proof.by_question["repeats"].rows):
+            proofs.append(proof)
+        done(f"period of day {period.test}")
+    if not proofs:
+        raise NotEnoughData("no member who had bought before bought anything of the catalogue in a test window")
+    return tuple(proofs)
+
+
+def what_serves(proofs: Sequence[Proof], *, seed: int) -> tuple[str, str]:
+    """The ranker if its gain over the best baseline that could serve is shown, or else that baseline; and why in words."""
+    _, theirs = figures(proofs)
+    best = max(SERVING_BASELINES, key=lambda name: theirs[name]["recall20"])
+    shown = gain(proofs, "repeats", best, seed=seed)
+    said = f"recall@20 {shown.value:+.4f} ({shown.low:+.4f} to {shown.high:+.4f}) beside {best}"
+    if shown.low > 0:
+        return RANKED, f"The ranker: {said}."
+    return SERVING_BASELINES[best], f"No gain shown over {best}, which serves: {said}."
+
+
+def evidence_served(proofs: Sequence[Proof], serves: str, engine: str, settings: ListSettings) -> Evidence:
+    """Row by row for the gate: of the ranker, or of the baseline if that is what serves."""
+    proof = evidence_of(proofs, question="repeats", engine=engine, parameters=settings_record(settings))
+    if serves == RANKED:
+        return proof
+    name = "popularity" if serves == POPULARITY else "own_frequency_decayed"
+    judged = tuple(replace(one, answer=one.others[name]) for one in proof.judged)
+    return replace(proof, judged=judged)
+
+
+def settings_record(settings: ListSettings) -> dict[str, Any]:
+    """The settings as a run records them."""
+    als = settings.sources.als
+    return {
+        "trials": len(settings.tried),
+        "at_edge": "; ".join(settings.at_edge),
+        "ease_penalty": settings.sources.penalty or 0.0,
+        **({f"als_{name}": value for name, value in asdict(als).items()} if als else {"als_factors": 0}),
+        **{f"ranker_{name}": value for name, value in asdict(settings.ranker).items()},
     }
-    return {name: recall_at(lists[name](), [truth[row] for row in rows]) for name in only}
 
 
-def top(scores: NDArray[np.float32], k: int) -> NDArray[np.int64]:
-    """Positions of the k highest scores of each row, best first; of all where there are fewer."""
-    k = min(k, scores.shape[1])
-    best = np.argpartition(-scores, k - 1, axis=1)[:, :k]
-    order = np.argsort(-np.take_along_axis(scores, best, axis=1), axis=1, kind="stable")
-    return np.take_along_axis(best, order, axis=1)
+def report(proofs: Sequence[Proof], settings: ListSettings, *, seed: int) -> Mapping[str, Any]:
+    """Figures period by period, by question and by length of history, gains with intervals, and candidate recall."""
+    return {
+        "settings": settings_record(settings),
+        "als_tried": list(settings.tried),
+        "gains": {
+            question: {
+                name: asdict(gain(proofs, question, name, seed=seed)) for name in proofs[0].by_question[question].baselines
+            }
+            for question in QUESTIONS
+        },
+        "periods": [_of_period(proof) for proof in proofs],
+    }
 
 
-def _item_item(counts: sparse.csr_matrix, rows: NDArray[np.intp], k: int) -> NDArray[np.int64]:
-    """Lists by similarity to the items a member bought, on BM25-weighted counts (Robertson and Walker 1994)."""
-    model = BM25Recommender(K=NEIGHBOURS, num_threads=2)
-    with warnings.catch_warnings():
-        # implicit 0.7 weighs into a COO matrix and then warns of its own conversion.
-        warnings.filterwarnings("ignore", message="Method expects CSR input")
-        model.fit(counts, show_progress=False)
-    items, scores = model.recommend(rows, counts[rows], N=k, filter_already_liked_items=False)
-    return np.where(scores > 0, items, -1).astype(np.int64)  # where there are fewer, implicit fills up with item 0
+def _of_period(proof: Proof) -> Mapping[str, Any]:
+    def row(question: Question) -> Mapping[str, float]:
+        found = proof.by_question[question]
+        return {"list": float(found.model.mean()), **{name: float(v.mean()) for name, v in found.baselines.items()}}
 
-
-def _own(weights: sparse.csr_matrix, k: int) -> NDArray[np.int64]:
-    lists = np.full((weights.shape[0], k), -1, dtype=np.int64)
-    for row in range(weights.shape[0]):
-        part = slice(weights.indptr[row], weights.indptr[row + 1])
-        best = weights.indices[part][np.argsort(-weights.data[part], kind="stable")][:k]
-        lists[row, : len(best)] = best
-    return lists
-
-
-def _golden(weights: sparse.csr_matrix) -> Matrix:
-    """Weights of a few made-up members to check a loaded recommender by: each bought every n-th item once."""
-    rows = np.zeros((min(GOLDEN_ROWS, 4), weights.shape[1]), dtype=np.float32)
-    for step, row in enumerate(rows, start=2):
-        row[:: step * 50] = 1.0
-    return rows
+    repeats = proof.by_question["repeats"]
+    return {
+        "test": proof.period.test,
+        **{question: row(question) for question in QUESTIONS},
+        "by_history": {
+            str(group): {
+                "members": int((proof.groups == group).sum()),
+                "list": float(repeats.model[proof.groups == group].mean()),
+                **{name: float(v[proof.groups == group].mean()) for name, v in repeats.baselines.items()},
+            }
+            for group in sorted(set(proof.groups.tolist()))
+        },
+        "coverage": dict(proof.coverage),
+        **proof.notes,
+    }

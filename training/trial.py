@@ -117,7 +117,7 @@ def measure(folder: Path, sha256: str | None) -> Trial:
     predictor = load_bundle(folder, sha256=sha256)
     load_s = perf_counter() - begun
     if isinstance(predictor, Recommender):
-        return Trial(load_s, None, None, bool(np.isfinite(predictor.factors).all()), size)
+        return Trial(load_s, None, None, bool(np.isfinite(predictor.catalogue.factors).all()), size)
     golden = predictor.golden
     many = np.tile(golden, (-(-ROWS // len(golden)), 1))[:ROWS]
     one = golden[-1:]

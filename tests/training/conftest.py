@@ -18,7 +18,10 @@ from training.artifacts import BundleManifest
 from training.boosting import Recipe, native
 from training.churn import BANDS, OBJECTIVES
 from training.datasets import Examples, Snapshots
-from training.interactions import interactions, purchase_days
+from training.lists.als import AlsSettings
+from training.lists.catalogues import SourceSettings
+from training.lists.ranker import RankerSettings
+from training.lists.settings import ListSettings, period_of_today
 from training.predictors import (
     BgNbd,
     BgNbdPredictor,
@@ -30,12 +33,15 @@ from training.predictors import (
     TierPredictor,
     TreeModel,
 )
-from training.recommender import AlsSettings, fit, with_share
+from training.recommender import workshop
 from training.tier import OBJECTIVE, TierDefinition
 from training.trained import Trained, golden_rows
 
 Predictors = dict[str, ChurnPredictor | BgNbdPredictor | TierPredictor | Recommender]
 INTERVAL = IntervalTable((0.1, 0.5, 0.8), (0.02, 0.41, 0.7), (0.17, 0.6, 0.93), level=0.9, group=200)
+SMALL_LISTS = ListSettings(
+    SourceSettings(AlsSettings(factors=4, alpha=2.0, regularization=0.5), penalty=5.0), RankerSettings(trees=10, depth=3)
+)
 
 
 @pytest.fixture(scope="session")
@@ -147,7 +153,7 @@ def _recommender() -> Recommender:
         for item in range(12)
         if item % 3 == member % 3 and (member + item) % 7
     ]
-    facts = shop(lines)
-    settings = AlsSettings(factors=3, alpha=2.0, regularization=0.5, half_life_days=45.0)
-    window = interactions(purchase_days(facts), day=facts.manifest.until_day, half_life_days=45.0)
-    return with_share(fit(window, settings, facts=facts, seed=1), 0.5)
+    made = workshop(shop(lines), seed=1, engine="xgboost", search=None)
+    small = replace(made, settings=SMALL_LISTS)
+    today = period_of_today(made.facts, horizon_days=made.horizon_days)
+    return small.recommender(small.at(today.test), today)

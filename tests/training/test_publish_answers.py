@@ -13,9 +13,11 @@ from features.derive import model_columns
 from features.errors import BundleRefused, ContractMismatch, StoreUnavailable
 from features.facts import Facts
 from features.online_store import RecommendationList, RedisReader, RedisStore
-from training.interactions import interactions, purchase_days
-from training.predictors import SOURCES, ChurnPredictor, Recommender, TierPredictor
-from training.publish_answers import LIST_LENGTH, lists_of, member_weights, publish_answers
+from training.lists.behaviour import Behaviour
+from training.lists.windows import window
+from training.predictors import SOURCES, ChurnPredictor, Histories, Recommender, TierPredictor
+from training.predictors.histories import ENTRY_FIELDS, MEMBER_FIELDS
+from training.publish_answers import LIST_LENGTH, lists_of, member_histories, publish_answers
 from training.registry import CHAMPION, load, resolve
 from training.tracking import open_registry, record
 from training.trained import Trained
@@ -33,6 +35,12 @@ def lists_in(url: str, prefix: str, members: list[str]) -> list[RecommendationLi
         return [RecommendationList.from_bytes(value) if value is not None else None for value in stored]
 
     return asyncio.run(read())
+
+
+@pytest.fixture(scope="module")
+def seen(facts: Facts) -> Behaviour:
+    """What the lists are learned from."""
+    return behaviour(facts)
 
 
 @pytest.fixture
@@ -84,11 +92,10 @@ def test_what_features_wrote_into_profiles_stays(profiles: list[dict[str, str]])
 
 
 def test_stored_lists_are_those_of_the_recommender(
-    store_url: str, published: str, rows: FeatureRows, facts: Facts, recommender: Recommender
+    store_url: str, published: str, rows: FeatureRows, seen: Behaviour, recommender: Recommender
 ) -> None:
     members = rows.member_ids.tolist()
-    weights = member_weights(purchase_days(facts), recommender, members, day=rows.day)
-    ranked = recommender.rank(weights, k=LIST_LENGTH)
+    ranked = recommender.lists(member_histories(seen, recommender, members, day=rows.day), k=LIST_LENGTH)
 
     stored = lists_in(store_url, published, members)
 
@@ -116,48 +123,49 @@ def test_running_again_gives_the_same_values(
     assert None not in lists
 
 
-def test_the_weights_of_members_are_those_that_training_sees(rows: FeatureRows, facts: Facts, recommender: Recommender) -> None:
-    bought = purchase_days(facts)
-    half_life = recommender.manifest.definition["half_life_days"]
-    window = interactions(bought, day=rows.day, half_life_days=half_life)
-    assert window.item_ids.tolist() == recommender.item_ids.tolist()
-
-    found = member_weights(bought, recommender, window.member_ids.tolist(), day=rows.day)
-
-    assert found.indptr.tolist() == window.weights.indptr.tolist()
-    assert found.indices.tolist() == window.weights.indices.tolist()
-    assert found.data.tobytes() == window.weights.data.tobytes()
-
-
-def test_weights_stand_in_the_order_asked_for_and_strangers_have_none(
-    rows: FeatureRows, facts: Facts, recommender: Recommender
+def test_histories_of_members_are_those_that_training_sees(
+    rows: FeatureRows, seen: Behaviour, recommender: Recommender
 ) -> None:
-    bought, members = purchase_days(facts), rows.member_ids.tolist()
-    in_order = member_weights(bought, recommender, members, day=rows.day)
+    at = window(seen, day=rows.day)
+    assert seen.bought.item_ids[at.listed].tolist() == recommender.item_ids.tolist()
 
-    mixed = member_weights(bought, recommender, [members[5], "nobody", members[2]], day=rows.day)
+    found = member_histories(seen, recommender, seen.bought.member_ids[at.members], day=rows.day)
 
-    assert (mixed[0] != in_order[5]).nnz == 0
-    assert mixed[1].nnz == 0
-    assert (mixed[2] != in_order[2]).nnz == 0
-
-
-def test_weights_see_nothing_from_the_day_on(rows: FeatureRows, facts: Facts, recommender: Recommender) -> None:
-    bought, members = purchase_days(facts), rows.member_ids.tolist()
-    day = rows.day - 30
-    before = bought.days < day
-    only_before = replace(bought, members=bought.members[before], items=bought.items[before], days=bought.days[before])
-
-    whole, cut = (member_weights(b, recommender, members, day=day) for b in (bought, only_before))
-
-    assert whole.nnz > 0
-    assert (whole != cut).nnz == 0
+    for name in ("starts", *ENTRY_FIELDS, "trips", "pace"):
+        assert getattr(found, name).tobytes() == getattr(at.histories, name).tobytes(), name
 
 
-def test_a_list_without_history_is_popular(recommender: Recommender, facts: Facts) -> None:
-    weights = member_weights(purchase_days(facts), recommender, ["nobody"], day=facts.manifest.until_day)
+def test_histories_stand_in_the_order_asked_for_and_strangers_have_none(
+    rows: FeatureRows, seen: Behaviour, recommender: Recommender
+) -> None:
+    members = rows.member_ids.tolist()
+    in_order = member_histories(seen, recommender, members, day=rows.day)
 
-    (found,) = lists_of(recommender, weights, model="recommender@1", as_of="now", k=7)
+    mixed = member_histories(seen, recommender, [members[5], "nobody", members[2]], day=rows.day)
+
+    assert same(mixed.of(0, 1), in_order.of(5, 6))
+    assert len(mixed.of(1, 2).items) == 0
+    assert same(mixed.of(2, 3), in_order.of(2, 3))
+
+
+def test_histories_see_nothing_from_the_day_on(rows: FeatureRows, seen: Behaviour, recommender: Recommender) -> None:
+    members, day = rows.member_ids.tolist(), rows.day - 30
+
+    whole, cut = (member_histories(s, recommender, members, day=day) for s in (seen, seen.until(day)))
+
+    assert len(whole.items) > 0
+    assert whole.last_days.max() < day
+    assert same(whole, cut)
+
+
+def same(one: Histories, other: Histories) -> bool:
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("starts", *ENTRY_FIELDS, *MEMBER_FIELDS))
+
+
+def test_a_list_without_history_is_popular(recommender: Recommender, seen: Behaviour, facts: Facts) -> None:
+    nobody = member_histories(seen, recommender, ["nobody"], day=facts.manifest.until_day)
+
+    (found,) = lists_of(recommender, nobody, model="recommender@1", as_of="now", k=7)
 
     assert [item.item_id for item in found.items] == recommender.popular_items(7)
     assert {item.source for item in found.items} == {"popular"}

@@ -14,7 +14,6 @@ import mlflow
 import numpy as np
 import pandas as pd
 import pytest
-from scipy import sparse
 from shops import Line, shop
 
 from features.build import FeatureRows
@@ -26,6 +25,7 @@ from training.artifacts import read_manifest
 from training.datasets import Snapshots
 from training.pipeline import steps, unchanged
 from training.predictors import ChurnPredictor, Recommender, TierPredictor
+from training.predictors.histories import bought_once
 from training.registry import (
     CHALLENGER,
     CHAMPION,
@@ -224,14 +224,13 @@ def test_mlflow_recommends_what_we_recommend(mlruns: Path) -> None:
     recommender = load(resolve(mlruns, "recommender"))
     assert isinstance(recommender, Recommender)
     bought = recommender.item_ids[[3, 8, 20]].tolist()
-    weights = np.zeros((2, len(recommender.item_ids)), dtype=np.float32)
-    weights[0, [3, 8, 20]] = 1
+    histories = bought_once([np.array([3, 8, 20], dtype=np.int32), np.empty(0, dtype=np.int32)], day=1)
 
     found = mlflow.pyfunc.load_model("models:/recommender@champion").predict(
         pd.DataFrame({"item_ids": [bought, ["no such item"]]})
     )
 
-    expected = recommender.rank(sparse.csr_matrix(weights), k=20).items
+    expected = recommender.lists(histories, k=20).items
     assert [list(items) for items in found] == recommender.item_ids[expected].tolist()
     assert found[1] == recommender.popular_items(20)
 
@@ -335,7 +334,7 @@ def test_a_broken_version_is_not_kept_whoever_is_champion(registry: Path, snapsh
     assert [(o.step.model, o.step.engine) for o in kept] == [
         ("churn", "xgboost"),
         ("churn", "lightgbm"),
-        ("recommender", "implicit"),
+        ("recommender", "xgboost"),
     ]
     assert [outcome.champion for outcome in kept] == [False, True, True]
     assert unchanged(steps(snapshots), registry.parent / "empty", facts) == []

@@ -85,6 +85,15 @@ def _fifths(answer: Answer, manifest: BundleManifest) -> NDArray[np.int64]:
     return np.asarray(ranks * 5 // max(len(answer), 1), dtype=np.int64)
 
 
+def mean_answer(answer: Answer) -> Statistic:
+    """Mean over members of what each row says already, such as the recall of their list."""
+    return lambda weights: float((weights * answer).sum() / weights.sum()) if weights.sum() else float("nan")
+
+
+def _no_calibration(truth: Truth, answer: Answer) -> Statistic:
+    return lambda weights: float("nan")
+
+
 MEASURES: Mapping[str, Measure] = {
     "churn": Measure(
         "auc", 0.5, lambda truth, answer: auc(truth.astype(np.bool_), answer), "ece", calibration_error, _churn_bands
@@ -92,6 +101,14 @@ MEASURES: Mapping[str, Measure] = {
     "tier": Measure("qwk", 0.0, _tier_quality, "ece", tier_calibration, lambda answer, manifest: positions(answer)),
     "value": Measure(
         "spearman", 0.0, lambda truth, answer: spearman(truth.astype(np.float64), answer), "total error", total_error, _fifths
+    ),
+    "recommender": Measure(
+        "recall20",
+        0.0,
+        lambda truth, answer: mean_answer(answer),
+        "calibration",
+        _no_calibration,
+        lambda answer, manifest: np.zeros(len(answer), dtype=np.int64),  # lists put nobody into a band
     ),
 }
 """By the model's name up to the first underscore: churn_h60_a180 is judged as churn."""

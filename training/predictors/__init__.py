@@ -10,7 +10,9 @@ from features.errors import BundleRefused
 from training.artifacts import read_manifest
 from training.predictors.bgnbd import BgNbd, BgNbdPredictor
 from training.predictors.churn import ChurnPredictor
-from training.predictors.lists import SOURCES, RankedLists, Recommender
+from training.predictors.histories import Histories
+from training.predictors.list_sources import SOURCES, Candidates
+from training.predictors.lists import RankedLists, Recommender
 from training.predictors.tier import TierPredictor
 from training.predictors.trees import GOLDEN_ROWS, Calibrator, Engine, Matrix, Predictor, Scores, TreeModel, with_parameters
 from training.predictors.uncertainty import IntervalTable
@@ -23,9 +25,11 @@ __all__ = [
     "BgNbd",
     "BgNbdPredictor",
     "Calibrator",
+    "Candidates",
     "ChurnAnswers",
     "ChurnPredictor",
     "Engine",
+    "Histories",
     "IntervalTable",
     "Matrix",
     "Predictor",

@@ -1,23 +1,34 @@
-"""Recommendation lists, as a bundle makes them."""
+"""Recommendation lists, as a bundle makes them: candidates from several sources, ranked by one model, mixed as a place asks."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
+from features.errors import BundleRefused
 from training.artifacts import GOLDEN, BundleManifest, check_golden, read_arrays, write_bundle
-from training.predictors.trees import Matrix
+from training.predictors.catalogue import Catalogue
+from training.predictors.histories import Histories, Numbers, Rows, no_histories
+from training.predictors.list_features import FEATURES, candidates_with_features
+from training.predictors.list_sources import POPULAR, Candidates, Depths, candidate_pairs, signals
+from training.predictors.taste import Weighing, fold_in
+from training.predictors.trees import MODEL_FILES, Engine, Matrix, Scores, TreeModel
 
-FACTORS = "factors.npz"
-SOURCES = ("bought_before", "similar_taste", "popular")
+CATALOGUE = "catalogue.npz"
+BLOCK = 256
+"""Members whose lists are made at once: each item takes some fifty bytes for each of them."""
+RANKED, OWN_FREQUENCY, POPULARITY = "ranked", "own_frequency_decayed", "popularity"
+SERVES = (RANKED, OWN_FREQUENCY, POPULARITY)
+"""What a bundle answers by: the ranker, or the baseline that no ranker beat on these facts."""
+LOWEST = np.float64(-1e9)
+_BUYERS, _KNOWN, _SLOW = (FEATURES.index(name) for name in ("buyers_28d", "items_known", "slow"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,129 +41,260 @@ class RankedLists:
         Rows of the catalogue, shape (members, k); -1 where a list is shorter.
     sources
         Positions in `SOURCES`, same shape.
+    scores
+        By which they were ranked, same shape; comparable within one member's list only.
     """
 
     items: NDArray[np.int32]
     sources: NDArray[np.int8]
+    scores: NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
 class Recommender:
-    """Lists made of items bought before, items that similar members buy (ALS), and popular ones.
+    """Lists made of what is due again, what was bought before, what goes with it, similar taste, and what is popular.
 
     Attributes
     ----------
-    item_ids
-        Row i of `factors` and `popularity` is item_ids[i].
-    factors
-        ALS item factors, shape (items, factors).
-    popularity
-        Members who bought each item in the last weeks of training.
-
-    ALS: Hu, Koren and Volinsky, Collaborative Filtering for Implicit Feedback Datasets, 2008. A member's factors are
-    folded in from their own weights, so that the model holds no member and knows newcomers at once.
+    catalogue
+        Everything known by item.
+    ranker
+        Trees over `list_features.FEATURES`; None where a baseline serves.
+    golden
+        Rows of features to check a loaded ranker by.
     """
 
     kind: ClassVar[str] = "recommender"
     manifest: BundleManifest
-    item_ids: NDArray[np.str_]
-    factors: NDArray[np.float32]
-    popularity: NDArray[np.float32]
+    catalogue: Catalogue
+    ranker: TreeModel | None
     golden: Matrix = field(repr=False)
 
-    def fold_in(self, weights: sparse.csr_matrix) -> NDArray[np.float32]:
-        """Member factors that fit the weights, shape (members, factors); zero for a member without any.
+    @property
+    def item_ids(self) -> NDArray[np.str_]:
+        """Ids by row of the catalogue."""
+        return self.catalogue.item_ids
+
+    @property
+    def serves(self) -> str:
+        """What answers, one of `SERVES`."""
+        return str(self.manifest.parameters["serves"])
+
+    def taste(self, histories: Histories) -> Numbers:
+        """Member factors folded in, shape (members, factors).
 
         Raises
         ------
         ValueError
-            The matrix is not as wide as the catalogue.
+            A history names a row that the catalogue does not have.
         """
-        if weights.shape[1] != len(self.item_ids):
-            raise ValueError(f"weights have {weights.shape[1]} columns for a catalogue of {len(self.item_ids)} items")
-        alpha, regularization = self.manifest.parameters["alpha"], self.manifest.parameters["regularization"]
-        items = self.factors.astype(np.float64)
-        gram = items.T @ items + regularization * np.eye(items.shape[1])
-        members = np.zeros((weights.shape[0], items.shape[1]))
-        for row in range(weights.shape[0]):
-            part = slice(weights.indptr[row], weights.indptr[row + 1])
-            if part.stop > part.start:
-                own, extra = items[weights.indices[part]], alpha * weights.data[part]
-                members[row] = np.linalg.solve(gram + (own.T * extra) @ own, own.T @ (1 + extra))
-        return members.astype(np.float32)
+        self._check(histories)
+        weighing = Weighing.of(self.manifest.parameters)
+        return fold_in(self.catalogue.factors, self.catalogue.rarity, histories, weighing)
 
-    def taste(self, weights: sparse.csr_matrix) -> NDArray[np.float32]:
-        """ALS score of every item of the catalogue for every member, shape (members, items)."""
-        scores: NDArray[np.float32] = self.fold_in(weights) @ self.factors.T
-        return scores
-
-    def rank(self, weights: sparse.csr_matrix, *, k: int) -> RankedLists:
-        """Lists of up to k items: own items by weight and new ones by taste in the manifest's proportion, then popular.
+    def candidates(
+        self, histories: Histories, *, taste: Numbers | None = None, depths: Depths | None = None, only: Mask | None = None
+    ) -> Candidates:
+        """What may be offered to each member of a block, a few hundred items each, with what the ranker sees of them.
 
         Parameters
         ----------
-        weights
-            How much of each item a member bought, recent purchases counting more; shape (members, items).
+        taste
+            Member factors if they are known already; folded in otherwise.
+        only
+            Items that may be offered at all, shape (items,); None for every one.
         """
-        k = min(k, len(self.item_ids))
-        popular = np.argsort(-self.popularity, kind="stable")
-        taste = self.taste(weights)
-        lists = RankedLists(np.full((weights.shape[0], k), -1, dtype=np.int32), np.zeros((weights.shape[0], k), dtype=np.int8))
-        for row in range(weights.shape[0]):
-            part = slice(weights.indptr[row], weights.indptr[row + 1])
-            own = weights.indices[part][np.argsort(-weights.data[part], kind="stable")]
-            new = _best(taste[row], k, without=own) if len(own) else np.empty(0, dtype=np.int64)
-            chosen = _interleave(own, new, popular, k=k, share=self.manifest.parameters["repeat_share"])
-            lists.items[row], lists.sources[row] = chosen[0], chosen[1]
+        self._check(histories)
+        known = self.taste(histories) if taste is None else taste
+        found = signals(self.catalogue, histories, known)
+        marks = candidate_pairs(self.catalogue, histories, found, depths or Depths())
+        if only is not None:
+            marks[:, ~only] = 0
+        return candidates_with_features(self.catalogue, histories, found, marks)
+
+    def rank(self, candidates: Candidates) -> Scores:
+        """The score of each candidate, shape (candidates,); more is better, comparable within one member only.
+
+        Raises
+        ------
+        ValueError
+            The rows are not as wide as the ranker's.
+        """
+        return self.score(candidates.features)
+
+    def score(self, rows: Matrix) -> Scores:
+        """The score of each row of features, shape (rows,); of members of whom nothing is known by popularity.
+
+        Raises
+        ------
+        ValueError
+            The rows are not as wide as the ranker's.
+        """
+        if rows.ndim != 2 or rows.shape[1] != len(FEATURES):
+            raise ValueError(f"rows of {rows.shape[-1]} features for a ranker of {len(FEATURES)}")
+        popular = rows[:, _BUYERS].astype(np.float64) / max(float(self.catalogue.buyers_28d.max()), 1)
+        if self.ranker is not None and self.serves == RANKED:
+            return np.where(rows[:, _KNOWN] > 0, self.ranker.predict(rows), popular)
+        if self.serves == POPULARITY:
+            return popular
+        own = np.nan_to_num(rows[:, _SLOW].astype(np.float64))
+        return np.where(own > 0, 1 + own, popular)
+
+    def lists(self, histories: Histories, *, k: int, repeats: float | None = None, taste: Numbers | None = None) -> RankedLists:
+        """Lists of up to k items for any number of members, `BLOCK` at a time; see `listed`.
+
+        Parameters
+        ----------
+        taste
+            Member factors if they are known already, shape (members, factors).
+        """
+        parts = []
+        for first in range(0, max(len(histories), 1), BLOCK):
+            block = histories.of(first, min(first + BLOCK, len(histories)))
+            known = None if taste is None else taste[first : first + BLOCK]
+            candidates = self.candidates(block, taste=known)
+            parts.append(self.listed(candidates, self.rank(candidates), k=k, repeats=repeats))
+        return RankedLists(*(np.concatenate([getattr(part, name) for part in parts]) for name in RankedLists.__slots__))
+
+    def listed(
+        self, candidates: Candidates, scores: Scores, *, k: int, repeats: float | None = None, top_up: bool = True
+    ) -> RankedLists:
+        """The k best candidates of each member, topped up with popular items where there are fewer.
+
+        Parameters
+        ----------
+        repeats
+            Share of every beginning of a list for items bought before; 0 shows them only when nothing else is left, and None
+            leaves it to the ranker.
+        top_up
+            Whether lists that are too short are filled with popular items.
+        """
+        k = min(k, len(self.catalogue))
+        shape = (len(candidates), k)
+        lists = RankedLists(np.full(shape, -1, np.int32), np.full(shape, POPULAR, np.int8), np.full(shape, LOWEST))
+        order = np.lexsort((candidates.items, -scores, candidates.owners))
+        sources, popular = candidates.sources, self.catalogue.by_popularity()
+        for row in range(len(candidates)):
+            mine = order[candidates.starts[row] : candidates.starts[row + 1]]
+            if repeats is not None:
+                mine = mixed(mine, candidates.is_own[mine], share=repeats)
+            best = mine[:k]
+            lists.items[row, : len(best)], lists.sources[row, : len(best)] = candidates.items[best], sources[best]
+            lists.scores[row, : len(best)] = scores[best]
+            if top_up and len(best) < k:
+                rest = popular[~np.isin(popular, candidates.items[best])]
+                lists.items[row, len(best) :] = rest[: k - len(best)]
         return lists
+
+    def similar(self, rows: Rows, *, k: int) -> tuple[Rows, Numbers]:
+        """The items that go best with several together, best first, and how well: by who bought them, then by taste.
+
+        Parameters
+        ----------
+        rows
+            Rows of the catalogue; they are not among the answers.
+
+        Returns
+        -------
+        Rows and scores from 0 to 1, shape (min(k, items left),).
+
+        Raises
+        ------
+        ValueError
+            A row is not one of the catalogue's.
+        """
+        if len(rows) == 0 or (rows < 0).any() or (rows >= len(self.catalogue)).any():
+            raise ValueError(f"items are rows 0 to {len(self.catalogue) - 1} of the catalogue, at least one of them")
+        scores = _alike(self.catalogue, np.unique(rows))
+        k = min(k, len(self.catalogue) - len(np.unique(rows)))
+        best = np.argsort(-scores, kind="stable")[: max(k, 0)]
+        return best.astype(np.int32), scores[best].astype(np.float32)
 
     def popular_items(self, k: int) -> list[str]:
         """The k items that most members bought, best first."""
-        best: list[str] = self.item_ids[np.argsort(-self.popularity, kind="stable")[:k]].tolist()
+        best: list[str] = self.item_ids[self.catalogue.by_popularity()[:k]].tolist()
         return best
+
+    def nobody(self, members: int, *, day: int) -> Histories:
+        """Histories of members of whom nothing is known."""
+        return no_histories(members, day=day)
+
+    def serving(self, serves: str) -> Recommender:
+        """The same recommender answering by the ranker or by a baseline."""
+        parameters = self.manifest.parameters | {"serves": serves}
+        return replace(self, manifest=replace(self.manifest, parameters=parameters))
 
     def save(self, folder: Path) -> str:
         """Write the bundle; returns the sha256 of its manifest."""
-        arrays = {"item_ids": self.item_ids, "factors": self.factors, "popularity": self.popularity}
-        golden = {"rows": self.golden, "scores": self.taste(sparse.csr_matrix(self.golden))}
-        return write_bundle(folder, self.manifest, {FACTORS: _npz(arrays)}, golden)
+        files = {CATALOGUE: _npz(self.catalogue.arrays())}
+        if self.ranker is not None:
+            files[MODEL_FILES[self.ranker.engine]] = self.ranker.to_bytes()
+        golden: dict[str, NDArray[Any]] = {
+            "rows": self.golden,
+            "scores": self.score(self.golden),
+            "factors": self.catalogue.factors[:1],
+        }
+        return write_bundle(folder, self.manifest, files, golden)
 
     @classmethod
     def load(cls, folder: Path, manifest: BundleManifest) -> Recommender:
-        """The recommender in a bundle whose hashes are right, once its golden rows agree."""
-        golden, arrays = read_arrays(folder / GOLDEN), read_arrays(folder / FACTORS)
-        recommender = cls(manifest, arrays["item_ids"], arrays["factors"], arrays["popularity"], golden["rows"])
-        check_golden(manifest.name, golden["scores"], recommender.taste(sparse.csr_matrix(recommender.golden)))
+        """The recommender in a bundle whose hashes are right, once its golden rows agree.
+
+        Raises
+        ------
+        BundleRefused
+            Golden rows disagree, or its ranker was made for other features.
+        """
+        if tuple(manifest.parameters.get("features", ())) != FEATURES:
+            raise BundleRefused(
+                f"{manifest.name}: its ranker was made for other features", remedy='train it again ("rapport train")'
+            )
+        golden, catalogue = read_arrays(folder / GOLDEN), Catalogue.of(read_arrays(folder / CATALOGUE))
+        recommender = cls(manifest, catalogue, _ranker(folder, manifest), golden["rows"])
+        check_golden(manifest.name, golden["scores"], recommender.score(recommender.golden))
+        check_golden(manifest.name, golden["factors"], catalogue.factors[:1])
         return recommender
+
+    def _check(self, histories: Histories) -> None:
+        if len(histories.items) and int(histories.items.max()) >= len(self.catalogue):
+            raise ValueError(f"a history names row {int(histories.items.max())} of a catalogue of {len(self.catalogue)} items")
+
+
+Mask = NDArray[np.bool_]
+
+
+def mixed(order: NDArray[np.int64], is_own: Mask, *, share: float) -> NDArray[np.int64]:
+    """Positions in the order given, but so that every beginning of the list holds its share of own ones while they last."""
+    own, new = order[is_own], order[~is_own]
+    wanted = np.array([math.ceil((place + 1) * share - 1e-9) for place in range(len(order))])
+    from_own = np.minimum(np.maximum(wanted, np.arange(1, len(order) + 1) - len(new)), len(own))
+    steps = np.diff(from_own, prepend=0) > 0
+    result = np.empty_like(order)
+    result[steps], result[~steps] = own[: int(steps.sum())], new[: int((~steps).sum())]
+    return result
+
+
+def _ranker(folder: Path, manifest: BundleManifest) -> TreeModel | None:
+    engine: Engine = "lightgbm" if manifest.engine == "lightgbm" else "xgboost"
+    path = folder / MODEL_FILES[engine]
+    return TreeModel.from_bytes(engine, path.read_bytes()) if path.name in manifest.files else None
+
+
+def _alike(catalogue: Catalogue, rows: Rows) -> NDArray[np.float64]:
+    """How well each item goes with all of these: mean similarity, then, below all of it, cosine of the factors."""
+    bought = np.zeros(len(catalogue))
+    there = catalogue.neighbours[rows]
+    known = there >= 0
+    np.add.at(bought, there[known], catalogue.similarities[rows][known] / len(rows))
+    lengths = np.maximum(np.linalg.norm(catalogue.factors, axis=1), 1e-12)
+    taste = catalogue.factors @ (catalogue.factors[rows] / lengths[rows, None]).mean(axis=0) / lengths
+    faint = np.float64(bought[bought > 0].min(initial=1e-3)) * 0.5
+    scores = np.where(bought > 0, bought, faint * (1 + taste.clip(-1, 1)) / 2).clip(0, 1)
+    scores[rows] = -1.0
+    return scores
 
 
 def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     buffer = BytesIO()
     np.savez_compressed(buffer, allow_pickle=False, **arrays)
     return buffer.getvalue()
-
-
-def _best(scores: NDArray[np.float32], k: int, *, without: NDArray[np.integer[Any]]) -> NDArray[np.int64]:
-    """Up to k positions of the highest scores, best first, ties by position, those of `without` left out."""
-    open_scores = scores.copy()
-    open_scores[without] = -np.inf
-    k = min(k, len(scores) - len(without))
-    top = np.sort(np.argpartition(-open_scores, k - 1)[:k]) if k > 0 else np.empty(0, dtype=np.int64)
-    return top[np.argsort(-open_scores[top], kind="stable")]
-
-
-def _interleave(
-    own: Sequence[int] | NDArray[Any], new: NDArray[Any], popular: NDArray[Any], *, k: int, share: float
-) -> tuple[NDArray[np.int32], NDArray[np.int8]]:
-    """K items, `share` of every prefix from `own`, the rest from `new`, both topped up by the other and by `popular`."""
-    items, sources, taken = np.full(k, -1, dtype=np.int32), np.zeros(k, dtype=np.int8), set[int]()
-    queues = [iter(own), iter(new), iter(popular)]
-    for position in range(k):
-        repeats = math.ceil((position + 1) * share - 1e-9) > int((sources[:position] == 0).sum())
-        for source in (0, 1, 2) if repeats else (1, 0, 2):
-            item = next((i for i in queues[source] if int(i) not in taken), None)
-            if item is not None:
-                items[position], sources[position] = item, source
-                taken.add(int(item))
-                break
-    return items, sources

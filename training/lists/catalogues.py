@@ -1,0 +1,123 @@
+"""A catalogue fitted on what happened before a day: factors, neighbours, linear model, rhythm, popularity."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.lists.als import AlsSettings, rarities, sound_factors
+from training.lists.behaviour import Behaviour
+from training.lists.linear import EASE_PENALTY, ease, leads_of, neighbours_of
+from training.lists.rhythm import rhythm
+from training.lists.windows import Window
+from training.predictors.catalogue import Catalogue
+from training.predictors.histories import Histories, Numbers
+
+RECENT_DAYS, LATELY_DAYS = 28, 7
+STORE_PRIOR = 50.0
+"""Buyers of everywhere that stand beside a store's own."""
+MOST_STORES = 200
+
+
+@dataclass(frozen=True, slots=True)
+class SourceSettings:
+    """How the sources that learn are set up; found by a search, the same for every period.
+
+    Attributes
+    ----------
+    als
+        None leaves taste out: its factors are then a single column of zeros.
+    penalty
+        Of EASE; None leaves it out.
+    """
+
+    als: AlsSettings | None = field(default_factory=AlsSettings)
+    penalty: float | None = EASE_PENALTY
+
+
+def interest_of(histories: Histories) -> Numbers:
+    """What item-item models see of an entry: purchases and looks, fading slowly, each further one counting less."""
+    found: Numbers = np.log1p(histories.slow + histories.interest)
+    return found
+
+
+def fitted_catalogue(behaviour: Behaviour, of: Window, settings: SourceSettings, *, seed: int) -> Catalogue:
+    """Everything a list needs to know of the items, from what happened before the window's day and nothing else."""
+    before, histories, items = behaviour.until(of.day), of.histories, len(of.listed)
+    neighbours, similarities = neighbours_of(histories, interest_of(histories), items)
+    leads, effects = np.empty((items, 0), dtype=np.int32), np.empty((items, 0), dtype=np.float32)
+    if settings.penalty is not None:
+        leads, effects = leads_of(*ease(histories, interest_of(histories), items, penalty=settings.penalty), items)
+    factors = np.zeros((items, 1), dtype=np.float32)
+    if settings.als is not None:
+        factors = sound_factors(histories, items, settings.als, seed=seed)
+    law, facts = rhythm(before, of.listed), behaviour.items
+    store_ids, store_share = _stores(before, of)
+    return Catalogue(
+        item_ids=behaviour.bought.item_ids[of.listed],
+        kinds=facts.kinds[of.listed],
+        categories=facts.categories[of.listed],
+        category_names=facts.category_names,
+        factors=factors,
+        rarity=rarities(histories, items),
+        neighbours=neighbours,
+        similarities=similarities,
+        leads=leads,
+        effects=effects,
+        gaps=law.gaps,
+        shapes=law.shapes,
+        returning=law.returning,
+        buyers_28d=buyers_within(before, of, RECENT_DAYS),
+        buyers_7d=buyers_within(before, of, LATELY_DAYS),
+        item_age_days=_ages(before, of),
+        price_level=_price_levels(facts.prices, facts.kinds)[of.listed],
+        store_ids=store_ids,
+        store_share=store_share,
+    )
+
+
+def buyers_within(before: Behaviour, of: Window, days: int) -> Numbers:
+    """Members who bought each listed item on the last so many days."""
+    bought, width = before.bought, len(before.bought.item_ids)
+    lately = bought.days >= of.day - days
+    pairs = np.unique(bought.members[lately].astype(np.int64) * width + bought.items[lately])
+    return np.bincount(pairs % width, minlength=width)[of.listed].astype(np.float32)
+
+
+def _ages(before: Behaviour, of: Window) -> Numbers:
+    first = np.full(len(before.bought.item_ids), of.day, dtype=np.int32)
+    np.minimum.at(first, before.bought.items, before.bought.days)
+    return (of.day - first[of.listed]).astype(np.float32)
+
+
+def _price_levels(prices: NDArray[np.float32], kinds: NDArray[np.int32]) -> Numbers:
+    """Log of each price beside the median of its narrowest category; NaN where either is not known."""
+    known = np.isfinite(prices) & (prices > 0) & (kinds >= 0)
+    levels = np.full(len(prices), np.nan, dtype=np.float32)
+    rows = np.flatnonzero(known)
+    logs = np.log(prices[rows])
+    order = np.lexsort((logs, kinds[rows]))
+    rows, logs = rows[order], logs[order]
+    starts = np.flatnonzero(np.diff(kinds[rows], prepend=-1))
+    sizes = np.diff(np.append(starts, len(rows)))
+    middle = (logs[starts + (sizes - 1) // 2] + logs[starts + sizes // 2]) / 2
+    levels[rows] = logs - np.repeat(middle, sizes)
+    return levels
+
+
+def _stores(before: Behaviour, of: Window) -> tuple[NDArray[np.str_], Numbers]:
+    """The stores with the most members, and how much more each item sells there than everywhere, as log, shrunk to 0."""
+    ids, stores = before.visits.store_ids, of.histories.stores
+    if not len(ids) or not (stores >= 0).any():
+        return np.empty(0, dtype=np.str_), np.empty((0, len(of.listed)), dtype=np.float32)
+    members = np.bincount(stores[stores >= 0], minlength=len(ids))
+    kept = np.sort(np.argsort(-members, kind="stable")[: min(MOST_STORES, int((members > 0).sum()))])
+    place = np.full(len(ids) + 1, -1, dtype=np.int32)
+    place[kept] = np.arange(len(kept))
+    own = place[stores][of.histories.owners]
+    recent = (of.histories.times > 0) & (own >= 0)
+    flat = own[recent].astype(np.int64) * len(of.listed) + of.histories.items[recent]
+    there = np.bincount(flat, minlength=len(kept) * len(of.listed)).reshape(len(kept), len(of.listed))
+    usual = np.bincount(of.histories.items, minlength=len(of.listed)) / max(len(of.histories), 1)
+    share = (there + STORE_PRIOR * usual) / (members[kept, None] + STORE_PRIOR)
+    return ids[kept], np.log(share / np.maximum(usual, 1e-9)).astype(np.float32)

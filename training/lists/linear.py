@@ -1,0 +1,81 @@
+"""Items that point to items: who bought this also bought that (cosine, BM25), and the linear model EASE."""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from training.predictors.histories import Histories, Numbers, Rows
+
+NEIGHBOURS = 50
+EASE_ITEMS = 8000
+"""EASE inverts a matrix of items by items: up to so many of the most bought ones it takes half a gigabyte and a minute."""
+EASE_PENALTY = 300.0
+BLOCK = 512
+
+
+def weighted(histories: Histories, values: Numbers, items: int) -> sparse.csr_matrix:
+    """One row a member, one column an item."""
+    return sparse.csr_matrix((values, histories.items, histories.starts), shape=(len(histories), items))
+
+
+def neighbours_of(histories: Histories, values: Numbers, items: int, *, count: int = NEIGHBOURS) -> tuple[Rows, Numbers]:
+    """For each item the items whose buyers are most alike by cosine of the values, best first, and the cosine.
+
+    Returns
+    -------
+    Rows and similarities, shape (items, count); -1 and 0 where an item has fewer. An item is not its own neighbour.
+    """
+    matrix = weighted(histories, values, items).tocsc()
+    lengths = np.sqrt(np.asarray(matrix.multiply(matrix).sum(axis=0)).ravel())
+    matrix = (matrix @ sparse.diags_array(1 / np.maximum(lengths, 1e-12))).astype(np.float32).tocsc()
+    by_item, count = matrix.T.tocsr(), min(count, max(items - 1, 1))
+    rows, similarities = np.full((items, count), -1, dtype=np.int32), np.zeros((items, count), dtype=np.float32)
+    for first in range(0, items, BLOCK):
+        alike = (by_item[first : first + BLOCK] @ matrix).toarray()
+        alike[np.arange(len(alike)), np.arange(first, first + len(alike))] = 0
+        rows[first : first + BLOCK], similarities[first : first + BLOCK] = strongest(alike, count)
+    return rows, similarities
+
+
+def strongest(effects: Numbers, count: int) -> tuple[Rows, Numbers]:
+    """Columns and values of the largest entries of each row above 0, best first, ties by column; -1 and 0 beyond."""
+    count = min(count, effects.shape[1])
+    best = np.sort(np.argpartition(-effects, count - 1, axis=1)[:, :count], axis=1)
+    values = np.take_along_axis(effects, best, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    best, values = np.take_along_axis(best, order, axis=1), np.take_along_axis(values, order, axis=1)
+    return np.where(values > 0, best, -1).astype(np.int32), np.maximum(values, 0).astype(np.float32)
+
+
+def ease(
+    histories: Histories, values: Numbers, items: int, *, penalty: float = EASE_PENALTY
+) -> tuple[NDArray[np.int64], Numbers]:
+    """The linear model that best rebuilds the values of a member from those of their other items (Steck 2019).
+
+    Only of the `EASE_ITEMS` items with the most buyers.
+
+    Returns
+    -------
+    The items in it, ascending, and effects: entry (i, j) is what item i says for item j; shape (listed, listed), diagonal 0.
+    """
+    buyers = np.bincount(histories.items, minlength=items)
+    listed = np.sort(np.argsort(-buyers, kind="stable")[:EASE_ITEMS])
+    matrix = weighted(histories, values, items)[:, listed]
+    gram = (matrix.T @ matrix).toarray().astype(np.float32)
+    gram[np.diag_indices(len(listed))] += penalty
+    with threadpool_limits(limits=2, user_api="blas"):
+        inverse = np.linalg.inv(gram)
+    effects: Numbers = -inverse / np.diag(inverse)
+    effects[np.diag_indices(len(listed))] = 0
+    return listed, effects
+
+
+def leads_of(listed: NDArray[np.int64], effects: Numbers, items: int, *, count: int = NEIGHBOURS) -> tuple[Rows, Numbers]:
+    """For each item of the catalogue the items it says most for, best first, and how much; shape (items, count)."""
+    count = min(count, len(listed))
+    rows, strength = np.full((items, count), -1, dtype=np.int32), np.zeros((items, count), dtype=np.float32)
+    best, values = strongest(effects, count)
+    rows[listed] = np.where(best >= 0, listed[best], -1)
+    strength[listed] = values
+    return rows, strength

@@ -1,0 +1,120 @@
+"""What a recommender knows of each item: ids, categories, rhythm, popularity, factors, and the items that go with it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.predictors.histories import Histories, Numbers, Rows
+
+PRIOR_GAPS = 2.0
+"""How many gaps of a member's own the population's gap counts as."""
+PRIOR_BUYERS = 1.0
+SHORTEST_GAP = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Catalogue:
+    """Arrays by item, category and store; row i of everything by item is item_ids[i].
+
+    Attributes
+    ----------
+    item_ids
+        Sorted, unique.
+    kinds, categories
+        Row of the narrowest category and of the category, -1 if unknown.
+    category_names
+        Names of the categories.
+    factors
+        ALS item factors, shape (items, factors).
+    rarity
+        What BM25 adds to a purchase of a rare item, on average 1.
+    neighbours, similarities
+        The items most alike by who bought them, best first, shape (items, neighbours); -1 and 0 where there are fewer.
+    leads, effects
+        The items an item points to in the linear model (EASE), and how strongly, same shape; no columns where the catalogue
+        is too large for one.
+    gaps, shapes
+        Days after which half of those who buy an item again have done so, and the shape of that log-logistic law.
+    returning
+        Share of an item's buyers who ever bought it a second time.
+    buyers_28d, buyers_7d
+        Members who bought the item lately.
+    item_age_days
+        Days since the item was first sold, 0 for one sold since the facts began counting as all of them.
+    price_level
+        Log of the price beside the middle of its narrowest category; NaN if unknown.
+    store_ids, store_share
+        Stores, and for each store and item its buyers' share of the store's members over the share of all, as log; shape
+        (stores, items).
+    """
+
+    item_ids: NDArray[np.str_]
+    kinds: Rows
+    categories: Rows
+    category_names: NDArray[np.str_]
+    factors: Numbers
+    rarity: Numbers
+    neighbours: Rows
+    similarities: Numbers
+    leads: Rows
+    effects: Numbers
+    gaps: Numbers
+    shapes: Numbers
+    returning: Numbers
+    buyers_28d: Numbers
+    buyers_7d: Numbers
+    item_age_days: Numbers
+    price_level: Numbers
+    store_ids: NDArray[np.str_]
+    store_share: Numbers
+
+    def __len__(self) -> int:
+        return len(self.item_ids)
+
+    def rows_of(self, item_ids: NDArray[np.str_]) -> Rows:
+        """Row of each id, -1 for an item that is not in the catalogue."""
+        wanted = np.asarray(item_ids, dtype=np.str_)
+        found = np.searchsorted(self.item_ids, wanted).clip(max=len(self) - 1)
+        return np.where(self.item_ids[found] == wanted, found, -1).astype(np.int32)
+
+    def by_popularity(self) -> Rows:
+        """All rows, the item with the most recent buyers first; ties by row."""
+        return np.argsort(-self.buyers_28d, kind="stable").astype(np.int32)
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All arrays by name."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "Catalogue":
+        """The catalogue that `arrays` wrote."""
+        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+
+
+def expected_gaps(catalogue: Catalogue, histories: Histories) -> Numbers:
+    """Days between purchases of each entry: the member's own mean gap, shrunk towards the population's."""
+    own = (histories.last_days - histories.first_days).astype(np.float32)
+    repeats = np.maximum(histories.times - 1, 0)
+    usual = catalogue.gaps[histories.items]
+    gaps = (np.float32(PRIOR_GAPS) * usual + own) / (np.float32(PRIOR_GAPS) + repeats)
+    return np.maximum(gaps, np.float32(SHORTEST_GAP)).astype(np.float32)
+
+
+def due_within(catalogue: Catalogue, histories: Histories, *, days: float) -> Numbers:
+    """Probability of each entry's item being bought again within so many days, given how long it was not.
+
+    Log-logistic gaps: half of those who return have done so after the expected gap; a long silence means that they may not.
+    How likely a member returns at all is their own record, shrunk towards the share of the item's buyers who do.
+    """
+    silent = (histories.day - histories.last_days).astype(np.float32)
+    gap, shape = expected_gaps(catalogue, histories), catalogue.shapes[histories.items]
+    still_out = 1 / (1 + (silent / gap) ** shape)
+    later = 1 / (1 + ((silent + np.float32(days)) / gap) ** shape)
+    known = np.maximum(histories.times - 1, 0)
+    returns = (known + PRIOR_BUYERS * catalogue.returning[histories.items]) / (known + PRIOR_BUYERS)
+    waiting = returns * still_out
+    due: Numbers = returns * (still_out - later) / np.maximum(waiting + 1 - returns, np.float32(1e-9))
+    return due
