@@ -18,11 +18,12 @@ from features.rules.shelf import Shelf
 from features.settings import Settings
 from features.shop_store import ShopReader
 from serving.bundle import ModelSet
+from serving.candidates import Asked, Below, Member, Row, Scored, read_member
 from serving.cashier import CONSIDERED, worth_saying
 from serving.list_schemas import CashierRequest, RecommendRequest, SimilarRequest
 from serving.parsing import parse
 from serving.problems import ApiError
-from serving.recommending import Asked, Below, Member, Row, Scored, read_member, recommend_members
+from serving.recommending import recommend_members
 from serving.rules_in_force import REFRESH_S, RulesInForce, Ruling, version_of
 from serving.similar import goes_with, popular, popular_in_store
 

@@ -7,81 +7,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.errors import CorruptRecord
-from features.online_store import RecommendationList, RecommendedItem
+from features.online_store import RecommendedItem
 from features.rules.codes import CODES, MEANINGS, code_of
 from features.rules.compiled import Codes, CompiledRules
 from features.rules.exploration import Shown, as_filled, explored, generator_of
 from features.rules.filling import Filling, Rows
 from features.rules.shelf import PADDING, Shelf
-from training.predictors.list_reasons import REASONS, Known, sentences
+from serving.candidates import Asked, Below, Feed, Member, Row, Told, feeds_of
+from training.predictors.list_reasons import sentences
 
-Row = dict[str, Any]
-Scored = tuple[str, float | None]
-DAY_S = 24 * 3600
 _EXCLUDED, _IN_BASKET, _LATELY = code_of("EXCLUDED_BY_REQUEST"), code_of("IN_BASKET"), code_of("BOUGHT_RECENTLY")
 _UNTOLD = frozenset({code_of("NO_CANDIDATE"), code_of("ALREADY_IN_LIST"), code_of("LIST_FULL"), 0})
-
-
-@dataclass(frozen=True, slots=True)
-class Member:
-    """One member as far as lists go: what is stored for them, how the answer stands, and the local day it is answered on.
-
-    `impersonal` are those who refused marketing.
-    """
-
-    member_id: str
-    own: RecommendationList | None
-    standing: Row
-    day: int | None = None
-    impersonal: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Asked:
-    """What a request wants."""
-
-    k: int
-    exclude: frozenset[str] = frozenset()
-    context: tuple[str, ...] = ()
-    dry_run: bool = False
-    decision_id: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Below:
-    """What is offered to everybody where own lists end, best first: items with scores."""
-
-    with_context: Sequence[Scored] = ()
-    in_store: Sequence[Scored] = ()
-    popular: Sequence[Scored] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Feed:
-    """Candidates of one source for all lists, as rows of the shelf, with what is told of them.
-
-    Attributes
-    ----------
-    rows
-        Shape (lists, columns), or (columns,) where they are the same for all.
-    told
-        Source, score and what is known of each column: by list where the rows are.
-    """
-
-    rows: Rows
-    told: Sequence[Any]
-
-    def of(self, which: int, column: int) -> tuple[str, float | None, Known]:
-        """Source, score and what is known of a candidate."""
-        found: tuple[str, float | None, Known] = (self.told[which] if self.rows.ndim == 2 else self.told)[column]
-        return found
 
 
 def recommend_members(members: Sequence[Member], asked: Asked, below: Below, rules: CompiledRules) -> list[Row]:
@@ -90,11 +30,14 @@ def recommend_members(members: Sequence[Member], asked: Asked, below: Below, rul
     drawn = rules.rules.exploration
     explores = drawn.share > 0 and not asked.dry_run
     filling = Filling.empty(rules, lists=len(members), k=k + (drawn.pool if explores else 0))
-    feeds = feeds_of(members, asked, below, rules)
+    feeds: list[Feed] = []
     blocked = _blocked_for_all(asked, shelf)
     lately = [_lately(member, rules) for member in members]
-    for feed in feeds:
+    for feed in feeds_of(members, asked, below, rules):
+        if feeds and not len(filling.lacking):
+            break
         filling.feed(feed.rows, against=_against(feed.rows, blocked, lately))
+        feeds.append(feed)
     short = _too_short(filling, rules, k=k)
     shown = as_filled(filling, k=k)
     if explores:
@@ -102,61 +45,6 @@ def recommend_members(members: Sequence[Member], asked: Asked, below: Below, rul
         shown = explored(filling, k=k, share=drawn.share, pinned=len(rules.pinned), generators=generators)
     lists = _Lists(feeds, filling, shown, shelf, explores=explores)
     return [_row(lists, which, member, asked, below, short=bool(short[which])) for which, member in enumerate(members)]
-
-
-def feeds_of(members: Sequence[Member], asked: Asked, below: Below, rules: CompiledRules) -> list[Feed]:
-    """What is offered, in this order: pinned items; own candidates, every other one that goes with the context; the rest."""
-    shelf = rules.shelf
-    pinned = Feed(rules.pinned, [("pinned", None, Known())] * len(rules.pinned))
-    return [
-        pinned,
-        _own_and_context(members, asked, below, shelf),
-        _shared("popular_in_store", below.in_store, shelf),
-        _shared("popular", below.popular, shelf),
-    ]
-
-
-def _shared(source: str, scored: Sequence[Scored], shelf: Shelf) -> Feed:
-    return Feed(shelf.rows_of([item for item, _ in scored]), [(source, score, Known()) for _, score in scored])
-
-
-def _own_and_context(members: Sequence[Member], asked: Asked, below: Below, shelf: Shelf) -> Feed:
-    """Own candidates in the odd columns and those that go with the context in the even ones, where the request has any."""
-    own = [member.own.items if member.own is not None else () for member in members]
-    step = 2 if below.with_context else 1
-    width = step * max([len(below.with_context), *map(len, own)])
-    rows = np.full((len(members), width), PADDING, dtype=np.int32)
-    anything = asked.context[0] if len(asked.context) == 1 else None
-    aside = [("goes_with_context", score, Known(item_id=anything)) for _, score in below.with_context]
-    if below.with_context:
-        rows[:, 0 : step * len(aside) : step] = shelf.rows_of([item for item, _ in below.with_context])
-    told = []
-    for which, items in enumerate(own):
-        rows[which, step - 1 : step * len(items) : step] = shelf.rows_of([item.item_id for item in items])
-        mine = [(item.source, item.score, _known(item, members[which].day, shelf)) for item in items]
-        told.append(mine if step == 1 else _Alternating(aside, mine))
-    return Feed(rows, told)
-
-
-@dataclass(frozen=True, slots=True)
-class _Alternating:
-    """Two lists read in turns: even positions of the one, odd ones of the other."""
-
-    even: Sequence[Any]
-    odd: Sequence[Any]
-
-    def __getitem__(self, position: int) -> Any:
-        return (self.odd if position % 2 else self.even)[position // 2]
-
-
-def _known(item: RecommendedItem, day: int | None, shelf: Shelf) -> Known:
-    row = shelf.row_of.get(item.item_id)
-    return Known(
-        times=item.times,
-        days_ago=None if item.last_day is None or day is None else max(0, day - item.last_day),
-        gap_days=item.gap_days,
-        category=None if row is None else shelf.category_of(row, 1),
-    )
 
 
 def _blocked_for_all(asked: Asked, shelf: Shelf) -> Codes:
@@ -232,7 +120,7 @@ class _Lists:
             "list_propensity": float(self.shown.inclusion[which, place]) if self.explores else None,
         }
 
-    def origin(self, which: int, position: int) -> tuple[str, float | None, Known]:
+    def origin(self, which: int, position: int) -> Told:
         """Source, score and what is known of the candidate at a position counted over all feeds."""
         for feed in self.feeds:
             if position < feed.rows.shape[-1]:
@@ -251,7 +139,7 @@ def _row(lists: _Lists, which: int, member: Member, asked: Asked, below: Below, 
     row = {"member_id": member.member_id, **member.standing, "fallback": _step(member, below), "items": items}
     if not items and not hidden:
         row |= _why_empty(lists.verdicts(which), row["status"], short=short)
-    return row | {"removed": removed(lists, which, member, asked, below) if asked.dry_run else None}
+    return row | {"removed": removed(lists, which) if asked.dry_run else None}
 
 
 def _step(member: Member, below: Below) -> str:
@@ -273,57 +161,12 @@ def _why_empty(verdicts: NDArray[np.int8], status: str, *, short: bool) -> Row:
     return {"status": status if status == "OPTED_OUT" else "PARTIAL", "reason": reason}
 
 
-def removed(lists: _Lists, which: int, member: Member, asked: Asked, below: Below) -> list[Row]:
+def removed(lists: _Lists, which: int) -> list[Row]:
     """Each candidate that a rule took away, and which rule, in the order in which they were looked at."""
-    names = _names_offered(member, below, lists.filling.compiled)
     told: dict[str, Row] = {}
-    for feed, verdicts, ids in zip(lists.feeds, lists.filling.verdicts, names, strict=True):
-        offered = np.broadcast_to(feed.rows, verdicts.shape)[which]
-        for column in np.flatnonzero(~np.isin(verdicts[which], list(_UNTOLD)) & (offered != PADDING)).tolist():
+    for feed, verdicts in zip(lists.feeds, lists.filling.verdicts, strict=True):
+        ids = feed.items[which] if feed.rows.ndim == 2 else feed.items
+        for column in np.flatnonzero(~np.isin(verdicts[which], list(_UNTOLD))).tolist():
             code = CODES[verdicts[which, column]]
             told.setdefault(ids[column], {"item_id": ids[column], "rule": code, "meaning": MEANINGS[code]})
     return list(told.values())
-
-
-def _names_offered(member: Member, below: Below, rules: CompiledRules) -> list[Sequence[str]]:
-    """The ids of the columns of every feed, also of items that the shelf does not hold."""
-    own: Any = [item.item_id for item in member.own.items] if member.own is not None else []
-    if below.with_context:
-        own = _Alternating([item for item, _ in below.with_context], own)
-    return [rules.rules.pinned, own, [item for item, _ in below.in_store], [item for item, _ in below.popular]]
-
-
-def read_member(
-    member_id: str, stored: bytes | None, *, refused: bool, personal: bool, moment: datetime, stale_after_s: float
-) -> Member:
-    """A member with the list that is stored for them.
-
-    Parameters
-    ----------
-    refused
-        Whether they refused marketing: nothing of theirs is used.
-    personal
-        False where the store did not answer, so that nothing is known.
-    """
-    nothing: Row = {"as_of": None, "age_seconds": None}
-    if not personal:
-        return Member(member_id, None, {"status": "FALLBACK", "reason": "store_unavailable", **nothing})
-    if refused:
-        return Member(member_id, None, {"status": "OPTED_OUT", "reason": None, **nothing}, impersonal=True)
-    if stored is None:
-        return Member(member_id, None, {"status": "COLD", "reason": "no_list", **nothing})
-    try:
-        own = _of_known_sources(RecommendationList.from_bytes(stored))
-    except CorruptRecord:
-        return Member(member_id, None, {"status": "FALLBACK", "reason": "record_unreadable", **nothing})
-    age = max(0, int((moment - datetime.fromisoformat(own.as_of)).total_seconds()))
-    status = "STALE" if age > stale_after_s else "OK"
-    day = None if own.day is None else own.day + age // DAY_S
-    return Member(member_id, own, {"status": status, "reason": None, "as_of": own.as_of, "age_seconds": age}, day)
-
-
-def _of_known_sources(stored: RecommendationList) -> RecommendationList:
-    """The list itself; one with sources that this version has no words for was written by another."""
-    if any(item.source not in REASONS for item in stored.items):
-        raise CorruptRecord("a stored list names a source unknown here", remedy='publish again: "rapport publish"')
-    return stored

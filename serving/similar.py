@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from serving.recommending import Scored
+from serving.candidates import Scored
 from training.predictors import Recommender
 
 DEPTH = 100

@@ -115,7 +115,8 @@ REASONS: Final[Mapping[str, ListReason]] = {
 """By the source of an item. Codes and sources are public names: they may be added, never renamed."""
 LIST_SOURCES: Final = tuple(REASONS)
 UNITS: Final = {"times": ("time", "times"), "days_ago": ("day", "days"), "gap_days": ("day", "days")}
-TODAY: Final = (("0 days ago", "today"), ("在0天前", "是今天"))
+TODAY: Final = (("0 days ago", "today"), ("您在0天前", "您今天"), ("在0天前", "是今天"))
+"""What is said of no days ago instead."""
 
 
 def sentences(source: str, known: Known) -> tuple[str, str, str]:
@@ -124,7 +125,9 @@ def sentences(source: str, known: Known) -> tuple[str, str, str]:
     wording = next(w for w in reason.wordings if all(getattr(known, name) is not None for name in w.needs))
     english = wording.english.format(**{name: _counted(name, known) for name in wording.needs})
     chinese = wording.chinese.format(**{name: _plain(name, known) for name in wording.needs})
-    return reason.code, english.replace(*TODAY[0]), chinese.replace(*TODAY[1])
+    for said, better in TODAY:
+        english, chinese = english.replace(said, better), chinese.replace(said, better)
+    return reason.code, english, chinese
 
 
 def _plain(name: str, known: Known) -> str:
