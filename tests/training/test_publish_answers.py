@@ -13,7 +13,7 @@ from features.derive import model_columns
 from features.errors import BundleRefused, ContractMismatch, StoreUnavailable
 from features.facts import Facts
 from features.online_store import RecommendationList, RedisReader, RedisStore
-from training.lists.behaviour import Behaviour
+from training.lists.behaviour import Behaviour, behaviour
 from training.lists.windows import window
 from training.predictors import SOURCES, ChurnPredictor, Histories, Recommender, TierPredictor
 from training.predictors.histories import ENTRY_FIELDS, MEMBER_FIELDS

@@ -1,0 +1,236 @@
+"""Histories as of a day: a naive count beside them, the future left out, and a purchase added as training would have it."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from shops import Event, Line, moment_of, shop
+
+from features.days import day_number
+from features.errors import CorruptRecord, NotEnoughData
+from training.interactions import MIN_BUYERS
+from training.lists.behaviour import LOOKS, Behaviour, behaviour
+from training.lists.windows import Window, already, bought_in, bought_next, histories_of, window
+from training.predictors.histories import (
+    ENTRY_FIELDS,
+    FAST_DAYS,
+    MEMBER_FIELDS,
+    SLOW_DAYS,
+    Histories,
+    no_histories,
+    with_today,
+)
+from training.predictors.packed_history import pack, unpack
+
+DAYS = 70
+HASH = b"12345678"
+
+
+def random_lines() -> list[Line]:
+    """Sales and returns of known and unknown members and items, some twice a day, in two stores."""
+    generator = np.random.default_rng(6)
+    lines = [Line("till", 0.0, item="rare"), Line("till", DAYS, item="rare")]
+    for _ in range(1500):
+        member = f"m{generator.integers(0, 30):02}" if generator.random() > 0.05 else None
+        item = f"i{int(generator.exponential(4)):02}"
+        kind = "return" if generator.random() < 0.1 else "sale"
+        store = f"s{generator.integers(0, 2)}"
+        lines.append(Line(member, float(generator.integers(0, 2 * DAYS)) / 2, item=item, kind=kind, store=store))
+    return lines
+
+
+def looks() -> list[Event]:
+    """Views and carts, some of items that the member never buys."""
+    generator = np.random.default_rng(8)
+    kinds = generator.choice(["view", "cart", "visit"], 200).tolist()
+    drawn = generator.integers(0, [[30], [DAYS], [12]], (3, 200)).T.tolist()
+    return [Event(f"m{m:02}", float(day), kind, f"i{item:02}") for kind, (m, day, item) in zip(kinds, drawn, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def seen() -> Behaviour:
+    """What the shop remembers."""
+    return behaviour(shop(random_lines(), events=looks()))
+
+
+@pytest.fixture(scope="module")
+def first_day() -> int:
+    """Local day of the first line."""
+    return day_number(moment_of(0.0).date())
+
+
+def by_name(seen: Behaviour, of: Window) -> dict[tuple[str, str], dict[str, float]]:
+    histories = of.histories
+    return {
+        (str(seen.bought.member_ids[of.members[owner]]), str(seen.bought.item_ids[of.listed[item]])): {
+            name: float(getattr(histories, name)[entry]) for name in ENTRY_FIELDS if name != "items"
+        }
+        for entry, (owner, item) in enumerate(zip(histories.owners.tolist(), histories.items.tolist(), strict=True))
+    }
+
+
+def naive(day: int) -> dict[tuple[str, str], set[int]]:
+    """Days before a day on which each member bought each item that enough members had bought."""
+    days: dict[tuple[str, str], set[int]] = {}
+    for line in random_lines():
+        when = day_number(moment_of(line.at).date())
+        if line.member is not None and line.kind == "sale" and when < day:
+            days.setdefault((line.member, line.item), set()).add(when)
+    buyers: dict[str, int] = {}
+    for _, item in days:
+        buyers[item] = buyers.get(item, 0) + 1
+    return {pair: when for pair, when in days.items() if buyers[pair[1]] >= MIN_BUYERS}
+
+
+@pytest.mark.parametrize("offset", [40, DAYS, DAYS + 1])
+def test_histories_equal_a_naive_count(seen: Behaviour, first_day: int, offset: int) -> None:
+    day = first_day + offset
+    found = by_name(seen, window(seen, day=day))
+
+    expected = naive(day)
+    assert {pair for pair, entry in found.items() if entry["times"]} == expected.keys() != set()
+    for pair, days in expected.items():
+        entry = found[pair]
+        assert (entry["times"], entry["first_days"], entry["last_days"]) == (len(days), min(days), max(days))
+        for name, half_life in (("fast", FAST_DAYS), ("slow", SLOW_DAYS)):
+            assert entry[name] == pytest.approx(sum(0.5 ** ((day - when) / half_life) for when in days), rel=1e-5)
+
+
+def test_looks_count_by_kind_and_fade(seen: Behaviour, first_day: int) -> None:
+    day = first_day + 60
+    found = by_name(seen, window(seen, day=day))
+    expected: dict[tuple[str, str], float] = {}
+    for look in {(e.member, e.item, e.kind, day_number(moment_of(e.at).date())) for e in looks()}:
+        if look[2] in LOOKS and look[3] < day:
+            pair = str(look[0]), str(look[1])
+            expected[pair] = expected.get(pair, 0.0) + LOOKS[look[2]] * 0.5 ** ((day - look[3]) / FAST_DAYS)
+
+    looked = {pair: entry["interest"] for pair, entry in found.items() if entry["interest"] > 0}
+    assert any(found[pair]["times"] == 0 for pair in looked)
+    for pair, interest in looked.items():
+        assert interest == pytest.approx(expected[pair], rel=1e-5)
+
+
+def test_cutting_the_future_off_changes_no_history(seen: Behaviour, first_day: int) -> None:
+    day = first_day + 45
+    whole, cut = window(seen, day=day), window(seen.until(day), day=day)
+
+    for name in ("starts", *ENTRY_FIELDS, *MEMBER_FIELDS):
+        assert np.array_equal(getattr(whole.histories, name), getattr(cut.histories, name)), name
+
+
+def test_what_follows_is_what_was_bought_then(seen: Behaviour, first_day: int) -> None:
+    at = window(seen, day=first_day + 40)
+    after, basket, before = bought_in(seen, at, days=20), bought_next(seen, at, days=20), already(at)
+
+    lines = [(x.member, x.item, day_number(moment_of(x.at).date())) for x in random_lines() if x.member and x.kind == "sale"]
+    for row, member in enumerate(seen.bought.member_ids[at.members].tolist()):
+        known = set(seen.bought.item_ids[at.listed].tolist())
+        inside = [(when, item) for who, item, when in lines if who == member and at.day <= when < at.day + 20 and item in known]
+        assert named(seen, at, after[[row]].indices) == {item for _, item in inside}
+        assert named(seen, at, basket[[row]].indices) == {item for when, item in inside if when == min(inside)[0]}
+        assert (
+            named(seen, at, before[[row]].indices)
+            == {i for who, i, when in lines if (who, when < at.day) == (member, True)} & known
+        )
+
+
+def named(seen: Behaviour, at: Window, rows: np.ndarray) -> set[str]:
+    return set(seen.bought.item_ids[at.listed[rows]].tolist())
+
+
+def test_a_shop_without_enough_buyers_is_refused() -> None:
+    lines = [Line(f"m{n}", float(n), item=f"i{n}") for n in range(MIN_BUYERS)]
+
+    with pytest.raises(NotEnoughData, match=f"bought by {MIN_BUYERS} members"):
+        window(behaviour(shop(lines)), day=day_number(moment_of(30.0).date()))
+
+
+@pytest.mark.parametrize("row", [0, 7, 19])
+def test_a_day_added_is_what_training_sees_the_next_morning(seen: Behaviour, first_day: int, row: int) -> None:
+    """The history of the midnight before, with the day's purchases and looks added, is that of the midnight after."""
+    day = first_day + 52
+    at = window(seen, day=day)
+    member = at.members[[row]]
+    expected = histories_of(seen.until(day + 1), member, at.listed, day=day + 1)
+    bought, looked = seen.bought, seen.looks
+    today = (bought.members == member[0]) & (bought.days == day) & np.isin(bought.items, at.listed)
+    seen_today = (looked.members == member[0]) & (looked.days == day) & np.isin(looked.items, at.listed)
+
+    found = with_today(
+        at.histories.of(row, row + 1),
+        bought=np.searchsorted(at.listed, bought.items[today]).astype(np.int32),
+        looked=np.searchsorted(at.listed, looked.items[seen_today]).astype(np.int32),
+        weights=looked.weights[seen_today],
+        day=day,
+    ).as_of(day + 1)
+
+    assert found.items.tolist() == expected.items.tolist()
+    for name in ("times", "first_days", "last_days", "fast", "slow", "interest", "trips", "pace"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=2e-5, err_msg=name)
+
+
+def test_the_same_purchase_twice_a_day_counts_once() -> None:
+    nobody, none = no_histories(1, day=10), np.empty(0, dtype=np.float32)
+    empty = np.empty(0, dtype=np.int32)
+    once = with_today(nobody, bought=np.array([4, 2, 4], np.int32), looked=empty, weights=none, day=12)
+    twice = with_today(once, bought=np.array([4], np.int32), looked=empty, weights=none, day=12)
+
+    for found in (once, twice):
+        assert found.items.tolist() == [2, 4]
+        assert found.times.tolist() == [1, 1]
+        assert found.trips.tolist() == [1]
+        assert found.first_days.tolist() == found.last_days.tolist() == [12, 12]
+
+
+def test_adding_a_day_leaves_the_history_alone_and_refuses_what_it_cannot_know(seen: Behaviour, first_day: int) -> None:
+    at = window(seen, day=first_day + 40)
+    one, none = at.histories.of(0, 1), np.empty(0, dtype=np.float32)
+    before = pack(one, HASH)
+    with_today(one, bought=one.items[:3], looked=one.items[:0], weights=none, day=at.day + 3)
+
+    assert pack(one, HASH) == before
+    with pytest.raises(ValueError, match="earlier day"):
+        one.as_of(at.day - 1)
+    with pytest.raises(ValueError, match="leave out items"):
+        with_today(one, bought=np.array([-1], np.int32), looked=one.items[:0], weights=none, day=at.day)
+    with pytest.raises(ValueError, match="not to 2"):
+        with_today(at.histories.of(0, 2), bought=one.items[:0], looked=one.items[:0], weights=none, day=at.day)
+
+
+def test_members_taken_in_another_order_keep_what_is_theirs(seen: Behaviour, first_day: int) -> None:
+    histories = window(seen, day=first_day + 40).histories
+    mixed = histories.taken(np.array([4, -1, 0, 4]))
+
+    assert same(mixed.of(0, 1), histories.of(4, 5))
+    assert same(mixed.of(2, 3), histories.of(0, 1))
+    assert same(mixed.of(3, 4), histories.of(4, 5))
+    assert same(mixed.of(1, 2), no_histories(1, day=histories.day))
+    assert len(no_histories(2, day=3).taken(np.array([-1, 0, 1]))) == 3
+
+
+def same(one: Histories, other: Histories) -> bool:
+    return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("starts", *ENTRY_FIELDS, *MEMBER_FIELDS))
+
+
+def test_a_packed_history_comes_back_to_three_digits(seen: Behaviour, first_day: int) -> None:
+    one = window(seen, day=first_day + 40).histories.of(3, 4)
+    found = unpack(pack(one, HASH), HASH)
+
+    assert len(pack(one, HASH)) == 28 + 16 * len(one.items)
+    for name in ("starts", "items", "times", "first_days", "last_days", "trips", "pace", "stores"):
+        assert np.array_equal(getattr(found, name), getattr(one, name)), name
+    for name in ("fast", "slow", "interest"):
+        np.testing.assert_allclose(getattr(found, name), getattr(one, name), rtol=1e-3)
+
+
+def test_records_of_another_catalogue_or_cut_short_are_refused(seen: Behaviour, first_day: int) -> None:
+    record = pack(window(seen, day=first_day + 40).histories.of(3, 4), HASH)
+
+    for wrong in (record[:-1], record + b"0", record[:10], b""):
+        with pytest.raises(CorruptRecord):
+            unpack(wrong, HASH)
+    with pytest.raises(CorruptRecord, match="another catalogue"):
+        unpack(record, b"87654321")
+    with pytest.raises(ValueError, match="not 2"):
+        pack(replace(no_histories(2, day=1)), HASH)
