@@ -4,30 +4,26 @@ from collections.abc import Sequence
 from typing import Any
 
 KIND_OF_SOURCE = {
+    "pinned": "shop",
     "due_again": "due_again",
-    "bought_before": "due_again",
     "goes_with_context": "goes_with_basket",
     "goes_with": "discovery",
     "viewed": "discovery",
     "similar_taste": "discovery",
     "category": "discovery",
     "trending": "discovery",
+    "bought_before": "bought_before",
     "popular_in_store": "popular",
     "popular": "popular",
-    "pinned": "popular",
 }
-CONSIDERED = 30
+CONSIDERED = 50
 """Items of the list that are looked through for something of each kind."""
 
 
 def worth_saying(items: Sequence[dict[str, Any]], *, things: int) -> list[dict[str, Any]]:
-    """Up to so many things: first the best item of each kind in the order of the list, then whatever comes next in it.
-
-    Something that was bought before but is not due counts among those due only where nothing is.
-    """
-    ranked = sorted(items, key=lambda item: item["source"] == "bought_before")
+    """Up to so many things: first the best item of each kind, the most personal kind first, then the list in its order."""
     firsts: dict[str, dict[str, Any]] = {}
-    for item in ranked:
+    for item in items:
         firsts.setdefault(KIND_OF_SOURCE[item["source"]], item)
     order = [firsts[kind] for kind in dict.fromkeys(KIND_OF_SOURCE.values()) if kind in firsts]
     rest = [item for item in items if item not in order]

@@ -16,6 +16,7 @@ Source = Literal[
     "due_again", "bought_before", "viewed", "goes_with", "goes_with_context", "similar_taste", "category", "trending",
     "popular_in_store", "popular", "pinned",
 ]  # fmt: skip
+Kind = Literal["shop", "due_again", "goes_with_basket", "discovery", "bought_before", "popular"]
 Step = Literal["none", "item_item", "popular_in_store", "popular"]
 STEP_MEANING = {
     "none": "the member's own list",
@@ -166,7 +167,7 @@ class SimilarResponse(Strict):
 class Thing(Strict):
     """One thing worth saying."""
 
-    kind: Literal["due_again", "goes_with_basket", "discovery", "popular"] = Field(description="what sort of remark it is")
+    kind: Kind = Field(description="what sort of remark it is")
     item: Item
 
 

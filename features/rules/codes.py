@@ -4,7 +4,7 @@ from typing import Final
 
 MEANINGS: Final = {
     "ALLOWED": "no rule is against it",
-    "NOT_IN_CATALOGUE": "the shop's item table does not hold it: it was withdrawn, or never there",
+    "NOT_IN_CATALOGUE": "the item table does not hold it, and it was not sold of late",
     "WITHDRAWN": "the rules name it as withdrawn",
     "OUT_OF_STOCK": "it cannot be sold now",
     "NOT_IN_STORE": "the store asked for has none",

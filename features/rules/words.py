@@ -20,7 +20,7 @@ def _shown(rules: Rules) -> Iterator[str]:
 
 
 def _stock(rules: Rules) -> Iterator[str]:
-    yield "Only items of the shop's item table, as it was published last."
+    yield "Only items of the shop's item table, or sold of late, as published last."
     if rules.withdrawn:
         yield f"Withdrawn: {_names(rules.withdrawn)}."
     yield "Only what can be sold now." if rules.in_stock else "Also what cannot be sold now."

@@ -51,8 +51,8 @@ class ListReason:
 
 
 _BOUGHT = (
-    Wording(("times", "days_ago"), "you bought this {times}, last {days_ago} ago", "您买过{times}次，上次在{days_ago}天前"),
-    Wording(("days_ago",), "you bought this {days_ago} ago", "您在{days_ago}天前买过"),
+    Wording(("times", "days_ago"), "you bought this {times}, last {days_ago}", "您买过{times}次，上次在{days_ago}"),
+    Wording(("days_ago",), "you bought this {days_ago}", "您在{days_ago}买过"),
     Wording((), "you bought this before", "您以前买过"),
 )
 REASONS: Final[Mapping[str, ListReason]] = {
@@ -62,8 +62,8 @@ REASONS: Final[Mapping[str, ListReason]] = {
         (
             Wording(
                 ("gap_days", "days_ago"),
-                "you usually buy this every {gap_days}; last time {days_ago} ago",
-                "您通常每{gap_days}天买一次，上次在{days_ago}天前",
+                "you usually buy this every {gap_days}; last time {days_ago}",
+                "您通常每{gap_days}天买一次，上次在{days_ago}",
             ),
             *_BOUGHT,
         ),
@@ -114,9 +114,7 @@ REASONS: Final[Mapping[str, ListReason]] = {
 }
 """By the source of an item. Codes and sources are public names: they may be added, never renamed."""
 LIST_SOURCES: Final = tuple(REASONS)
-UNITS: Final = {"times": ("time", "times"), "days_ago": ("day", "days"), "gap_days": ("day", "days")}
-TODAY: Final = (("0 days ago", "today"), ("您在0天前", "您今天"), ("在0天前", "是今天"))
-"""What is said of no days ago instead."""
+UNITS: Final = {"times": ("time", "times"), "days_ago": ("day ago", "days ago"), "gap_days": ("day", "days")}
 
 
 def sentences(source: str, known: Known) -> tuple[str, str, str]:
@@ -125,23 +123,25 @@ def sentences(source: str, known: Known) -> tuple[str, str, str]:
     wording = next(w for w in reason.wordings if all(getattr(known, name) is not None for name in w.needs))
     english = wording.english.format(**{name: _counted(name, known) for name in wording.needs})
     chinese = wording.chinese.format(**{name: _plain(name, known) for name in wording.needs})
-    for said, better in TODAY:
-        english, chinese = english.replace(said, better), chinese.replace(said, better)
     return reason.code, english, chinese
 
 
 def _plain(name: str, known: Known) -> str:
-    """A number rounded to whole ones, at least one day for a rhythm; texts as they are."""
+    """A number rounded to whole ones, at least one day for a rhythm; days ago as they are said in Chinese; texts as they are."""
     value = getattr(known, name)
     if isinstance(value, str):
         return value
-    return str(max(1, round(value)) if name == "gap_days" else round(value))
+    if name == "days_ago":
+        return f"{value}天前" if value else "今天"
+    return str(max(1, round(value)))
 
 
 def _counted(name: str, known: Known) -> str:
-    """The same with its unit: 1 day, 2 days."""
-    text = _plain(name, known)
+    """The same in English, with its unit: 1 day, 2 days ago."""
     if name not in UNITS:
-        return text
+        return _plain(name, known)
+    if name == "days_ago" and not known.days_ago:
+        return "today"
     one, many = UNITS[name]
-    return f"{text} {one if text == '1' else many}"
+    number = max(1, round(getattr(known, name)))
+    return f"{number} {one if number == 1 else many}"
