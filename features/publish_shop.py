@@ -6,7 +6,7 @@ from features.shop_store import ShopStore
 
 SHELF_COLUMNS = ("item_id", "department", "category", "subcategory", "brand", "price_cents", "cost_cents", "available")
 SOLD_LATELY_DAYS = 28
-"""What was sold within these days before the facts end is on the shelf, whether or not the item table knows it."""
+"""Sales within these days before the facts end show what is on the shelf and at which price where the item table does not."""
 
 
 def publish_shop(facts: Facts, store: ShopStore) -> int:
@@ -23,14 +23,21 @@ def publish_shop(facts: Facts, store: ShopStore) -> int:
 
 
 def shelf_of(facts: Facts) -> Shelf:
-    """The items of the facts: those of the item table, and those sold of late that it lacks, of which nothing else is known."""
-    items = facts.query(f"SELECT {', '.join(SHELF_COLUMNS)} FROM items ORDER BY item_id").to_pydict()  # noqa: S608 # own names
+    """The items of the facts: those of the item table, and those sold of late that it lacks.
+
+    A price that the table lacks is the middle one of a piece, before discounts and coupons, in the sales of late.
+    """
+    columns = facts.query(f"SELECT {', '.join(SHELF_COLUMNS)} FROM items ORDER BY item_id").to_pydict()  # noqa: S608 # own names
     sold = facts.query(
-        "SELECT DISTINCT item_id FROM purchases WHERE item_id IS NOT NULL AND kind = 'sale' AND local_day >= $since "
-        "AND item_id NOT IN (SELECT item_id FROM items) ORDER BY item_id",
+        "SELECT item_id, round(median((net_cents + discount_cents + coupon_cents) / quantity) "
+        "FILTER (WHERE quantity > 0))::BIGINT AS price FROM purchases "
+        "WHERE item_id IS NOT NULL AND kind = 'sale' AND local_day >= $since GROUP BY item_id ORDER BY item_id",
         since=facts.manifest.until_day - SOLD_LATELY_DAYS,
-    )
-    unlisted = sold.column(0).to_pylist()
-    return Shelf.of_columns(
-        {name: [*values, *(unlisted if name == "item_id" else [None] * len(unlisted))] for name, values in items.items()}
-    )
+    ).to_pydict()
+    price_of = dict(zip(sold["item_id"], sold["price"], strict=True))
+    listed = frozenset(columns["item_id"])
+    unlisted = [item for item in sold["item_id"] if item not in listed]
+    whole = {name: [*values, *[None] * len(unlisted)] for name, values in columns.items()}
+    whole["item_id"] = [*columns["item_id"], *unlisted]
+    known = zip(whole["item_id"], whole["price_cents"], strict=True)
+    return Shelf.of_columns({**whole, "price_cents": [price_of.get(item) if price is None else price for item, price in known]})

@@ -100,7 +100,7 @@ class _Section:
 
     def refuse_the_rest(self) -> None:
         for key in self.values.keys() - set(self.known):
-            known = ", ".join(self.known)
+            known = ", ".join(self.known if self.name else [*self.known, *(f"[{section}]" for section in SECTIONS)])
             self.problems.append(f"{self.of(key)} is no rule: {self.name or 'at the top'} there is {known}")
 
 

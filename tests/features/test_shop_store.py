@@ -116,5 +116,6 @@ def test_publishing_takes_items_from_the_facts(shop: ShopStore, reading: Any, fa
     found = stock(reading).shelf
     assert found.item_ids.tolist() == ["x", "y", "apple"], "what is sold exists, even where the item table lacks it"
     assert found.available.tolist() == [True, False, True]
+    assert found.price_cents.tolist() == [5, -1, 100], "what it was sold for, where the table has no price"
     assert publish_shop(facts, shop) >= facts.manifest.rows["items"]
     assert stock(reading).shelf.category_of(0) is not None

@@ -147,7 +147,8 @@ def test_each_example_is_answered_as_documented(
     answer = client.post(path, example)
     assert answer.status == 200, answer.body
     parsed = response.model_validate_json(answer.body)
-    assert [row["member_id"] for row in parsed.model_dump()["rows"]] == example["member_ids"]
+    if "member_ids" in example:
+        assert [row["member_id"] for row in parsed.model_dump()["rows"]] == example["member_ids"]
 
 
 def test_every_request_has_an_example(page: dict[str, Any]) -> None:

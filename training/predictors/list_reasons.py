@@ -127,7 +127,7 @@ def sentences(source: str, known: Known) -> tuple[str, str, str]:
 
 
 def _plain(name: str, known: Known) -> str:
-    """A number rounded to whole ones, at least one day for a rhythm; days ago as they are said in Chinese; texts as they are."""
+    """A whole number, 1 at the least; days ago as they are said in Chinese; texts as they are."""
     value = getattr(known, name)
     if isinstance(value, str):
         return value

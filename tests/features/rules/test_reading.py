@@ -114,7 +114,7 @@ def test_the_words_say_every_rule() -> None:
         ("[list]\nmin_length = 51", "list.min_length = 51 cannot be"),
         ("[consent]\nopted_out = 'all'", 'write "generic" or "empty"'),
         ("[category]\nexlude = ['A']", "category.exlude is no rule: category there is level, include, exclude, cap, caps"),
-        ("[catgory]\ncap = 1", "catgory is no rule: at the top there is describes"),
+        ("[catgory]\ncap = 1", "catgory is no rule: at the top there is describes, [list], [stock]"),
         ("price = 3", "price = 3 cannot be: write it as a section, [price]"),
         ("[price]\nmin_cents = 9\nmax_cents = 3", "price.min_cents = 9 is above price.max_cents = 3: exchange them"),
         ("[brand]\ninclude = ['A']\nexclude = ['A']", 'brand.include and brand.exclude both name "A"'),
