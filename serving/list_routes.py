@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
@@ -107,9 +108,8 @@ class ListRoutes:
         dry_run: bool,
     ) -> dict[str, Any]:
         models, moment = self._models(), self._settings.clock()
-        ruling = await self.rules.now()
+        ruling, members = await asyncio.gather(self.rules.now(), self._members(member_ids, moment))
         rules = self._rules(ruling, asked.placement)
-        members = await self._members(member_ids, moment)
         below = self._below(models, context, asked.store)
         exclude = frozenset(asked.exclude) if isinstance(asked, RecommendRequest) else frozenset[str]()
         wanted = Asked(k, exclude, tuple(context), dry_run, _decision(request))

@@ -1,5 +1,7 @@
 """Reasons of list items: every source has a code and words in both languages, made of what is known and never of more."""
 
+from pathlib import Path
+
 import pytest
 
 from training.predictors import SOURCES
@@ -61,3 +63,9 @@ def test_no_sentence_has_an_open_place_and_both_languages_name_the_same() -> Non
                 assert f"{{{name}}}" in wording.chinese, (source, name)
         for known in (whole, Known()):
             assert not {"{", "}"} & set("".join(sentences(source, known)))
+
+
+def test_the_page_lists_every_source_and_code() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "rules.md").read_text(encoding="utf-8")
+    for source, reason in REASONS.items():
+        assert f"| `{source}` | `{reason.code}` | {reason.meaning} |" in page

@@ -1,10 +1,13 @@
 """Rules files: what a good one means, and that a bad one is told key by key what to write instead."""
 
+import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from features.errors import RulesRefused
+from features.rules.codes import MEANINGS
 from features.rules.declared import DEFAULT, Band, Exploration, Named, Rules
 from features.rules.reading import parse_rules, read_rules
 from features.rules.words import in_words
@@ -142,3 +145,18 @@ def test_files_that_cannot_be_read_are_refused_by_name(tmp_path: Path) -> None:
             read_rules(tmp_path / name)
     (tmp_path / "till.toml").write_text(WHOLE, encoding="utf-8")
     assert read_rules(tmp_path / "till.toml") == parse_rules("till", WHOLE)
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "rules.md"
+
+
+def test_the_page_lists_every_code_and_key_and_its_example_can_be_used() -> None:
+    page = PAGE.read_text(encoding="utf-8")
+    for code in MEANINGS.keys() - {"ALLOWED", "LIST_FULL", "NO_CANDIDATE", "ALREADY_IN_LIST"}:
+        assert f"| `{code}` | {MEANINGS[code]} |" in page, code
+    for section, values in tomllib.loads(WHOLE).items():
+        for key in values if isinstance(values, dict) else ():
+            assert f"`{section}.{key}`" in page or (section == "brand" and f"`{key}`" in page), f"{section}.{key}"
+    example = re.search(r"```toml\n(.*?)```", page, re.DOTALL)
+    assert example
+    assert all(sentence in page for sentence in in_words(parse_rules("checkout", example.group(1))))
