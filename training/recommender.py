@@ -14,7 +14,7 @@ from training.evidence import Evidence
 from training.lists.baselines import baseline_lists
 from training.lists.behaviour import Behaviour, behaviour
 from training.lists.cutoffs import Cutoff, candidates_of, cutoff
-from training.lists.evidence import Proof, evidence_of, figures, gain, listed_coverage
+from training.lists.evidence import Proof, evidence_of, figures, gains, listed_coverage
 from training.lists.proof import QUESTIONS, Question, candidate_recall, history_groups, model_lists, recalls
 from training.lists.ranker import examples, fit_ranker, together
 from training.lists.settings import (
@@ -84,9 +84,7 @@ class Workshop:
         recommender = self.recommender(of, period)
         candidates = candidates_of(of)
         scores = recommender.rank(candidates)
-        penalty = self.settings.sources.penalty
-        everything = baseline_lists(of, penalty=penalty, seed=self.seed)
-        new_only = baseline_lists(of, penalty=penalty, seed=self.seed, without=of.before)
+        everything, new_only = baseline_lists(of, seed=self.seed)
         mine = {question: model_lists(recommender, candidates, scores, question) for question in QUESTIONS}
         found: dict[Question, Any] = {
             question: recalls(of, question, mine[question], new_only if question == "novel" else everything)
@@ -214,7 +212,7 @@ def what_serves(proofs: Sequence[Proof], *, seed: int) -> tuple[str, str]:
     """The ranker if its gain over the best baseline that could serve is shown, or else that baseline; and why in words."""
     _, theirs = figures(proofs)
     best = max(SERVING_BASELINES, key=lambda name: theirs[name]["recall20"])
-    shown = gain(proofs, "repeats", best, seed=seed)
+    shown = gains(proofs, "repeats", seed=seed)[best]
     said = f"recall@20 {shown.value:+.4f} ({shown.low:+.4f} to {shown.high:+.4f}) beside {best}"
     if shown.low > 0:
         return RANKED, f"The ranker: {said}."
@@ -249,9 +247,7 @@ def report(proofs: Sequence[Proof], settings: ListSettings, *, seed: int) -> Map
         "settings": settings_record(settings),
         "als_tried": list(settings.tried),
         "gains": {
-            question: {
-                name: asdict(gain(proofs, question, name, seed=seed)) for name in proofs[0].by_question[question].baselines
-            }
+            question: {name: asdict(interval) for name, interval in gains(proofs, question, seed=seed).items()}
             for question in QUESTIONS
         },
         "periods": [_of_period(proof) for proof in proofs],

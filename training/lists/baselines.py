@@ -4,12 +4,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import sparse
 
 from training.lists.als import AlsSettings, item_factors
 from training.lists.catalogues import interest_of
 from training.lists.cutoffs import Cutoff
-from training.lists.linear import ease, weighted
+from training.lists.linear import weighted
 from training.predictors.histories import Histories, Numbers
 from training.predictors.list_sources import signals
 from training.predictors.taste import fold_in
@@ -23,25 +22,22 @@ OWN = ("own_frequency", "own_frequency_decayed")
 Lists = NDArray[np.int64]
 
 
-def baseline_lists(
-    of: Cutoff, *, penalty: float | None, seed: int, without: sparse.csr_matrix | None = None
-) -> dict[str, Lists]:
-    """The list of every member by each baseline, shape (members, LIST_LENGTH); -1 where one has nothing more to offer.
+def baseline_lists(of: Cutoff, *, seed: int) -> tuple[dict[str, Lists], dict[str, Lists]]:
+    """The list of every member by each baseline: repeats allowed, and of items new to the member only.
 
-    Parameters
-    ----------
-    penalty
-        Of EASE; None leaves it out.
-    without
-        Items that a member's list must not name, marked by 1, shape (members, items).
+    Returns
+    -------
+    By name, shape (members, LIST_LENGTH); -1 where a baseline has nothing more to offer.
     """
-    found: dict[str, list[Lists]] = {}
-    for rows, scores in _blocks(of, penalty, seed):
+    everything: dict[str, list[Lists]] = {}
+    new_only: dict[str, list[Lists]] = {}
+    for rows, scores in _blocks(of, seed):
         for name, values in scores.items():
-            if without is not None:
-                values[without[rows].nonzero()] = 0
-            found.setdefault(name, []).append(best(values, LIST_LENGTH))
-    return {name: np.concatenate(parts) for name, parts in found.items()}
+            everything.setdefault(name, []).append(best(values, LIST_LENGTH))
+            values[of.before[rows].nonzero()] = 0
+            new_only.setdefault(name, []).append(best(values, LIST_LENGTH))
+    both = ({name: np.concatenate(parts) for name, parts in found.items()} for found in (everything, new_only))
+    return next(both), next(both)
 
 
 def best(scores: Numbers, k: int) -> Lists:
@@ -54,11 +50,10 @@ def best(scores: Numbers, k: int) -> Lists:
     return np.where(values > 0, top, -1)
 
 
-def _blocks(of: Cutoff, penalty: float | None, seed: int) -> Iterator[tuple[slice, Mapping[str, Numbers]]]:
+def _blocks(of: Cutoff, seed: int) -> Iterator[tuple[slice, Mapping[str, Numbers]]]:
     """Scores of all items by each baseline for some members at a time."""
     items = len(of.catalogue)
     whole = _als_default(of, seed)
-    linear = None if penalty is None else ease(of.histories, interest_of(of.histories), items, penalty=penalty)
     for first in range(0, len(of.histories), BLOCK):
         rows = slice(first, min(first + BLOCK, len(of.histories)))
         block = of.histories.of(rows.start, rows.stop)
@@ -71,9 +66,8 @@ def _blocks(of: Cutoff, penalty: float | None, seed: int) -> Iterator[tuple[slic
             "als": found.taste,
             "item_item": found.goes_with,
         }
-        if linear is not None:
-            scores["ease"] = np.zeros((len(block), items), dtype=np.float32)
-            scores["ease"][:, linear[0]] = weighted(block, interest_of(block), items)[:, linear[0]] @ linear[1]
+        if of.linear is not None:
+            scores["ease"] = of.linear.scores(weighted(block, interest_of(block), items))
         yield rows, scores
 
 

@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from training.lists.als import AlsSettings, rarities, sound_factors
 from training.lists.behaviour import Behaviour
-from training.lists.linear import EASE_PENALTY, ease, leads_of, neighbours_of
+from training.lists.linear import EASE_PENALTY, Linear, ease, leads_of, neighbours_of
 from training.lists.rhythm import rhythm
 from training.lists.windows import Window
 from training.predictors.catalogue import Catalogue
@@ -41,19 +41,21 @@ def interest_of(histories: Histories) -> Numbers:
     return found
 
 
-def fitted_catalogue(behaviour: Behaviour, of: Window, settings: SourceSettings, *, seed: int) -> Catalogue:
-    """Everything a list needs to know of the items, from what happened before the window's day and nothing else."""
+def fitted_catalogue(
+    behaviour: Behaviour, of: Window, settings: SourceSettings, *, seed: int
+) -> tuple[Catalogue, Linear | None]:
+    """Everything a list needs to know of the items, from what happened before the window's day only; and EASE as a whole."""
     before, histories, items = behaviour.until(of.day), of.histories, len(of.listed)
     neighbours, similarities = neighbours_of(histories, interest_of(histories), items)
-    leads, effects = np.empty((items, 0), dtype=np.int32), np.empty((items, 0), dtype=np.float32)
-    if settings.penalty is not None:
-        leads, effects = leads_of(*ease(histories, interest_of(histories), items, penalty=settings.penalty), items)
+    linear = None if settings.penalty is None else ease(histories, interest_of(histories), items, penalty=settings.penalty)
+    nothing = np.empty((items, 0), dtype=np.int32), np.empty((items, 0), dtype=np.float32)
+    leads, effects = nothing if linear is None else leads_of(linear, items)
     factors = np.zeros((items, 1), dtype=np.float32)
     if settings.als is not None:
         factors = sound_factors(histories, items, settings.als, seed=seed)
     law, facts = rhythm(before, of.listed), behaviour.items
     store_ids, store_share = _stores(before, of)
-    return Catalogue(
+    catalogue = Catalogue(
         item_ids=behaviour.bought.item_ids[of.listed],
         kinds=facts.kinds[of.listed],
         categories=facts.categories[of.listed],
@@ -74,6 +76,7 @@ def fitted_catalogue(behaviour: Behaviour, of: Window, settings: SourceSettings,
         store_ids=store_ids,
         store_share=store_share,
     )
+    return catalogue, linear
 
 
 def buyers_within(before: Behaviour, of: Window, days: int) -> Numbers:

@@ -8,11 +8,12 @@ from scipy import sparse
 
 from training.lists.behaviour import Behaviour
 from training.lists.catalogues import SourceSettings, fitted_catalogue
+from training.lists.linear import Linear
 from training.lists.windows import Positions, already, bought_in, bought_next, window
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers
 from training.predictors.list_features import candidates_with_features
-from training.predictors.list_sources import Candidates, Depths, candidate_pairs, signals
+from training.predictors.list_sources import Candidates, Depths, Shelves, candidate_pairs, signals
 from training.predictors.taste import fold_in
 
 BLOCK = 256
@@ -33,6 +34,8 @@ class Cutoff:
         shape (members, items).
     before
         What each had bought by then, same shape.
+    linear
+        EASE as a whole, of which the catalogue keeps the strongest part; None where lists do without.
     """
 
     day: int
@@ -43,6 +46,7 @@ class Cutoff:
     bought: sparse.csr_matrix
     basket: sparse.csr_matrix
     before: sparse.csr_matrix
+    linear: Linear | None
 
     @property
     def novel(self) -> sparse.csr_matrix:
@@ -61,7 +65,7 @@ def cutoff(behaviour: Behaviour, *, day: int, horizon_days: int, settings: Sourc
         No item has enough buyers, or the factors of ALS collapse.
     """
     seen = window(behaviour, day=day)
-    catalogue = fitted_catalogue(behaviour, seen, settings, seed=seed)
+    catalogue, linear = fitted_catalogue(behaviour, seen, settings, seed=seed)
     histories = in_stores_of(catalogue, seen.histories, behaviour)
     return Cutoff(
         day=day,
@@ -72,6 +76,7 @@ def cutoff(behaviour: Behaviour, *, day: int, horizon_days: int, settings: Sourc
         bought=bought_in(behaviour, seen, days=horizon_days),
         basket=bought_next(behaviour, seen, days=horizon_days),
         before=already(seen),
+        linear=linear,
     )
 
 
@@ -94,11 +99,11 @@ def in_stores_of(catalogue: Catalogue, histories: Histories, behaviour: Behaviou
 
 def candidates_of(of: Cutoff, depths: Depths | None = None) -> Candidates:
     """Candidates of everybody, made block by block."""
-    parts = []
+    parts, shelves = [], Shelves.of(of.catalogue)
     for first in range(0, len(of.histories), BLOCK):
         block = of.histories.of(first, min(first + BLOCK, len(of.histories)))
         found = signals(of.catalogue, block, of.taste[first : first + BLOCK])
-        marks = candidate_pairs(of.catalogue, block, found, depths or Depths())
+        marks = candidate_pairs(of.catalogue, shelves, block, found, depths or Depths())
         parts.append(candidates_with_features(of.catalogue, block, found, marks))
     return joined(parts)
 

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from training.evaluation import weighted
-from training.evaluation.intervals import Interval, paired_gain
+from training.evaluation.intervals import DRAWS, Interval, bootstrap, interval_of
+from training.evaluation.weighted import Statistic, mean_of
 from training.evidence import Evidence, Judged
 from training.lists.proof import QUESTIONS, Question, Recalls, coverage
 from training.periods import Period
@@ -76,21 +76,23 @@ def figures(proofs: Sequence[Proof]) -> tuple[dict[str, float], dict[str, dict[s
     return mine, theirs
 
 
-def gain(proofs: Sequence[Proof], question: Question, baseline: str, *, seed: int) -> Interval:
-    """Gain in recall over a baseline, mean over the periods, with its paired interval over members."""
+def gains(proofs: Sequence[Proof], question: Question, *, seed: int, draws: int = DRAWS) -> dict[str, Interval]:
+    """Gain in recall over each baseline, mean over the periods, with its interval from the same resamples of members."""
     parts = [proof.by_question[question] for proof in proofs]
     members = np.concatenate([proof.member_ids[part.rows] for proof, part in zip(proofs, parts, strict=True)])
     sizes = [len(part.rows) for part in parts]
-    mine, theirs = [part.model for part in parts], [part.baselines[baseline] for part in parts]
-    return paired_gain(
-        weighted.mean_of([mean_recall(values) for values in mine], sizes),
-        weighted.mean_of([mean_recall(values) for values in theirs], sizes),
-        members,
-        seed=seed,
-    )
+    if not sum(sizes):
+        return dict.fromkeys(parts[0].baselines, Interval(float("nan"), float("nan"), float("nan")))
+    kept = [part for part in parts if len(part.rows)]
+    over = {
+        name: mean_of([mean_recall(part.model - part.baselines[name]) for part in kept], [size for size in sizes if size])
+        for name in parts[0].baselines
+    }
+    drawn, ones = bootstrap(over, members, seed=seed, draws=draws), np.ones(len(members))
+    return {name: interval_of(statistic(ones), drawn[name]) for name, statistic in over.items()}
 
 
-def mean_recall(values: NDArray[np.float64]) -> weighted.Statistic:
+def mean_recall(values: NDArray[np.float64]) -> Statistic:
     """Mean over members as a statistic of resampled weights."""
     return lambda weights: float((weights * values).sum() / weights.sum()) if weights.sum() else float("nan")
 

@@ -1,5 +1,7 @@
 """Items that point to items: who bought this also bought that (cosine, BM25), and the linear model EASE."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy import sparse
@@ -8,10 +10,32 @@ from threadpoolctl import threadpool_limits
 from training.predictors.histories import Histories, Numbers, Rows
 
 NEIGHBOURS = 50
-EASE_ITEMS = 8000
-"""EASE inverts a matrix of items by items: up to so many of the most bought ones it takes half a gigabyte and a minute."""
+EASE_ITEMS = 5000
+"""EASE inverts a matrix of items by items: up to so many of the most bought ones it takes a third of a gigabyte and seconds."""
 EASE_PENALTY = 300.0
 BLOCK = 512
+
+
+@dataclass(frozen=True, slots=True)
+class Linear:
+    """EASE of a part of the catalogue.
+
+    Attributes
+    ----------
+    listed
+        The items in it, ascending.
+    effects
+        Entry (i, j) is what item listed[i] says for item listed[j]; diagonal 0.
+    """
+
+    listed: NDArray[np.int64]
+    effects: Numbers
+
+    def scores(self, seen: sparse.csr_matrix) -> Numbers:
+        """What the values of each row say for every item of the catalogue, shape of `seen`."""
+        found: Numbers = np.zeros(seen.shape, dtype=np.float32)
+        found[:, self.listed] = seen[:, self.listed] @ self.effects
+        return found
 
 
 def weighted(histories: Histories, values: Numbers, items: int) -> sparse.csr_matrix:
@@ -54,10 +78,6 @@ def ease(
     """The linear model that best rebuilds the values of a member from those of their other items (Steck 2019).
 
     Only of the `EASE_ITEMS` items with the most buyers.
-
-    Returns
-    -------
-    The items in it, ascending, and effects: entry (i, j) is what item i says for item j; shape (listed, listed), diagonal 0.
     """
     buyers = np.bincount(histories.items, minlength=items)
     listed = np.sort(np.argsort(-buyers, kind="stable")[:EASE_ITEMS])
@@ -68,11 +88,12 @@ def ease(
         inverse = np.linalg.inv(gram)
     effects: Numbers = -inverse / np.diag(inverse)
     effects[np.diag_indices(len(listed))] = 0
-    return listed, effects
+    return Linear(listed, effects)
 
 
-def leads_of(listed: NDArray[np.int64], effects: Numbers, items: int, *, count: int = NEIGHBOURS) -> tuple[Rows, Numbers]:
+def leads_of(linear: Linear, items: int, *, count: int = NEIGHBOURS) -> tuple[Rows, Numbers]:
     """For each item of the catalogue the items it says most for, best first, and how much; shape (items, count)."""
+    listed, effects = linear.listed, linear.effects
     count = min(count, len(listed))
     rows, strength = np.full((items, count), -1, dtype=np.int32), np.zeros((items, count), dtype=np.float32)
     best, values = strongest(effects, count)

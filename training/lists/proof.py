@@ -65,6 +65,8 @@ def recalls(
 def recall(lists: Lists, truth: sparse.csr_matrix, rows: NDArray[np.int64]) -> NDArray[np.float64]:
     """Share of what each of these members bought that stands in their list, shape (rows,)."""
     chosen = lists[rows]
+    if not len(rows):
+        return np.empty(0)
     found = np.asarray(truth[np.repeat(rows, chosen.shape[1]), np.maximum(chosen, 0).ravel()]).reshape(chosen.shape)
     named = ((found > 0) & (chosen >= 0)).sum(axis=1)
     shares: NDArray[np.float64] = named / np.diff(truth.indptr)[rows]

@@ -15,14 +15,22 @@ from training.predictors.list_sources import Candidates
 
 NEGATIVES = 80
 """Candidates nobody bought that stand beside those that were bought, for each member."""
+POINTWISE: Mapping[str, Any] = {"objective": "binary:logistic", "min_child_weight": 5}
+PAIRWISE: Mapping[str, Any] = {
+    "objective": "rank:ndcg",
+    "lambdarank_pair_method": "topk",
+    "lambdarank_num_pair_per_sample": 20,
+    "ndcg_exp_gain": False,
+    "min_child_weight": 1e-2,
+}
 
 
 @dataclass(frozen=True, slots=True)
 class RankerSettings:
     """How the ranker is grown."""
 
-    trees: int = 150
-    depth: int = 6
+    trees: int = 120
+    depth: int = 5
     learning_rate: float = 0.1
     rows_in_leaf: int = 50
     l2: float = 5.0
@@ -72,26 +80,27 @@ def together(parts: Sequence[Examples]) -> Examples:
 
 
 def fit_ranker(learned: Examples, settings: RankerSettings, *, engine: Engine, seed: int) -> TreeModel:
-    """Trees that put what is bought above what is not (LambdaMART, Burges 2010), by NDCG."""
+    """Trees that put what is bought above what is not.
+
+    With XGBoost the first half asks of each candidate alone whether it is bought, the second half corrects their order by NDCG
+    (LambdaMART, Burges 2010): a little better than either alone, see docs/decisions/0044.
+    """
     if engine == "lightgbm":
-        data = lightgbm.Dataset(learned.rows, label=learned.bought, group=learned.groups, free_raw_data=True)
+        data = lightgbm.Dataset(learned.rows, label=learned.bought, group=learned.groups)
         return TreeModel(engine, lightgbm.train(_lightgbm(settings, seed), data, settings.trees))
     matrix = xgboost.QuantileDMatrix(learned.rows, label=learned.bought, group=learned.groups, max_bin=128, nthread=1)
-    booster = xgboost.train(_xgboost(settings, seed), matrix, settings.trees)
+    shared = _xgboost(settings, seed)
+    first = xgboost.train({**shared, **POINTWISE}, matrix, settings.trees - settings.trees // 2)
+    booster = xgboost.train({**shared, **PAIRWISE}, matrix, settings.trees // 2, xgb_model=first)
     return TreeModel.from_bytes(engine, bytes(booster.save_raw(raw_format="json")))
 
 
 def _xgboost(settings: RankerSettings, seed: int) -> Mapping[str, Any]:
     return {
-        "objective": "rank:ndcg",
-        "lambdarank_pair_method": "topk",
-        "lambdarank_num_pair_per_sample": 20,
-        "ndcg_exp_gain": False,
         "tree_method": "hist",
         "max_bin": 128,
         "max_depth": settings.depth,
         "learning_rate": settings.learning_rate,
-        "min_child_weight": 1e-2,
         "lambda": settings.l2,
         "colsample_bytree": settings.feature_share,
         "subsample": settings.row_share,

@@ -14,6 +14,8 @@ SOURCES = (
 """Names of the sources; a candidate found by several is said to come from the first of them."""
 DUE_AGAIN, BOUGHT_BEFORE, VIEWED, GOES_WITH, SIMILAR_TASTE, CATEGORY, POPULAR, TRENDING = range(len(SOURCES))
 OWN = (DUE_AGAIN, BOUGHT_BEFORE)
+KIND_DEEP, KINDS_KNOWN, STORE_DEEP = 12, 20, 120
+"""How many items of a category, how many of a member's categories and how many popular items are looked at."""
 DUE_DAYS = 7.0
 DUE_PROBABILITY = 0.3
 """From this probability of being bought again within `DUE_DAYS` on, an item counts as due."""
@@ -34,6 +36,50 @@ class Depths:
     def of(self, share: float) -> "Depths":
         """The same with each source cut to a share of it, but never to none."""
         return Depths(*(max(1, round(getattr(self, name) * share)) for name in self.__dataclass_fields__))
+
+
+@dataclass(frozen=True, slots=True)
+class Shelves:
+    """What a catalogue offers whoever comes, sorted once; rows of the catalogue, best first.
+
+    Attributes
+    ----------
+    of_kind
+        The items of each narrowest category with the most recent buyers, shape (kinds + 1, deep); -1 where there are fewer.
+        The last row is for items without one, and empty.
+    of_store
+        The most popular items of each store, shape (stores + 1, deep); the last row is for members of no known store.
+    trending
+        Items that sell more this week than in the weeks before.
+    """
+
+    of_kind: Rows
+    of_store: Rows
+    trending: Rows
+
+    @classmethod
+    def of(cls, catalogue: Catalogue) -> "Shelves":
+        """The shelves of a catalogue."""
+        trend = catalogue.buyers_7d**2 / np.maximum(catalogue.buyers_28d, 1)
+        everywhere = np.log1p(catalogue.buyers_28d)
+        by_store = np.concatenate([everywhere + catalogue.store_share, everywhere[None, :]])
+        return cls(_kind_shelf(catalogue), _sorted_best(by_store, STORE_DEEP), _sorted_best(trend[None, :], STORE_DEEP)[0])
+
+
+def _kind_shelf(catalogue: Catalogue) -> Rows:
+    kinds = int(catalogue.kinds.max(initial=-1)) + 1
+    order = np.lexsort((-catalogue.buyers_28d, catalogue.kinds))
+    order = order[catalogue.kinds[order] >= 0]
+    starts = np.searchsorted(catalogue.kinds[order], np.arange(kinds))
+    place = np.arange(len(order)) - starts[catalogue.kinds[order]]
+    shelf = np.full((kinds + 1, KIND_DEEP), -1, dtype=np.int32)
+    kept = place < KIND_DEEP
+    shelf[catalogue.kinds[order[kept]], place[kept]] = order[kept]
+    return shelf
+
+
+def _sorted_best(scores: Numbers, deep: int) -> Rows:
+    return np.argsort(-scores, axis=1, kind="stable")[:, :deep].astype(np.int32)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,11 +153,12 @@ def signals(catalogue: Catalogue, histories: Histories, taste: Numbers) -> Signa
     return Signals(entry, goes_with, leads, taste @ catalogue.factors.T)
 
 
-def candidate_pairs(catalogue: Catalogue, histories: Histories, found: Signals, depths: Depths) -> NDArray[np.uint8]:
+def candidate_pairs(
+    catalogue: Catalogue, shelves: Shelves, histories: Histories, found: Signals, depths: Depths
+) -> NDArray[np.uint8]:
     """Which sources found each item for each member, as bits, shape (members, items)."""
     marks = np.zeros(found.entry.shape, dtype=np.uint8)
-    owners = histories.owners
-    bought = histories.times > 0
+    owners, bought = histories.owners, histories.times > 0
     _mark_own(marks, catalogue, histories, depths)
     viewed = np.where(bought, -np.inf, histories.interest)
     chosen = _first_of_each(owners, viewed, histories.starts, depths.viewed) & ~bought
@@ -120,16 +167,13 @@ def candidate_pairs(catalogue: Catalogue, histories: Histories, found: Signals, 
     is_own[owners[bought], histories.items[bought]] = True
     for source, scores, depth in (
         (GOES_WITH, found.goes_with + found.leads, depths.goes_with),
-        (SIMILAR_TASTE, found.taste, depths.similar_taste),
-        (CATEGORY, _category_scores(catalogue, histories), depths.category),
+        (SIMILAR_TASTE, found.taste.copy(), depths.similar_taste),
     ):
-        _mark_best(marks, source, np.where(is_own, -np.inf, scores), depth)
-    trend = catalogue.buyers_7d**2 / np.maximum(catalogue.buyers_28d, 1)
-    for source, scores, depth in (
-        (TRENDING, trend, depths.trending),
-        (POPULAR, _in_store(catalogue, histories), depths.popular),
-    ):
-        _mark_best(marks, source, np.where(is_own, -np.inf, scores), depth)
+        scores[is_own] = -np.inf
+        _mark_best(marks, source, scores, depth)
+    _mark_first(marks, CATEGORY, _of_own_kinds(catalogue, shelves, histories), is_own, depths.category)
+    _mark_first(marks, POPULAR, shelves.of_store[histories.stores], is_own, depths.popular)
+    _mark_first(marks, TRENDING, np.tile(shelves.trending, (len(histories), 1)), is_own, depths.trending)
     return marks
 
 
@@ -144,20 +188,18 @@ def _mark_own(marks: NDArray[np.uint8], catalogue: Catalogue, histories: Histori
     marks[owners[now], histories.items[now]] |= np.uint8(1 << DUE_AGAIN)
 
 
-def _category_scores(catalogue: Catalogue, histories: Histories) -> Numbers:
-    """How much a member buys of an item's narrowest category, times how many buy the item."""
-    mass = kind_sums(catalogue, histories, histories.slow)
-    known: Numbers = mass[:, catalogue.kinds] * np.log1p(catalogue.buyers_28d)
-    return np.where(catalogue.kinds >= 0, known, 0).astype(np.float32)
-
-
-def _in_store(catalogue: Catalogue, histories: Histories) -> Numbers:
-    """Recent buyers of each item, weighed by how much more it sells where the member buys."""
-    everywhere = np.log1p(catalogue.buyers_28d)
-    if not len(catalogue.store_ids):
-        return np.tile(everywhere, (len(histories), 1))
-    share = np.where(histories.stores[:, None] >= 0, catalogue.store_share[histories.stores], 0)
-    return np.asarray(everywhere + share, dtype=np.float32)
+def _of_own_kinds(catalogue: Catalogue, shelves: Shelves, histories: Histories) -> Rows:
+    """The shelves of the categories that each member buys most, by how much they buy of it times how many buy the item."""
+    mass = kind_sums(catalogue, histories, histories.slow)[:, :-1]
+    if not mass.shape[1]:
+        return np.empty((len(histories), 0), dtype=np.int32)
+    kinds = np.argsort(-mass, axis=1, kind="stable")[:, :KINDS_KNOWN]
+    known = np.take_along_axis(mass, kinds, axis=1)
+    items = shelves.of_kind[kinds].reshape(len(histories), -1)
+    strength = np.repeat(known, KIND_DEEP, axis=1) * np.log1p(catalogue.buyers_28d[items])
+    strength = np.where((items >= 0) & (strength > 0), strength, -1)
+    order = np.argsort(-strength, axis=1, kind="stable")
+    return np.where(np.take_along_axis(strength, order, axis=1) > 0, np.take_along_axis(items, order, axis=1), -1)
 
 
 def kind_sums(catalogue: Catalogue, histories: Histories, values: Numbers) -> Numbers:
@@ -197,3 +239,12 @@ def _mark_best(marks: NDArray[np.uint8], source: int, scores: Numbers, depth: in
     best = np.argpartition(-scores, depth - 1, axis=1)[:, :depth]
     rows = np.arange(len(scores))[:, None]
     marks[rows, best] |= np.where(scores[rows, best] > 0, np.uint8(1 << source), np.uint8(0))
+
+
+def _mark_first(marks: NDArray[np.uint8], source: int, items: Rows, is_own: NDArray[np.bool_], depth: int) -> None:
+    """Mark the first `depth` of each member's items that they do not own; -1 stands for none."""
+    rows = np.arange(len(items))[:, None]
+    new = (items >= 0) & ~is_own[rows, np.maximum(items, 0)]
+    chosen = new & (np.cumsum(new, axis=1) <= depth)
+    owner, place = np.nonzero(chosen)
+    marks[owner, items[owner, place]] |= np.uint8(1 << source)

@@ -17,8 +17,8 @@ from training.artifacts import GOLDEN, BundleManifest, check_golden, read_arrays
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers, Rows, no_histories
 from training.predictors.list_features import FEATURES, candidates_with_features
-from training.predictors.list_sources import POPULAR, Candidates, Depths, candidate_pairs, signals
-from training.predictors.taste import Weighing, fold_in
+from training.predictors.list_sources import POPULAR, Candidates, Depths, Shelves, candidate_pairs, signals
+from training.predictors.taste import Weighing, fold_in, gram_of
 from training.predictors.trees import MODEL_FILES, Engine, Matrix, Scores, TreeModel
 
 CATALOGUE = "catalogue.npz"
@@ -62,6 +62,8 @@ class Recommender:
         Trees over `list_features.FEATURES`; None where a baseline serves.
     golden
         Rows of features to check a loaded ranker by.
+    gram, shelves
+        What every member shares when their taste is folded in, and what is offered whoever comes.
     """
 
     kind: ClassVar[str] = "recommender"
@@ -69,6 +71,14 @@ class Recommender:
     catalogue: Catalogue
     ranker: TreeModel | None
     golden: Matrix = field(repr=False)
+    gram: NDArray[np.float64] = field(init=False, repr=False)
+    shelves: Shelves = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Work out once what every request needs."""
+        weighing = Weighing.of(self.manifest.parameters)
+        object.__setattr__(self, "gram", gram_of(self.catalogue.factors, weighing.regularization))
+        object.__setattr__(self, "shelves", Shelves.of(self.catalogue))
 
     @property
     def item_ids(self) -> NDArray[np.str_]:
@@ -90,7 +100,7 @@ class Recommender:
         """
         self._check(histories)
         weighing = Weighing.of(self.manifest.parameters)
-        return fold_in(self.catalogue.factors, self.catalogue.rarity, histories, weighing)
+        return fold_in(self.catalogue.factors, self.catalogue.rarity, histories, weighing, gram=self.gram)
 
     def candidates(
         self, histories: Histories, *, taste: Numbers | None = None, depths: Depths | None = None, only: Mask | None = None
@@ -107,7 +117,7 @@ class Recommender:
         self._check(histories)
         known = self.taste(histories) if taste is None else taste
         found = signals(self.catalogue, histories, known)
-        marks = candidate_pairs(self.catalogue, histories, found, depths or Depths())
+        marks = candidate_pairs(self.catalogue, self.shelves, histories, found, depths or Depths())
         if only is not None:
             marks[:, ~only] = 0
         return candidates_with_features(self.catalogue, histories, found, marks)

@@ -54,9 +54,22 @@ class Weighing:
         return counted
 
 
-def fold_in(factors: Numbers, rarity: Numbers, histories: Histories, weighing: Weighing) -> Numbers:
-    """Member factors that fit the histories, shape (members, factors); zero for a member without any."""
-    gram = gram_of(factors, weighing.regularization)
+def fold_in(
+    factors: Numbers,
+    rarity: Numbers,
+    histories: Histories,
+    weighing: Weighing,
+    *,
+    gram: NDArray[np.float64] | None = None,
+) -> Numbers:
+    """Member factors that fit the histories, shape (members, factors); zero for a member without any.
+
+    Parameters
+    ----------
+    gram
+        `gram_of` the factors, if it is known already.
+    """
+    gram = gram_of(factors, weighing.regularization) if gram is None else gram
     extra = weighing.alpha * weighing.weights(histories, rarity).astype(np.float64)
     members = np.zeros((len(histories), factors.shape[1]))
     for row in range(len(histories)):

@@ -1,0 +1,132 @@
+"""How good are the lists? Recall@20 over the full catalogue, member by member, over three test periods, beside every baseline.
+
+python benchmarks/lists.py --facts data/facts [--trials 12] [--bundle folder]
+
+Settings are found on a window before the oldest test, or are the defaults without trials; they are printed before a test window
+is opened. --bundle keeps what would ship, for benchmarks/live_list.py and benchmarks/lists_nightly.py. JSON on the last line.
+"""
+
+import argparse
+import json
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose features.py is no package
+
+from features.facts import Facts
+from training.lists.als import item_factors
+from training.lists.baselines import ALS_DEFAULT
+from training.lists.catalogues import interest_of
+from training.lists.evidence import Proof, gains
+from training.lists.linear import ease, neighbours_of
+from training.lists.proof import QUESTIONS, Question
+from training.lists.settings import period_of_today
+from training.lists.windows import window
+from training.recommender import Workshop, proved, what_serves, workshop
+from training.trained import SEED
+from training.tuning import Search
+
+BASELINES = ("own_frequency", "own_frequency_decayed", "popularity", "als_default", "als", "ease", "item_item")
+NAMED: dict[Question, str] = {"repeats": "own_frequency", "novel": "popularity", "basket": "own_frequency"}
+GOALS: dict[Question, Callable[[float], float]] = {
+    "repeats": lambda baseline: 1.05 * baseline,
+    "novel": lambda baseline: 1.15 * baseline,
+    "basket": lambda baseline: baseline + 0.01,
+}
+
+
+def of_question(proofs: tuple[Proof, ...], question: Question) -> dict[str, Any]:
+    """Recall of the lists and of every baseline period by period, and the gain over each with its interval."""
+    found = [proof.by_question[question] for proof in proofs]
+    named = [name for name in BASELINES if name in found[0].baselines]
+    over = gains(proofs, question, seed=SEED)
+    beside = NAMED[question]
+    if question != "novel":  # the stronger of the two, whatever the goal's wording
+        beside = max(("own_frequency", "own_frequency_decayed"), key=lambda name: -over[name].value)
+    recall20 = [round(float(one.model.mean()), 4) for one in found]
+    baseline = sum(float(one.baselines[beside].mean()) for one in found) / len(found)
+    return {
+        "recall20": recall20,
+        **{name: [round(float(one.baselines[name].mean()), 4) for one in found] for name in named},
+        "named_baseline": beside,
+        "gain": round(over[beside].value, 4),
+        "gain_low": round(over[beside].low, 4),
+        "goal": round(GOALS[question](baseline), 4),
+        "reached": round(sum(recall20) / len(recall20), 4),
+        "gain_low_over": {name: round(interval.low, 4) for name, interval in over.items()},
+        "gain_over": {name: round(interval.value, 4) for name, interval in over.items()},
+        "members": [len(one.rows) for one in found],
+    }
+
+
+def train_seconds(shop: Workshop, day: int) -> dict[str, float]:
+    """CPU seconds to fit each model alone as of one day."""
+    seen = window(shop.behaviour, day=day)
+    items, histories, sources = len(seen.listed), seen.histories, shop.settings.sources
+    values = interest_of(histories)
+    fits: dict[str, Callable[[], object]] = {
+        "als_default": lambda: item_factors(histories, items, ALS_DEFAULT, seed=SEED, check=False),
+        "item_item": lambda: neighbours_of(histories, values, items),
+    }
+    if sources.als is not None:
+        als = sources.als
+        fits["als"] = lambda: item_factors(histories, items, als, seed=SEED, check=False)
+    if sources.penalty is not None:
+        penalty = sources.penalty
+        fits["ease"] = lambda: ease(histories, values, items, penalty=penalty)
+    return {name: _cpu_seconds(fit) for name, fit in fits.items()}
+
+
+def _cpu_seconds(work: Callable[[], object]) -> float:
+    began = time.process_time()
+    work()
+    return round(time.process_time() - began, 1)
+
+
+def main() -> None:
+    """Find settings, judge them on every test period, and print the figures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--facts", type=Path, required=True)
+    parser.add_argument("--trials", type=int, default=0)
+    parser.add_argument("--bundle", type=Path)
+    given = parser.parse_args()
+    began = time.process_time()
+    shop = workshop(Facts.open(given.facts), seed=SEED, engine="xgboost", search=Search(given.trials))
+    print("named before any test window:", json.dumps(asdict(shop.settings), default=str), flush=True)
+    searched = time.process_time()
+    proofs = proved(shop, lambda name: print(name, round(time.process_time() - began, 1), "CPU s", flush=True))
+    found: dict[str, Any] = {question: of_question(proofs, question) for question in QUESTIONS}
+    found["coverage"] = {name: [round(proof.coverage[name], 4) for proof in proofs] for name in proofs[0].coverage}
+    found["candidate_recall"] = [proof.notes["candidate_recall"]["together"] for proof in proofs]
+    found["by_source"] = proofs[-1].notes["candidate_recall"]
+    found["by_history"] = by_history(proofs)
+    found["serves"] = what_serves(proofs, seed=SEED)
+    found["search_cpu_s"] = round(searched - began, 1)
+    proved_at = time.process_time()
+    found["proof_cpu_s"] = round(proved_at - searched, 1)
+    if given.bundle is not None:
+        today = period_of_today(shop.facts, horizon_days=shop.horizon_days)
+        shop.recommender(shop.at(today.test), today).serving(found["serves"][0]).save(given.bundle)
+    found["train_s"] = {"list": round(time.process_time() - proved_at, 1), **train_seconds(shop, proofs[-1].period.test)}
+    print(json.dumps(found))
+
+
+def by_history(proofs: tuple[Proof, ...]) -> dict[str, dict[str, float]]:
+    """Recall with repeats by days on which members had bought, over all periods."""
+    found: dict[str, dict[str, float]] = {}
+    for group in sorted({group for proof in proofs for group in proof.groups.tolist()}):
+        parts = [(proof.by_question["repeats"], proof.groups == group) for proof in proofs]
+        rows = max(sum(int(kept.sum()) for _, kept in parts), 1)
+        found[group] = {"members": rows, "list": sum(float(one.model[kept].sum()) for one, kept in parts) / rows}
+        for name in BASELINES:
+            if name in parts[0][0].baselines:
+                found[group][name] = sum(float(one.baselines[name][kept].sum()) for one, kept in parts) / rows
+    return {group: {name: round(value, 4) for name, value in row.items()} for group, row in found.items()}
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,206 @@
+"""The recipe of lists: evidence member by member, what serves where nothing is gained, shops of other kinds."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from shops import Event, Line, shop
+
+from features.errors import NotEnoughData
+from features.facts import Facts
+from training import recommender as recipe
+from training.evidence_files import evidence_bytes
+from training.gate.measures import measure_of
+from training.lists.evidence import evidence_of, figures, gains
+from training.lists.proof import QUESTIONS
+from training.lists.settings import ListSettings, list_horizon, list_periods, period_of_today, searched_als
+from training.predictors import Recommender
+from training.recommender import train_recommender, what_serves
+from training.trained import Trained
+
+SMALL = ListSettings(ranker=replace(ListSettings().ranker, trees=20, depth=3))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def monkeypatch_module() -> object:
+    """Few trees everywhere in this file."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(recipe, "ListSettings", lambda: SMALL)
+        yield patch
+
+
+def habits(days: int = 140, members: int = 60, *, until: float | None = None) -> Facts:
+    """Each member buys two of twelve items every week or two, and one more at random now and then."""
+    generator = np.random.default_rng(9)
+    lines = [Line(None, 0.0), Line(None, float(days if until is None else until))]
+    for member in range(members):
+        for item, gap in ((member % 12, 7), ((member * 5 + 1) % 12, 13)):
+            lines += [Line(f"m{member:02}", float(day), item=f"i{item:02}") for day in range(member % gap, days, gap)]
+        found = zip(generator.choice(days, 6, replace=False).tolist(), generator.integers(0, 12, 6).tolist(), strict=True)
+        lines += [Line(f"m{member:02}", float(day), item=f"i{item:02}") for day, item in found]
+    return shop(lines)
+
+
+@pytest.fixture(scope="module")
+def trained() -> Trained:
+    """Lists of the shop of habits."""
+    return train_recommender(habits())
+
+
+def test_evidence_has_one_row_a_member_who_bought_and_every_baseline(trained: Trained) -> None:
+    assert trained.evidence is not None
+    assert trained.evidence.model == "recommender"
+    assert set(trained.evidence.baselines) == {
+        "own_frequency", "own_frequency_decayed", "popularity", "als_default", "als", "ease", "item_item",
+    }  # fmt: skip
+    for judged in trained.evidence.judged:
+        assert len(np.unique(judged.member_ids)) == len(judged)
+        assert (judged.truth > 0).all()
+        for values in (judged.answer, *judged.others.values()):
+            assert ((values >= 0) & (values <= 1)).all()
+        assert set(judged.slices) == {"history"}
+    assert evidence_bytes(trained.evidence)
+
+
+def test_the_figure_of_a_run_is_the_mean_of_its_evidence(trained: Trained) -> None:
+    assert trained.evidence is not None
+    by_period = [float(judged.answer.mean()) for judged in trained.evidence.judged]
+    measure = measure_of("recommender")
+    assert measure is not None
+
+    if trained.parameters["serves"] == "ranked":
+        assert trained.metrics["recall20"] == pytest.approx(np.mean(by_period))
+    first = trained.evidence.judged[0]
+    quality = measure.quality(first.truth, first.answer)
+    assert quality(np.ones(len(first))) == pytest.approx(by_period[0])
+    assert quality(np.zeros(len(first))) != quality(np.ones(len(first)))
+    assert not np.isfinite(measure.calibration(first.truth, first.answer)(np.ones(len(first))))
+
+
+def test_the_report_holds_every_question_period_and_group(trained: Trained) -> None:
+    report = json.loads(trained.files["lists.json"])
+
+    assert set(report["gains"]) == set(QUESTIONS)
+    assert not {"own_frequency", "own_frequency_decayed"} & set(report["gains"]["novel"])
+    for period in report["periods"]:
+        groups = period["by_history"]
+        mean = sum(row["members"] * row["list"] for row in groups.values()) / sum(row["members"] for row in groups.values())
+        assert mean == pytest.approx(period["repeats"]["list"])
+        assert 0 < period["candidate_recall"]["together"]["repeats"] <= 1
+        assert period["candidate_recall"]["bought_before"]["novel"] == 0
+
+
+def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:
+    """Members who buy the same twelve things at random: nothing can be learned beyond popularity and own counts."""
+    generator = np.random.default_rng(2)
+    lines = [Line(None, 0.0), Line(None, 130.0)]
+    for member in range(50):
+        drawn = zip(generator.choice(130, 12, replace=False).tolist(), generator.integers(0, 40, 12).tolist(), strict=True)
+        lines += [Line(f"m{member:02}", float(day), item=f"i{item:02}") for day, item in drawn]
+    trained = train_recommender(shop(lines))
+
+    assert trained.parameters["serves"] in {"own_frequency_decayed", "popularity"}
+    assert "No gain shown over" in trained.parameters["serves_why"]
+    assert isinstance(trained.predictor, Recommender)
+    assert trained.predictor.serves == trained.parameters["serves"]
+    assert trained.evidence is not None
+    name = trained.parameters["serves"]
+    for judged in trained.evidence.judged:
+        assert np.array_equal(judged.answer, judged.others[name])
+
+
+def test_gains_are_paired_over_members_and_know_their_sign(trained: Trained) -> None:
+    shop_of_habits = recipe.workshop(habits(), seed=7, engine="xgboost", search=None)
+    proofs = recipe.proved(shop_of_habits)
+
+    worse = gains(proofs, "repeats", seed=7)["als_default"]
+    mine, theirs = figures(proofs)
+    assert worse.value == pytest.approx(mine["recall20"] - theirs["als_default"]["recall20"])
+    assert worse.low <= worse.value <= worse.high
+    assert what_serves(proofs, seed=7)[0] in {"ranked", "own_frequency_decayed", "popularity"}
+    assert evidence_of(proofs, question="novel", engine="xgboost", parameters={}).definition["question"] == "novel"
+
+
+def test_equal_facts_make_equal_bundles(trained: Trained) -> None:
+    again = train_recommender(habits())
+
+    assert isinstance(again.predictor, Recommender)
+    assert isinstance(trained.predictor, Recommender)
+    for name, values in trained.predictor.catalogue.arrays().items():
+        assert np.array_equal(values, again.predictor.catalogue.arrays()[name], equal_nan=values.dtype.kind == "f"), name
+    assert trained.predictor.ranker is not None
+    assert again.predictor.ranker is not None
+    assert trained.predictor.ranker.to_bytes() == again.predictor.ranker.to_bytes()
+
+
+@pytest.mark.parametrize(
+    ("days", "horizon", "periods"), [(200, 28, 3), (140, 28, 3), (120, 28, 2), (84, 28, 1), (60, 14, 2), (42, 7, 1)]
+)
+def test_horizon_and_periods_follow_from_how_far_the_facts_reach(days: int, horizon: int, periods: int) -> None:
+    facts = habits(days, members=12)
+    days_there = facts.manifest.until_day - facts.manifest.first_day
+
+    assert list_horizon(facts) == horizon
+    found = list_periods(facts, horizon_days=horizon)
+    assert abs(len(found) - periods) <= (days_there != days)
+    for period in (*found, period_of_today(facts, horizon_days=horizon)):
+        assert all(day + horizon <= period.test for day in period.train)
+        assert min(period.train) - facts.manifest.first_day >= 28
+
+
+def test_a_short_history_is_refused_by_name() -> None:
+    with pytest.raises(NotEnoughData, match="lists need 42 days of purchases"):
+        list_horizon(habits(30))
+
+
+def test_the_search_passes_over_what_collapses_and_says_what_lies_on_an_edge() -> None:
+    seen = recipe.behaviour(habits())
+    day = int(seen.bought.days.max()) - 27
+
+    found = searched_als(seen, day=day, horizon_days=28, trials=9, seed=7)
+
+    assert len(found.tried) == 9
+    assert found.sources.als is None or any(row["value"] >= 0 for row in found.tried)
+    assert len({json.dumps(row["settings"], sort_keys=True) for row in found.tried}) == 9
+
+
+def ratings() -> Facts:
+    """Sixty people who each rate a film once and never again, of two tastes."""
+    generator = np.random.default_rng(3)
+    lines = [Line(None, 0.0), Line(None, 150.0)]
+    for member in range(60):
+        films = generator.permutation(np.arange(member % 2, 60, 2))[:24]
+        lines += [
+            Line(f"m{member:02}", float(day), item=f"f{film:02}") for day, film in zip(range(2, 146, 6), films, strict=True)
+        ]
+    return shop(lines)
+
+
+def wholesale() -> Facts:
+    """Members who buy every month and bring half of it back."""
+    lines = [Line(None, 0.0), Line(None, 200.0)]
+    for member in range(30):
+        for day in range(member % 28, 200, 28):
+            for item in range(member % 3, 12, 3):
+                lines += [Line(f"m{member:02}", float(day), item=f"i{item:02}", quantity=500)]
+                lines += [Line(f"m{member:02}", day + 1.0, item=f"i{item:02}", quantity=-250, kind="return")] * (item % 2)
+    return shop(lines)
+
+
+def browsing() -> Facts:
+    """The shop of habits, whose members look at things on the web too."""
+    lines = [Line(f"m{m:02}", float(d), item=f"i{(m + d) % 12:02}") for m in range(40) for d in range(m % 9, 130, 9)]
+    events = [Event(f"m{m:02}", float(d), "view", f"i{(m + d + 1) % 12:02}") for m in range(40) for d in range(0, 130, 11)]
+    return shop(lines, events=events)
+
+
+@pytest.mark.parametrize("make", [ratings, wholesale, browsing])
+def test_other_kinds_of_tables_need_no_code(make: object) -> None:
+    trained = train_recommender(make())  # type: ignore[operator]
+
+    assert isinstance(trained.predictor, Recommender)
+    assert trained.parameters["serves_why"]
+    if make is ratings:
+        assert trained.metrics["recall20"] == pytest.approx(trained.metrics["recall20_novel"], abs=0.2)
+        assert trained.baselines["own_frequency"]["recall20"] == 0
