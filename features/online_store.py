@@ -145,7 +145,6 @@ class Keys:
             self.aggregates(member_id),
             self.profile(member_id),
             self.answer(member_id),
-            self.opted_out(member_id),
             self.recommendations(member_id),
             self.recommended_items(member_id),
         )
@@ -189,8 +188,10 @@ class RecommendationList:
     lately: Mapping[str, int] = field(default_factory=dict)
 
     def to_bytes(self) -> bytes:
-        """The list as JSON."""
-        return json.dumps(asdict(self, dict_factory=_known_only), allow_nan=False).encode()
+        """The list as JSON, its items last."""
+        content = asdict(self, dict_factory=_known_only)
+        items = content.pop("items")
+        return json.dumps({**content, "items": items}, allow_nan=False).encode()
 
     @classmethod
     def from_bytes(cls, value: bytes) -> "RecommendationList":

@@ -90,7 +90,7 @@ class ListRoutes:
         asked = await self._parsed(request, CashierRequest)
         answer = await self._lists(request, asked, [asked.member_id], k=CONSIDERED, context=asked.basket, dry_run=False)
         (row,) = answer["rows"]
-        kept = {name: row[name] for name in ("status", "reason", "fallback", "as_of", "age_seconds")}
+        kept = {name: row[name] for name in ("status", "reason", "fallback", "list_model", "as_of", "age_seconds")}
         return {"passport": answer["passport"], **kept, "things": worth_saying(row["items"], things=asked.things)}
 
     async def close(self) -> None:

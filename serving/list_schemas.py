@@ -147,6 +147,7 @@ class RecommendRow(Strict):
     status: Status
     reason: Reason | None = Field(description="why the status is not OK, where the status alone does not say")
     fallback: Step = Field(description="highest step of the ladder that the list could start from")
+    list_model: str | None = Field(description="version that made the member's own list; null where there is none")
     as_of: str | None = Field(description="moment up to which purchases were known to the member's own list")
     age_seconds: int | None = Field(description="its age at `moment`")
     items: list[Item]
@@ -178,6 +179,7 @@ class CashierResponse(Strict):
     status: Status
     reason: Reason | None
     fallback: Step
+    list_model: str | None
     as_of: str | None
     age_seconds: int | None
     things: list[Thing]
@@ -225,6 +227,7 @@ _ROW_EXAMPLE: JsonDict = {
     "status": "OK",
     "reason": None,
     "fallback": "none",
+    "list_model": "recommender@1",
     "as_of": "2018-01-01T05:00:00+00:00",
     "age_seconds": 36000,
     "items": [_ITEM_EXAMPLE],

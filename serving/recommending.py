@@ -16,7 +16,7 @@ from features.rules.codes import CODES, MEANINGS, code_of
 from features.rules.compiled import Codes, CompiledRules
 from features.rules.exploration import Shown, as_filled, explored, generator_of
 from features.rules.filling import Filling, Rows
-from features.rules.shelf import PADDING, Shelf
+from features.rules.shelf import ABSENT, PADDING, Shelf
 from serving.candidates import Asked, Below, Feed, Member, Row, Told, feeds_of
 from training.predictors.list_reasons import sentences
 
@@ -82,7 +82,9 @@ def _against(rows: Rows, blocked: Codes, lately: Sequence[Rows]) -> Codes:
     for which, bought in enumerate(lately):
         if len(bought):
             offered = rows[which] if rows.ndim == 2 else rows
-            codes[which, (codes[which] == 0) & np.isin(offered, bought)] = _LATELY
+            is_bought = np.zeros(len(blocked), dtype=np.bool_)
+            is_bought[bought[bought != ABSENT]] = True
+            codes[which, (codes[which] == 0) & is_bought[offered]] = _LATELY
     return codes
 
 
@@ -136,7 +138,8 @@ class _Lists:
 def _row(lists: _Lists, which: int, member: Member, asked: Asked, below: Below, *, short: bool) -> Row:
     hidden = member.impersonal and lists.filling.compiled.rules.opted_out == "empty"
     items = [] if hidden else lists.items(which)
-    row = {"member_id": member.member_id, **member.standing, "fallback": _step(member, below), "items": items}
+    row = {"member_id": member.member_id, **member.standing, "fallback": _step(member, below)}
+    row |= {"list_model": member.own.model if member.own is not None else None, "items": items}
     if not items and not hidden:
         row |= _why_empty(lists.verdicts(which), row["status"], short=short)
     return row | {"removed": removed(lists, which) if asked.dry_run else None}
