@@ -21,6 +21,7 @@ from features.state import State
 from rapport_features import FeatureJobs
 from rapport_jobs import Jobs
 from training.answers import BLOCK, Champions, able_to_score, champions, scored
+from training.lists.behaviour import behaviour
 from training.publish_answers import publish_lists, publish_scores, published_already
 from training.registry import RegisteredModel, resolve
 from training.score_files import ScoreKey, forget_before, kept_days, key_of, path_of, read_scores, write_scores
@@ -213,13 +214,14 @@ class NightlyJob:
             if champion is None:
                 step.skip("there is no champion of recommender")
                 return
+            changed, seen, day, as_of = 0, behaviour(night.facts), night.day, night.as_of
             with self.screen.progress("lists to Redis", night.counts["members"]) as advance:
                 for part in state.buckets():
-                    store = self.jobs.store(url)
-                    publish_lists(
-                        part.member_ids, night.facts, champion, store, day=night.day, as_of=night.as_of, progress=advance
+                    ids, store = part.member_ids, self.jobs.store(url)
+                    changed += publish_lists(
+                        ids, night.facts, champion, store, day=day, as_of=as_of, seen=seen, progress=advance
                     )
-            step.found.update(model=champion.label, members=night.counts["members"])
+            step.found.update(model=champion.label, members=night.counts["members"], changed=changed)
 
     def _recommender(self) -> RegisteredModel | None:
         try:

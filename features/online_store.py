@@ -210,6 +210,11 @@ def _known_only(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return {name: value for name, value in pairs if value is not None}
 
 
+def _items_of(packed: bytes) -> bytes:
+    """The part of a packed list that names its items, without what made it and when."""
+    return packed.partition(b'"items": ')[2]
+
+
 Profile = Mapping[str, str | int | float]
 
 
@@ -224,8 +229,8 @@ class OnlineStore(Protocol):
         """Set fields of the readable profiles; fields not named stay."""
         ...
 
-    def write_lists(self, member_ids: Sequence[str], lists: Sequence[RecommendationList]) -> None:
-        """Replace recommendation lists."""
+    def write_lists(self, member_ids: Sequence[str], lists: Sequence[RecommendationList]) -> int:
+        """Replace recommendation lists; returns how many name other items, or in another order, than before."""
         ...
 
     def load_aggregates(self, member_ids: MemberIds, packed: Iterable[Packed]) -> None:
@@ -385,17 +390,38 @@ class RedisStore:
             if not cursor:
                 return
 
-    def write_lists(self, member_ids: Sequence[str], lists: Sequence[RecommendationList]) -> None:
-        """Replace recommendation lists, packed and sorted form together."""
+    def write_lists(self, member_ids: Sequence[str], lists: Sequence[RecommendationList]) -> int:
+        """Replace recommendation lists, packed and sorted form together; a sorted form that stays as it is is only kept alive.
+
+        Returns
+        -------
+        How many name other items, or in another order, than before.
+        """
+        packed = [recommended.to_bytes() for recommended in lists]
+        same = self._same_items(member_ids, packed)
         with translated(), self._client.pipeline(transaction=True) as pipeline:
-            for member, recommended in zip(member_ids, lists, strict=True):
+            for member, recommended, value, unchanged in zip(member_ids, lists, packed, same, strict=True):
                 by_score = self._keys.recommended_items(member)
-                pipeline.set(self._keys.recommendations(member), recommended.to_bytes(), ex=LIST_SECONDS)
-                pipeline.delete(by_score)
-                if recommended.items:
-                    pipeline.zadd(by_score, {item.item_id: item.score for item in recommended.items})
-                    pipeline.expire(by_score, LIST_SECONDS)
+                pipeline.set(self._keys.recommendations(member), value, ex=LIST_SECONDS)
+                if not unchanged:
+                    pipeline.delete(by_score)
+                    if recommended.items:
+                        pipeline.zadd(by_score, {item.item_id: item.score for item in recommended.items})
+                pipeline.expire(by_score, LIST_SECONDS)
             pipeline.execute()
+        return len(same) - sum(same)
+
+    def _same_items(self, member_ids: Sequence[str], packed: Sequence[bytes]) -> list[bool]:
+        """Whether each member's stored list names the very items of the new one and its sorted form is there."""
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            for member in member_ids:
+                pipeline.get(self._keys.recommendations(member))
+                pipeline.exists(self._keys.recommended_items(member))
+            stored = pipeline.execute()
+        return [
+            bool(there) and before is not None and _items_of(before) == _items_of(now)
+            for before, there, now in zip(stored[::2], stored[1::2], packed, strict=True)
+        ]
 
     def write_stamp(self, stamp: Stamp) -> None:
         """Say what has been published, or that a publish has begun."""

@@ -173,21 +173,30 @@ def publish_lists(
     *,
     day: int,
     as_of: str,
+    seen: Behaviour | None = None,
     progress: Progress = lambda done: None,
-) -> None:
-    """Make and write the list of each member as of the midnight at which a local day begins."""
+) -> int:
+    """Make and write the list of each member as of the midnight at which a local day begins; returns how many changed.
+
+    Parameters
+    ----------
+    seen
+        `behaviour(facts)` where it is known already.
+    """
     recommender = load(champion)
     if not isinstance(recommender, Recommender):
-        return
-    seen = behaviour(facts)
+        return 0
+    seen = behaviour(facts) if seen is None else seen
     members = member_ids.tolist()
+    changed = 0
     everyone = member_histories(seen, recommender, members, day=day)
     for start in range(0, len(members), BATCH):
         batch = members[start : start + BATCH]
         histories = everyone.of(start, start + len(batch))
         lists = lists_of(recommender, histories, model=champion.label, as_of=as_of)
-        store.write_lists(batch, list(told(lists, recommender.catalogue, histories)))
+        changed += store.write_lists(batch, list(told(lists, recommender.catalogue, histories)))
         progress(len(batch))
+    return changed
 
 
 def _fields(texts: Mapping[str, NDArray[np.bytes_]]) -> NDArray[np.void]:

@@ -183,6 +183,24 @@ def test_lists_can_be_read_by_score_and_expire(store: RedisStore, client: redis.
         assert LIST_SECONDS - 60 <= client.ttl(key) <= LIST_SECONDS
 
 
+def test_what_stays_as_it_is_is_not_written_again_but_dated_anew(store: RedisStore, client: redis.Redis, prefix: str) -> None:
+    first = of_items(("pear", 0.9), ("apple", 0.5))
+    later = replace(first, as_of="2018-01-02T05:00:00+00:00", model="recommender@2")
+    keys = Keys(prefix)
+
+    assert store.write_lists(["ann", "bob"], [first, first]) == 2
+    client.expire(keys.recommended_items("ann"), 10)
+    client.delete(keys.recommended_items("bob"))
+    assert store.write_lists(["ann", "bob"], [later, later]) == 1  # bob's sorted form had gone
+    for member in ("ann", "bob"):
+        assert client.zrevrange(keys.recommended_items(member), 0, -1) == [b"pear", b"apple"]
+        assert client.ttl(keys.recommended_items(member)) > 10
+    ann, _ = asked_lists(client, prefix, ["ann", "bob"])
+    assert ann is not None
+    assert RecommendationList.from_bytes(ann) == later
+    assert store.write_lists(["ann"], [of_items(("apple", 0.9), ("pear", 0.5))]) == 1
+
+
 def test_a_new_list_replaces_the_old_one_wholly(store: RedisStore, client: redis.Redis, prefix: str) -> None:
     store.write_lists(["ann", "bob"], [of_items(("pear", 0.9), ("apple", 0.5)), of_items(("soap", 1.0))])
     store.write_lists(["ann", "bob"], [of_items(("soap", 0.2)), of_items()])

@@ -72,9 +72,7 @@ def strongest(effects: Numbers, count: int) -> tuple[Rows, Numbers]:
     return np.where(values > 0, best, -1).astype(np.int32), np.maximum(values, 0).astype(np.float32)
 
 
-def ease(
-    histories: Histories, values: Numbers, items: int, *, penalty: float = EASE_PENALTY
-) -> tuple[NDArray[np.int64], Numbers]:
+def ease(histories: Histories, values: Numbers, items: int, *, penalty: float = EASE_PENALTY) -> Linear:
     """The linear model that best rebuilds the values of a member from those of their other items (Steck 2019).
 
     Only of the `EASE_ITEMS` items with the most buyers.

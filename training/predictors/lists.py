@@ -18,6 +18,7 @@ from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers, Rows, no_histories
 from training.predictors.list_features import FEATURES, candidates_with_features
 from training.predictors.list_sources import POPULAR, Candidates, Depths, Shelves, candidate_pairs, signals
+from training.predictors.similar import alike
 from training.predictors.taste import Weighing, fold_in, gram_of
 from training.predictors.trees import MODEL_FILES, Engine, Matrix, Scores, TreeModel
 
@@ -215,7 +216,7 @@ class Recommender:
         """
         if len(rows) == 0 or (rows < 0).any() or (rows >= len(self.catalogue)).any():
             raise ValueError(f"items are rows 0 to {len(self.catalogue) - 1} of the catalogue, at least one of them")
-        scores = _alike(self.catalogue, np.unique(rows))
+        scores = alike(self.catalogue, np.unique(rows))
         k = min(k, len(self.catalogue) - len(np.unique(rows)))
         best = np.argsort(-scores, kind="stable")[: max(k, 0)]
         return best.astype(np.int32), scores[best].astype(np.float32)
@@ -288,20 +289,6 @@ def _ranker(folder: Path, manifest: BundleManifest) -> TreeModel | None:
     engine: Engine = "lightgbm" if manifest.engine == "lightgbm" else "xgboost"
     path = folder / MODEL_FILES[engine]
     return TreeModel.from_bytes(engine, path.read_bytes()) if path.name in manifest.files else None
-
-
-def _alike(catalogue: Catalogue, rows: Rows) -> NDArray[np.float64]:
-    """How well each item goes with all of these: mean similarity, then, below all of it, cosine of the factors."""
-    bought = np.zeros(len(catalogue))
-    there = catalogue.neighbours[rows]
-    known = there >= 0
-    np.add.at(bought, there[known], catalogue.similarities[rows][known] / len(rows))
-    lengths = np.maximum(np.linalg.norm(catalogue.factors, axis=1), 1e-12)
-    taste = catalogue.factors @ (catalogue.factors[rows] / lengths[rows, None]).mean(axis=0) / lengths
-    faint = np.float64(bought[bought > 0].min(initial=1e-3)) * 0.5
-    scores = np.where(bought > 0, bought, faint * (1 + taste.clip(-1, 1)) / 2).clip(0, 1)
-    scores[rows] = -1.0
-    return scores
 
 
 def _npz(arrays: Mapping[str, NDArray[Any]]) -> bytes:
