@@ -1,7 +1,9 @@
 """The item table and stock on a real store: what jobs write is what a server reads, at once and whole."""
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
 from typing import Any, TypeVar
 
 import pyarrow as pa
@@ -119,3 +121,29 @@ def test_publishing_takes_items_from_the_facts(shop: ShopStore, reading: Any, fa
     assert found.price_cents.tolist() == [5, -1, 100], "what it was sold for, where the table has no price"
     assert publish_shop(facts, shop) >= facts.manifest.rows["items"]
     assert stock(reading).shelf.category_of(0) is not None
+
+
+def test_the_commands_that_the_guide_allows_suffice(
+    shop: ShopStore, store_url: str, prefix: str, request: pytest.FixtureRequest
+) -> None:
+    guide = (Path(__file__).parents[2] / "docs" / "operate.md").read_text(encoding="utf-8")
+    allowed = re.search(r"needs `([^`]*)`", guide)
+    assert allowed
+    shop._client.execute_command("ACL", "SETUSER", "shelf", "reset", "on", ">secret", f"~{prefix}:*", *allowed.group(1).split())
+    request.addfinalizer(lambda: ShopStore(store_url, prefix=prefix)._client.execute_command("ACL", "DELUSER", "shelf"))
+    limited = store_url.replace("unix://", "unix://shelf:secret@")
+    own = ShopStore(limited, prefix=prefix)
+    own.write_shelf(Shelf.of_columns(COLUMNS))
+    own.mark_sold_out(["a"], store="s1")
+    own.mark_back(["a"])
+    own.close()
+
+    async def read() -> Stock | None:
+        reader = ShopReader(limited, prefix=prefix, timeout_ms=5000)
+        found = await reader.read_stock(None)
+        await reader.close()
+        return found
+
+    found = asyncio.run(read())
+    assert found is not None
+    assert found.sold_out["s1"].tolist() == [True, False, False]
