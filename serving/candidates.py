@@ -48,7 +48,7 @@ class Member:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a request wants."""
+    """What a request wants. Places are left to chance only for a decision with an id, which the random numbers come from."""
 
     k: int
     exclude: frozenset[str] = frozenset()

@@ -77,7 +77,7 @@ class ListRoutes:
             standing = {"status": "COLD", "reason": "unknown_items"}
         else:
             standing = {"status": "OK", "reason": None}
-        wanted = Asked(asked.k, frozenset(asked.exclude), tuple(asked.item_ids), asked.dry_run, _decision(request))
+        wanted = Asked(asked.k, frozenset(asked.exclude), tuple(asked.item_ids), asked.dry_run)
         member = Member("", None, standing)
         below = Below(with_context=alike)
         (row,) = recommend_members([member], wanted, below, self._compiled(ruling, rules, asked, [member], below))
@@ -112,7 +112,8 @@ class ListRoutes:
         rules = self._rules(ruling, asked.placement)
         below = self._below(models, context, asked.store)
         exclude = frozenset(asked.exclude) if isinstance(asked, RecommendRequest) else frozenset[str]()
-        wanted = Asked(k, exclude, tuple(context), dry_run, _decision(request))
+        by_chance = isinstance(asked, RecommendRequest)  # what is said at the till are not the places of a list
+        wanted = Asked(k, exclude, tuple(context), dry_run, _decision(request) if by_chance else "")
         rows = recommend_members(members, wanted, below, self._compiled(ruling, rules, asked, members, below))
         self._log_chance(request, rules, rows)
         return {"passport": self._list_passport(request, models, moment, ruling, rules), "rows": rows}
@@ -146,7 +147,7 @@ class ListRoutes:
         """
         rules = ruling.named(placement)
         name = placement or "default"
-        if name in self.rules.refused and (rules is None or placement is None) and name not in ruling.rules:
+        if name in self.rules.refused and name not in ruling.rules:  # no rules is not what it asked for
             raise ApiError("rules_refused", "the rules of this placement cannot be used; the server's log says why")
         if rules is None:
             there = {"pointer": "/placement", "problem": "no rules file has this name"}

@@ -28,7 +28,7 @@ def recommend_members(members: Sequence[Member], asked: Asked, below: Below, rul
     """One row per member, in the order asked for, as `list_schemas.RecommendRow`."""
     shelf, k = rules.shelf, asked.k
     drawn = rules.rules.exploration
-    explores = drawn.share > 0 and not asked.dry_run
+    explores = drawn.share > 0 and bool(asked.decision_id) and not asked.dry_run
     filling = Filling.empty(rules, lists=len(members), k=k + (drawn.pool if explores else 0))
     feeds: list[Feed] = []
     blocked = _blocked_for_all(asked, shelf)

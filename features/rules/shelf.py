@@ -49,7 +49,8 @@ class Shelf:
     row_of: Mapping[str, int] = field(repr=False, compare=False, default_factory=dict)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "row_of", {item: row for row, item in enumerate(self.item_ids.tolist())})
+        if not self.row_of:  # a copy with other stock has the same rows
+            object.__setattr__(self, "row_of", {item: row for row, item in enumerate(self.item_ids.tolist())})
         if len(self.row_of) != len(self.item_ids):
             raise ValueError("an item stands twice on the shelf")
 

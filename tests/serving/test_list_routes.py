@@ -99,6 +99,13 @@ def test_a_broken_file_is_no_absence_of_rules(ruled: Client) -> None:
     assert "two" not in json.dumps(problem)
 
 
+@pytest.mark.parametrize("asked", [{}, {"placement": "default"}])
+def test_a_broken_default_is_no_absence_of_rules_either(make_client: MakeClient, tmp_path: Path, asked: dict[str, str]) -> None:
+    (tmp_path / "default.toml").write_text(RULES["broken"])
+    client = make_client(rules_dir=tmp_path)
+    problem_of(client.post("/v1/recommend", {"member_ids": ["1"], **asked}), 503, "rules_refused")
+
+
 def test_what_is_sold_out_is_gone_from_every_path_within_the_next_look(
     make_client: MakeClient, corner: str, shop_copy: ShopStore, mlruns: Path
 ) -> None:
@@ -202,6 +209,9 @@ def test_places_left_to_chance_are_logged_without_the_member(ruled: Client, capl
         assert all(item["propensity"] in {0.5, 0.05} for item in row["items"])
     caplog.clear()
     ruled.recommend("1", k=5)
+    till = ruled.post("/v1/cashier", {"member_id": "1", "placement": "chance"}).json()["things"]
+    similar = ruled.post("/v1/similar", {"item_ids": ["1082185"], "placement": "chance"}).json()["items"]
+    assert not any(item["explored"] for item in [*similar, *(thing["item"] for thing in till)])
     assert not [record for record in caplog.records if record.name == "rapport.decisions"]
 
 
