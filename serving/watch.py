@@ -19,7 +19,7 @@ from training.registry import CHALLENGER, CHAMPION, DATABASE, RegisteredModel, r
 from training.trial import Trial, try_bundle
 
 logger = logging.getLogger("rapport")
-POLL_S = 1.0
+POLL_S = 0.5
 OTHERS_KEPT = 4
 """Versions kept in memory that no alias points to: those asked for by number, and champions of before."""
 Seen = tuple[tuple[int, int, int] | None, ...]
