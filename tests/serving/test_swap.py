@@ -43,6 +43,7 @@ def served(registry: Path, make_client: MakeClient) -> Iterator[Client]:
     """A client of an app on that registry."""
     client = make_client(mlruns_dir=registry)
     client.api._watch._trial = passed
+    look(client)
     return client
 
 
@@ -121,6 +122,7 @@ def test_a_version_that_fails_its_trial_leaves_the_champion(served: Client, regi
 
 def test_a_flipped_byte_is_found_by_the_trial_in_a_process_of_its_own(registry: Path) -> None:
     watch = ModelWatch(registry)
+    asyncio.run(watch.look())
     path = version_of(registry, "churn", "2").bundle / "model.json"
     content = bytearray(path.read_bytes())
     content[len(content) // 2] ^= 1
@@ -154,3 +156,34 @@ def test_a_challenger_is_taken_in_beside_the_champion(served: Client, registry: 
     reply: Any = served.post("/v1/score", {"member_ids": members[:20], "outputs": ["churn"], "model": "challenger"}).json()
     assert reply["passport"]["models"]["churn"]["alias"] == "challenger"
     assert {round(row["churn"]["probability"], 3) for row in reply["rows"] if row["churn"]} == {HIGH}
+
+
+def test_a_canary_answers_its_share_of_requests_and_says_so(
+    registry: Path, make_client: MakeClient, members: list[str]
+) -> None:
+    client = make_client(mlruns_dir=registry, canary=0.25)
+    client.api._watch._trial = passed
+    with closing(sqlite3.connect(registry / DATABASE)) as database, database:
+        database.execute("INSERT INTO registered_model_aliases VALUES ('churn', 'challenger', 2)")
+    look(client)
+    found = [answered(client, *members[:5]) for _ in range(200)]
+    assert {(version, *probabilities) for version, probabilities in found} == {("1", LOW), ("2", HIGH)}
+    share = sum(version == "2" for version, _ in found) / len(found)
+    assert 0.1 < share < 0.4  # 6 standard deviations
+    champion = client.post("/v1/score", {"member_ids": members[:5], "model": "churn@1"}).json()
+    assert champion["passport"]["models"]["churn"]["version"] == "1"
+
+
+def test_a_shadow_is_counted_and_not_seen(registry: Path, make_client: MakeClient, members: list[str]) -> None:
+    client = make_client(mlruns_dir=registry, shadow=True)
+    client.api._watch._trial = passed
+    with closing(sqlite3.connect(registry / DATABASE)) as database, database:
+        database.execute("INSERT INTO registered_model_aliases VALUES ('churn', 'challenger', 2)")
+    look(client)
+    assert answered(client, *members[:20]) == ("1", {LOW})
+    client.wait(0.01)
+    applies = client.api.meter.value("rapport_churn_probability", "champion")
+    assert 0 < applies <= 20
+    text = client.get("/metrics").body.decode()
+    assert f'rapport_shadow_difference_bucket{{le="0.8"}} {applies:.0f}\n' in text
+    assert 'rapport_shadow_difference_bucket{le="0.7"} 0\n' in text
