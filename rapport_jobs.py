@@ -138,6 +138,7 @@ class Jobs:
         """Features, scores and lists of all members into the online store."""
         with only_run(self.settings, "publish"), store_url(self.settings) as url:
             facts, rows = self.build(as_of)
+            self.publish_opt_outs(url, facts)
             published = self.publish_features(url, rows, all_rows=all_rows)
             self.publish_shop(url, facts)
             tags = self.publish_tags(url, facts, rows)
@@ -175,6 +176,16 @@ class Jobs:
             return publish_shop(facts, shop)
         finally:
             shop.close()
+
+    def publish_opt_outs(self, url: str, facts: Facts) -> int:
+        """Who refused marketing, before anything else: answers honour it at once. Returns how many there are."""
+        from features.opt_outs import opted_out_members
+
+        refused = opted_out_members(facts)
+        added, gone = self.store(url).replace_opt_outs(refused)
+        if added or gone:
+            self.screen.say(f"{len(refused):,} members refuse marketing: {added:,} new, {gone:,} no longer.")
+        return len(refused)
 
     def publish_tags(self, url: str, facts: Facts, rows: FeatureRows) -> int:
         """Tags for audiences; returns how many somebody has."""

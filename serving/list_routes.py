@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
 from starlette.requests import Request
 
 from features.errors import StoreUnavailable
-from features.online_store import RedisReader
 from features.rules.compiled import CompiledRules, compile_rules
 from features.rules.declared import Rules
 from features.rules.shelf import Shelf
@@ -30,6 +29,7 @@ from serving.similar import goes_with, popular, popular_in_store
 
 decisions = logging.getLogger("rapport.decisions")
 ListRequest = RecommendRequest | SimilarRequest | CashierRequest
+ReadLists = Callable[[Sequence[str]], Awaitable[tuple[Sequence[bytes | None], Sequence[bool]]]]
 Passport = Callable[[Request, ModelSet, datetime], dict[str, Any]]
 
 
@@ -38,6 +38,8 @@ class ListRoutes:
 
     Parameters
     ----------
+    read
+        Stored lists of members, and whether each refused marketing.
     models
         The models that a request begins with, and keeps.
     passport
@@ -47,13 +49,13 @@ class ListRoutes:
     def __init__(
         self,
         settings: Settings,
-        reader: RedisReader,
+        read: ReadLists,
         models: Callable[[], ModelSet],
         passport: Passport,
         *,
         refresh_s: float = REFRESH_S,
     ) -> None:
-        self._settings, self._reader, self._models, self._passport = settings, reader, models, passport
+        self._settings, self._read, self._models, self._passport = settings, read, models, passport
         self._shop = ShopReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=settings.redis_timeout_ms)
         self.rules = RulesInForce(settings.rules_dir, self._shop, refresh_s=refresh_s)
         self._stale_after_s = settings.max_staleness_h * 3600.0
@@ -121,9 +123,10 @@ class ListRoutes:
     async def _members(self, member_ids: Sequence[str], moment: datetime) -> list[Member]:
         """The members with their stored lists; the same for everybody where the store does not answer."""
         lists: Sequence[bytes | None] = [None] * len(member_ids)
-        refused, personal = [False] * len(member_ids), True
+        refused: Sequence[bool] = [False] * len(member_ids)
+        personal = True
         try:
-            lists, refused = await self._reader.read_lists_and_refusals(member_ids)
+            lists, refused = await self._read(member_ids)
         except StoreUnavailable:
             personal = False
         return [

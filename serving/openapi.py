@@ -16,7 +16,8 @@ from serving.list_schemas import (
     SimilarResponse,
 )
 from serving.problems import CODES
-from serving.schemas import REASON_MEANING, STATUS_MEANING, Problem, ScoreRequest, ScoreResponse
+from serving.schemas import REASON_MEANING, STATUS_MEANING, Problem
+from serving.score_schemas import FALLBACK_MEANING, ScoreRequest, ScoreResponse
 
 REF = "#/components/schemas/{model}"
 DESCRIPTION = """Scores and recommendation lists for a retailer's members.
@@ -28,7 +29,12 @@ A request for many members is answered row by row, in the order asked for; one m
 
 Errors are problem documents (RFC 9457): act on `code`, which does not change.
 """
-TABLES = {"status": STATUS_MEANING, "reason": REASON_MEANING, "code": {code: text for code, (_, text) in CODES.items()}}
+TABLES = {
+    "status": STATUS_MEANING,
+    "reason": REASON_MEANING,
+    "fallback of a score": FALLBACK_MEANING,
+    "code": {code: text for code, (_, text) in CODES.items()},
+}
 
 
 def document() -> dict[str, Any]:
@@ -104,7 +110,7 @@ def _health(name: str, summary: str, statuses: tuple[int, ...]) -> dict[str, Any
 
 def _problems() -> dict[str, Any]:
     """One response a status, naming the codes that come with it."""
-    statuses = sorted({status for status, _ in CODES.values()} - {404, 405})
+    statuses = sorted({status for status, _ in CODES.values()} - {405})
     return {
         str(status): {
             "description": "; ".join(f"`{code}`: {meaning}" for code, (s, meaning) in CODES.items() if s == status),

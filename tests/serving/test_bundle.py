@@ -12,7 +12,7 @@ from features.contract import CONTRACT_HASH
 from features.errors import BundleRefused, ContractMismatch, ModelMissing
 from serving.bundle import ModelSet
 from serving.list_schemas import RecommendResponse
-from serving.schemas import ScoreResponse
+from serving.score_schemas import ScoreResponse
 from tests.serving.conftest import MakeClient
 from tests.serving.registries import change_champion, forget, put_in_place
 from training.artifacts import write_bundle

@@ -143,7 +143,7 @@ def test_what_is_sold_out_stays_gone_while_redis_is_away(make_client: MakeClient
     shop_copy.mark_sold_out([first])
     client.api._lists.rules._refresh_s = 0.0
     client.recommend("nobody")
-    client.api._lists._reader = type(client.api._reader)("unix:///nowhere.sock", prefix=corner, timeout_ms=50)
+    client.api._reader = type(client.api._reader)("unix:///nowhere.sock", prefix=corner, timeout_ms=50)
     client.api._lists.rules._reader = client.api._lists._shop.__class__("unix:///nowhere.sock", prefix=corner, timeout_ms=50)
     (row,) = client.recommend("1", k=3)["rows"]
     assert (row["status"], row["reason"], row["fallback"]) == ("FALLBACK", "store_unavailable", "popular")

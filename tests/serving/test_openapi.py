@@ -26,9 +26,8 @@ from serving.schemas import (
     REASON_MEANING,
     STATUS_MEANING,
     Problem,
-    ScoreRequest,
-    ScoreResponse,
 )
+from serving.score_schemas import ScoreRequest, ScoreResponse
 from tests.serving.asgi import Client
 
 ROUTES = {
