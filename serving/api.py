@@ -77,7 +77,7 @@ class Api:
         return new_app(
             [
                 Route("/v1/score", _answering(_by_http(self.score)), methods=["POST"]),
-                Route("/v1/recommend", _answering(_as_json(self._lists.recommend)), methods=["POST"]),
+                Route("/v1/recommend", _answering(_as_json(self.recommend)), methods=["POST"]),
                 Route("/v1/similar", _answering(_as_json(self._lists.similar)), methods=["POST"]),
                 Route("/v1/cashier", _answering(_as_json(self._lists.cashier)), methods=["POST"]),
                 Route("/metrics", _answering(self.metrics)),
@@ -111,6 +111,14 @@ class Api:
         reply = await self._engine.score(asked, models, deadline=limit)
         passport = score_passport(reply, models, asked.outputs or default_outputs(models), request_id=request_id)
         return msgspec.json.encode({"passport": passport, "rows": reply.rows})
+
+    async def recommend(self, request: Request) -> dict[str, Any]:
+        """POST /v1/recommend."""
+        answer = await self._lists.recommend(request)
+        for row in answer["rows"]:
+            self.meter.add("rapport_rows_total", "recommend", row["status"])
+            self.meter.add("rapport_ladder_total", "recommend", row["fallback"])
+        return answer
 
     async def live(self, request: Request) -> Response:
         """GET /health/live."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from features.online_store import Keys, RecommendationList, RedisStore
+from features.online_store import Keys, RecommendationList, RedisReader, RedisStore
 from features.rules.codes import MEANINGS
 from features.settings import Settings
 from features.shop_store import ShopStore
@@ -143,7 +143,8 @@ def test_what_is_sold_out_stays_gone_while_redis_is_away(make_client: MakeClient
     shop_copy.mark_sold_out([first])
     client.api._lists.rules._refresh_s = 0.0
     client.recommend("nobody")
-    client.api._reader = type(client.api._reader)("unix:///nowhere.sock", prefix=corner, timeout_ms=50)
+    nowhere = RedisReader("unix:///nowhere.sock", prefix=corner, timeout_ms=50)
+    client.api._lists._read = nowhere.read_lists_and_refusals
     client.api._lists.rules._reader = client.api._lists._shop.__class__("unix:///nowhere.sock", prefix=corner, timeout_ms=50)
     (row,) = client.recommend("1", k=3)["rows"]
     assert (row["status"], row["reason"], row["fallback"]) == ("FALLBACK", "store_unavailable", "popular")
@@ -260,6 +261,19 @@ def test_context_items_are_never_offered_and_bring_what_goes_with_them(ruled: Cl
         assert not set(context) & set(ids(row))
         assert sum(item["source"] == "goes_with_context" for item in row["items"]) >= 5
     assert [row["fallback"] for row in answer["rows"]] == ["none", "item_item"]
+
+
+def test_lists_are_counted_by_status_and_step(make_client: MakeClient) -> None:
+    client = make_client()
+    client.recommend("1", "nobody", context=["1082185"])
+    text = client.get("/metrics").body.decode()
+    for line in (
+        'rapport_rows_total{route="recommend",status="OK"} 1',
+        'rapport_rows_total{route="recommend",status="COLD"} 1',
+        'rapport_ladder_total{route="recommend",step="none"} 1',
+        'rapport_ladder_total{route="recommend",step="item_item"} 1',
+    ):
+        assert line in text
 
 
 BAD = [
