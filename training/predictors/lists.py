@@ -184,17 +184,16 @@ class Recommender:
         shape = (len(candidates), k)
         lists = RankedLists(np.full(shape, -1, np.int32), np.full(shape, POPULAR, np.int8), np.full(shape, LOWEST))
         order = np.lexsort((candidates.items, -scores, candidates.owners))
-        sources, popular = candidates.sources, self.catalogue.by_popularity()
+        sources, is_own, popular = candidates.sources, candidates.is_own, self.shelves.popular
         for row in range(len(candidates)):
             mine = order[candidates.starts[row] : candidates.starts[row + 1]]
             if repeats is not None:
-                mine = mixed(mine, candidates.is_own[mine], share=repeats)
+                mine = mixed(mine, is_own[mine], share=repeats)
             best = mine[:k]
             lists.items[row, : len(best)], lists.sources[row, : len(best)] = candidates.items[best], sources[best]
             lists.scores[row, : len(best)] = scores[best]
             if top_up and len(best) < k:
-                rest = popular[~np.isin(popular, candidates.items[best])]
-                lists.items[row, len(best) :] = rest[: k - len(best)]
+                lists.items[row, len(best) :] = unlisted(popular, candidates.items[best], k - len(best))
         return lists
 
     def similar(self, rows: Rows, *, k: int) -> tuple[Rows, Numbers]:
@@ -223,7 +222,7 @@ class Recommender:
 
     def popular_items(self, k: int) -> list[str]:
         """The k items that most members bought, best first."""
-        best: list[str] = self.item_ids[self.catalogue.by_popularity()[:k]].tolist()
+        best: list[str] = self.item_ids[self.shelves.popular[:k]].tolist()
         return best
 
     def nobody(self, members: int, *, day: int) -> Histories:
@@ -283,6 +282,12 @@ def mixed(order: NDArray[np.int64], is_own: Mask, *, share: float) -> NDArray[np
     result = np.empty_like(order)
     result[steps], result[~steps] = own[: int(steps.sum())], new[: int((~steps).sum())]
     return result
+
+
+def unlisted(popular: Rows, listed: Rows, count: int) -> Rows:
+    """The first `count` popular items that are not listed yet."""
+    first = popular[: count + len(listed)]
+    return first[~np.isin(first, listed)][:count]
 
 
 def _ranker(folder: Path, manifest: BundleManifest) -> TreeModel | None:

@@ -75,7 +75,7 @@ def topped_up(recommender: Recommender, lists: RankedLists, allowed: NDArray[np.
     items = lists.items[0]
     short = int((items < 0).sum())
     if short:
-        popular = recommender.catalogue.by_popularity()
+        popular = recommender.shelves.popular
         free = popular[allowed[popular] & ~np.isin(popular, items)][:short]
         items[len(items) - short : len(items) - short + len(free)] = free
     return lists

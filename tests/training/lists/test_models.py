@@ -15,6 +15,7 @@ from training.lists.rhythm import rhythm
 from training.lists.windows import window
 from training.predictors.catalogue import due_within, expected_gaps
 from training.predictors.histories import Histories, bought_once
+from training.predictors.list_sources import highest
 from training.predictors.taste import SATURATION, Weighing, fold_in
 from training.recommender import workshop
 
@@ -49,6 +50,16 @@ def test_where_there_are_fewer_neighbours_nothing_is_made_up() -> None:
 
     assert rows.tolist() == [[1, 2, -1], [-1, -1, -1]]
     assert values.tolist() == [[2, 2, 0], [0, 0, 0]]
+
+
+@pytest.mark.parametrize("items", [7, 499, 2000, 2033])
+def test_the_highest_of_long_rows_are_those_of_a_sort(items: int) -> None:
+    scores = np.random.default_rng(items).permutation(8 * items).reshape(8, items).astype(np.float32)
+
+    found = highest(scores, 9)
+
+    assert found.shape == (8, min(9, items))
+    assert np.array_equal(np.sort(found, axis=1), np.sort(np.argsort(-scores, axis=1)[:, :9], axis=1))
 
 
 def test_ease_is_what_ridge_regression_of_each_item_on_the_others_gives(histories: Histories) -> None:
