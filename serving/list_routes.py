@@ -60,6 +60,7 @@ class ListRoutes:
         self.rules = RulesInForce(settings.rules_dir, self._shop, refresh_s=refresh_s)
         self._stale_after_s = settings.max_staleness_h * 3600.0
         self._popular: tuple[ModelSet | None, list[Scored]] = (None, [])
+        self._in_store: dict[str, list[Scored]] = {}
 
     async def recommend(self, request: Request) -> dict[str, Any]:
         """POST /v1/recommend."""
@@ -136,9 +137,18 @@ class ListRoutes:
 
     def _below(self, models: ModelSet, context: Sequence[str], store: str | None) -> Below:
         if self._popular[0] is not models:
-            self._popular = (models, popular(models.recommender))
+            self._popular, self._in_store = (models, popular(models.recommender)), {}
         with_context, _ = goes_with(models.recommender, context)
-        return Below(with_context, popular_in_store(models.recommender, store), self._popular[1])
+        return Below(with_context, self._selling_in(models, store), self._popular[1])
+
+    def _selling_in(self, models: ModelSet, store: str | None) -> list[Scored]:
+        """What sells well in a store, sorted once for each set of models."""
+        if store is None:
+            return []
+        found = self._in_store.get(store) or popular_in_store(models.recommender, store)
+        if found:
+            self._in_store[store] = found  # only stores that the model knows: no client can make it grow
+        return found
 
     def _rules(self, ruling: Ruling, placement: str | None) -> Rules:
         """The rules of a placement.

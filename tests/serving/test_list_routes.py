@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from features.online_store import Keys, RecommendationList, RedisReader, RedisStore
@@ -302,3 +303,14 @@ def test_what_cannot_be_asked_is_pointed_at(client: Client, path: str, body: dic
     problem = problem_of(client.post(path, body), 422, "invalid_request")
     assert any(error["pointer"].startswith(pointer) for error in problem["errors"])
     assert "secret" not in json.dumps(problem)
+
+
+def test_a_stranger_in_a_store_gets_what_sells_there(ruled: Client, mlruns: Path) -> None:
+    recommender: Any = load(resolve(mlruns, "recommender"))
+    catalogue, store = recommender.catalogue, "367"
+    best = np.argsort(-(np.log1p(catalogue.buyers_28d) + catalogue.store_share[catalogue.store_ids == store][0]), kind="stable")
+    for _ in range(2):
+        (row,) = ruled.recommend("nobody", store=store, k=5)["rows"]
+        assert (row["fallback"], ids(row)) == ("popular_in_store", catalogue.item_ids[best[:5]].tolist())
+    (row,) = ruled.recommend("nobody", store="no such store", k=5)["rows"]
+    assert row["fallback"] == "popular"
