@@ -7,14 +7,20 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from serving.list_schemas import CashierResponse, RecommendResponse, SimilarResponse
 from serving.openapi import document
 from serving.problems import CODES
-from serving.schemas import Problem, RecommendResponse
+from serving.schemas import Problem
 from serving.score_schemas import ScoreResponse
 from tests.serving.asgi import Client
 
 PAGE = document()
-ROUTES = {"/v1/score": ScoreResponse, "/v1/recommend": RecommendResponse}
+ROUTES = {
+    "/v1/score": ScoreResponse,
+    "/v1/recommend": RecommendResponse,
+    "/v1/similar": SimilarResponse,
+    "/v1/cashier": CashierResponse,
+}
 ODD: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
@@ -44,10 +50,11 @@ def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
 def bodies(path: str) -> st.SearchStrategy[Any]:
     """Bodies of one route: fields of its schema in any selection, now and then one of another name or an odd value."""
     reference = PAGE["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
-    fields = PAGE["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
-    optional = {name: values(schema) | ODD for name, schema in fields.items() if name != "member_ids"}
-    right = st.fixed_dictionaries({"member_ids": values(fields["member_ids"])}, optional=optional)
-    return right | st.fixed_dictionaries({}, optional={**optional, "member_ids": ODD, "colour": ODD}) | ODD
+    schema = PAGE["components"]["schemas"][reference.rpartition("/")[2]]
+    needed, fields = schema["required"], schema["properties"]
+    optional = {name: values(of) | ODD for name, of in fields.items() if name not in needed}
+    right = st.fixed_dictionaries({name: values(fields[name]) for name in needed}, optional=optional)
+    return right | st.fixed_dictionaries({}, optional={**optional, **dict.fromkeys(needed, ODD), "colour": ODD}) | ODD
 
 
 @pytest.mark.slow
