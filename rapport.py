@@ -47,6 +47,10 @@ identity_app = typer.Typer(no_args_is_help=True, help="Who is who: identifiers a
 app.add_typer(identity_app, name="identity")
 models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
+rules_app = typer.Typer(no_args_is_help=True, help="What may stand in lists: docs/rules.md.")
+app.add_typer(rules_app, name="rules")
+stock_app = typer.Typer(no_args_is_help=True, help="What is sold out, seen by servers within seconds: docs/rules.md.")
+app.add_typer(stock_app, name="stock")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 AsOf = Annotated[
@@ -197,6 +201,53 @@ def identity_review(as_json: AsJson = False) -> None:
     from rapport_identity import review
 
     review(_settings(), as_json=as_json)
+
+
+@rules_app.command("check")
+def rules_check(
+    files: Annotated[list[Path], typer.Argument(help="Rules files, such as rules/checkout.toml.")], as_json: AsJson = False
+) -> None:
+    """Check rules files and say in words, and on the items of the facts, what they mean.
+
+    Example: `rapport rules check rules/checkout.toml`
+
+    Exit code 2: a file says what rules cannot say; every problem is told with its key, value and remedy.
+    """
+    from features.screen import Screen
+    from rapport_rules import RulesJob
+
+    screen = Screen(as_json=as_json)
+    screen.result(RulesJob(_settings(), screen).check(files))
+
+
+ItemIds = Annotated[list[str], typer.Argument(help="Item ids.")]
+AtStore = Annotated[str | None, typer.Option("--store", help="Only at this store.")]
+
+
+@stock_app.command("out")
+def stock_out(items: ItemIds, store: AtStore = None, as_json: AsJson = False) -> None:
+    """Say that items are sold out: no list shows them any more.
+
+    Example: `rapport stock out 856942 866211 --store 367`
+    """
+    from features.screen import Screen
+    from rapport_rules import mark_stock
+
+    screen = Screen(as_json=as_json)
+    screen.result(mark_stock(_settings(), screen, items, store=store, sold_out=True))
+
+
+@stock_app.command("back")
+def stock_back(items: ItemIds, store: AtStore = None, as_json: AsJson = False) -> None:
+    """Say that items are back.
+
+    Example: `rapport stock back 856942`
+    """
+    from features.screen import Screen
+    from rapport_rules import mark_stock
+
+    screen = Screen(as_json=as_json)
+    screen.result(mark_stock(_settings(), screen, items, store=store, sold_out=False))
 
 
 @app.command()

@@ -34,6 +34,7 @@ def run(settings: Settings, households: int | None, *, serve_after: bool, as_jso
         facts, rows = jobs.build("end-of-facts")
         with only_run(settings, "publish"):
             jobs.publish_features(url, rows)
+            jobs.publish_shop(url, facts)
         screen.step("3 of 5  Models, each beside its baselines")
         outcomes = jobs.train((), again=False)
         screen.step("4 of 5  Scores and lists of every member into the online store")

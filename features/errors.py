@@ -2,6 +2,7 @@
 
 RapportError
 ├── ConfigurationError      a setting is missing or wrong
+│   └── RulesRefused        a rules file says something that rules cannot say
 ├── AudienceUnreadable      an audience expression breaks the grammar or names what does not exist
 ├── MissingDependency       an optional package is not installed
 ├── SourceError             the raw tables cannot become facts
@@ -24,6 +25,7 @@ RapportError
 └── Busy                    another run holds the lock
 """
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 
@@ -44,6 +46,16 @@ class ConfigurationError(RapportError):
 
     exit_code = 2
     code = "configuration"
+
+
+class RulesRefused(ConfigurationError):
+    """A rules file cannot be read, or says something that rules cannot say. `problems` are all of them, one a line."""
+
+    code = "rules_refused"
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        super().__init__("\n  ".join([f"{source} cannot be used:", *problems]), remedy="docs/rules.md lists every key")
+        self.problems = tuple(problems)
 
 
 class AudienceUnreadable(RapportError):

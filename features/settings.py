@@ -15,6 +15,9 @@ class Settings:
 
     data_dir: Path = field(default=Path("data"), metadata={"meaning": "folder for facts and the embedded store"})
     mlruns_dir: Path = field(default=Path("mlruns"), metadata={"meaning": "MLflow's database and artifacts"})
+    rules_dir: Path = field(
+        default=Path("rules"), metadata={"meaning": "folder of rules files, one for each placement or campaign: docs/rules.md"}
+    )
     redis_url: str = field(
         default="",
         repr=False,
@@ -26,7 +29,23 @@ class Settings:
     port: int = field(default=3000, metadata={"meaning": "port the server binds to"})
     workers: int = field(default=2, metadata={"meaning": "serving processes"})
     api_keys: tuple[str, ...] = field(
-        default=(), repr=False, metadata={"meaning": "keys accepted by the server, separated by commas"}
+        default=(),
+        repr=False,
+        metadata={"meaning": "keys accepted by the server after commas: a key, or role:sha256 of a key (docs/api.md)"},
+    )
+    rate_limit: int = field(default=0, metadata={"meaning": "requests a second for each key over all workers; 0 is any number"})
+    in_flight: int = field(
+        default=256, metadata={"meaning": "requests that a worker has under way at most; one more is told to come back"}
+    )
+    canary: float = field(
+        default=0.0,
+        metadata={"meaning": "share of score requests that the challenger answers, from 0 to 1; the passport says so"},
+    )
+    shadow: bool = field(
+        default=False, metadata={"meaning": "1 lets the churn challenger score along, unseen; /metrics tells how far it is off"}
+    )
+    traced: bool = field(
+        default=False, metadata={"meaning": "1 lets BentoML's OpenTelemetry trace requests, at about 0.3 ms each"}
     )
     identity_key: str = field(
         default="",
@@ -85,6 +104,16 @@ class Settings:
             values["redis_url"] = environment["REDIS_URL"]
         return cls(**{name: _parse(name, text) for name, text in values.items()})  # type: ignore[arg-type] # checked by _parse
 
+    @property
+    def drain_file(self) -> Path:
+        """While this file is there the server says that it is not ready, so that load balancers look elsewhere before its end."""
+        return self.data_dir / "drain"
+
+    @property
+    def untraced_urls(self) -> str:
+        """Pattern of addresses that are not traced, as OpenTelemetry has it."""
+        return "^$" if self.traced else ".*"
+
     def to_env(self) -> dict[str, str]:
         """The variables that make `from_env` return these settings, for a child process."""
         texts = {f.name: _text(getattr(self, f.name)) for f in fields(self)}
@@ -124,10 +153,16 @@ def _text(value: object) -> str:
 
 def _parse(name: str, text: str) -> object:
     try:
-        if name in {"data_dir", "mlruns_dir"}:
+        if name in {"data_dir", "mlruns_dir", "rules_dir"}:
             return Path(text)
         if name in {"redis_timeout_ms", "port", "workers", "max_staleness_h", "memory_mb", "tuning_trials", "scores_kept_days"}:
             return int(text)
+        if name in {"rate_limit", "in_flight"}:
+            return int(text)
+        if name in {"traced", "shadow"}:
+            return _switch(text)
+        if name == "canary":
+            return _share(text)
         if name == "api_keys":
             return tuple(key.strip() for key in text.split(",") if key.strip())
         if name == "churn":
@@ -137,6 +172,18 @@ def _parse(name: str, text: str) -> object:
         return parse_moment(text) if name == "now" else text
     except ValueError as error:
         raise ConfigurationError(f"{variable_of(name)} cannot be used: {error}", remedy="see docs/settings.md") from error
+
+
+def _switch(text: str) -> bool:
+    if text not in {"0", "1", "True", "False"}:
+        raise ValueError("it is 0 or 1")
+    return text in {"1", "True"}
+
+
+def _share(text: str) -> float:
+    if not 0 <= float(text) <= 1:
+        raise ValueError("a share is from 0 to 1")
+    return float(text)
 
 
 def _definitions(text: str) -> tuple[str, ...]:

@@ -2,31 +2,38 @@
 
 import json
 import logging
-from collections.abc import Awaitable, Callable
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from features.contract import CONTRACT, CONTRACT_HASH
-from features.errors import NothingPublished, RapportError, StoreUnavailable
+from features.errors import RapportError
 from features.online_store import RedisReader
 from features.settings import Settings
-from features.stamp import Stamp
 from serving import openapi
-from serving.auth import BodyTooLarge, too_large
+from serving.auth import Answer, BodyTooLarge, BodyTooSlow, too_large, too_slow
+from serving.batch import NO_DEADLINE
 from serving.bundle import ModelSet
+from serving.engine import Engine
 from serving.health import readiness
-from serving.parsing import parse
+from serving.list_routes import ListRoutes
+from serving.metrics import Meter
+from serving.passports import base_passport, score_passport
 from serving.problems import ApiError, new_app, of_rapport_error, problem
-from serving.recommending import popular_for_everyone, popular_items, recommend_members
-from serving.schemas import RecommendRequest, ScoreRequest
-from serving.scoring import ScoringContext, score_members
+from serving.reading import GuardedReader
+from serving.score_parsing import parse_score
+from serving.scoring import default_outputs
+from serving.watch import ModelWatch
+from training.registry import CHAMPION
 
 logger = logging.getLogger("rapport")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -53,19 +60,27 @@ DOCS_SCRIPT = """window.onload = () => SwaggerUIBundle({
 class Api:
     """What answers requests: models, store and settings of one worker."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, meter: Meter | None = None) -> None:
+        self.meter = meter or Meter()
         self._settings = settings
-        self._models = ModelSet.load(settings.mlruns_dir)
-        self._popular = popular_items(self._models)
+        self._watch = ModelWatch(settings.mlruns_dir, meter=self.meter)
         self._reader = RedisReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=settings.redis_timeout_ms)
         self._stale_after_s = settings.max_staleness_h * 3600.0
+        self._guarded = GuardedReader(self._reader, meter=self.meter)
+        self._engine = Engine(self._guarded, settings.clock, stale_after_s=self._stale_after_s, meter=self.meter)
+        if settings.shadow:
+            self._engine.shadow = lambda: self._watch.lineup.challengers.get("churn")
+        self._lists = ListRoutes(settings, self._read_lists, lambda: self._watch.champions, self._list_passport)
 
     def app(self) -> Starlette:
         """The routes."""
         return new_app(
             [
-                Route("/v1/score", _answering(self.score), methods=["POST"]),
-                Route("/v1/recommend", _answering(self.recommend), methods=["POST"]),
+                Route("/v1/score", _answering(_by_http(self.score)), methods=["POST"]),
+                Route("/v1/recommend", _answering(_as_json(self.recommend)), methods=["POST"]),
+                Route("/v1/similar", _answering(_as_json(self._lists.similar)), methods=["POST"]),
+                Route("/v1/cashier", _answering(_as_json(self._lists.cashier)), methods=["POST"]),
+                Route("/metrics", _answering(self.metrics)),
                 Route("/health/live", _answering(self.live)),
                 Route("/health/ready", _answering(self.ready)),
                 Route("/", _home),
@@ -76,37 +91,34 @@ class Api:
             ]
         )
 
-    async def score(self, request: Request) -> Response:
-        """POST /v1/score."""
-        asked = parse(await request.body(), request.headers.get("content-type", ""), ScoreRequest)
-        stamp, values = await self._reader.read(asked.member_ids)
-        if stamp is None:
-            raise NothingPublished("no features were published to the online store", remedy='run "rapport publish"')
-        moment = self._settings.clock()
-        context = ScoringContext(CONTRACT, self._models, moment, self._stale_after_s)
-        rows = score_members(context, asked.member_ids, stamp, values)
-        return _json({"passport": self._passport(request, ("churn", "tier"), context, stamp), "rows": rows})
+    @property
+    def hot(self) -> dict[str, Answer]:
+        """Routes that the guard answers itself, by path; POST only."""
+        return {"/v1/score": _caught(self.score)}
 
-    async def recommend(self, request: Request) -> Response:
-        """POST /v1/recommend."""
-        asked = parse(await request.body(), request.headers.get("content-type", ""), RecommendRequest)
-        moment, exclude = self._settings.clock(), frozenset(asked.exclude)
-        try:
-            lists = await self._reader.read_lists(asked.member_ids)
-        except StoreUnavailable:
-            rows = popular_for_everyone(asked.member_ids, popular=self._popular, k=asked.k, exclude=exclude)
+    async def metrics(self, request: Request) -> Response:
+        """GET /metrics: of all workers together."""
+        return Response(self.meter.text(), 200, {"Cache-Control": "no-store"}, "text/plain; version=0.0.4; charset=utf-8")
+
+    async def score(self, body: bytes, content_type: str, request_id: str) -> bytes:
+        """POST /v1/score, without HTTP: a body in, a body out."""
+        asked = parse_score(body, content_type)
+        limit = NO_DEADLINE if asked.deadline_ms is None else time.monotonic() + asked.deadline_ms / 1000
+        if asked.model == CHAMPION and self._settings.canary:
+            models = self._watch.models_by_chance(request_id, self._settings.canary)
         else:
-            rows = recommend_members(
-                asked.member_ids,
-                lists,
-                popular=self._popular,
-                k=asked.k,
-                exclude=exclude,
-                moment=moment,
-                stale_after_s=self._stale_after_s,
-            )
-        context = ScoringContext(CONTRACT, self._models, moment, self._stale_after_s)
-        return _json({"passport": self._passport(request, ("recommender",), context, None), "rows": rows})
+            models = self._watch.models_for(asked.model)
+        reply = await self._engine.score(asked, models, deadline=limit)
+        passport = score_passport(reply, models, asked.outputs or default_outputs(models), request_id=request_id)
+        return msgspec.json.encode({"passport": passport, "rows": reply.rows})
+
+    async def recommend(self, request: Request) -> dict[str, Any]:
+        """POST /v1/recommend."""
+        answer = await self._lists.recommend(request)
+        for row in answer["rows"]:
+            self.meter.add("rapport_rows_total", "recommend", row["status"])
+            self.meter.add("rapport_ladder_total", "recommend", row["fallback"])
+        return answer
 
     async def live(self, request: Request) -> Response:
         """GET /health/live."""
@@ -114,61 +126,96 @@ class Api:
 
     async def ready(self, request: Request) -> Response:
         """GET /health/ready."""
-        found = await readiness(self._models, self._reader, moment=self._settings.clock(), stale_after_s=self._stale_after_s)
+        await self._guarded.refresh_priors()
+        found = await readiness(
+            self._watch.champions, self._reader, moment=self._settings.clock(), stale_after_s=self._stale_after_s
+        )
+        if self._settings.drain_file.exists():
+            return _json({"status": "draining", **found.checks}, 503)
         return _json({"status": "ready" if found.ready else "not_ready", **found.checks}, 200 if found.ready else 503)
 
-    def _passport(
-        self, request: Request, names: tuple[str, ...], context: ScoringContext, stamp: Stamp | None
-    ) -> dict[str, Any]:
-        predictors = {
-            "churn": context.models.churn,
-            "tier": context.models.tier,
-            "recommender": context.models.recommender,
-        }
-        models = {}
-        for name in names:
-            predictor, registered = predictors[name], context.models.registered.get(name)
-            if predictor is not None and registered is not None:
-                models[name] = {
-                    "name": registered.name,
-                    "version": registered.version,
-                    "alias": "champion",
-                    "engine": predictor.manifest.engine,
-                    "definition": predictor.manifest.definition,
-                }
-        age = (context.moment - stamp.as_of_moment).total_seconds() if stamp is not None else None
-        return {
-            "decision_id": request.scope["rapport.request_id"],
-            "moment": context.moment.isoformat(),
-            "contract_hash": CONTRACT_HASH,
-            "models": models,
-            "features_as_of": stamp.as_of if stamp is not None else None,
-            "features_age_seconds": None if age is None else max(0, int(age)),
-        }
+    async def watch_models(self) -> None:
+        """Look after the registry as long as the worker lives."""
+        await self._watch.run()
+
+    async def close(self) -> None:
+        """Let what is under way end, and give the connections back."""
+        await self._engine.close()
+        await self._lists.close()
+        await self._guarded.close()
+        await self._reader.close()
+
+    async def _read_lists(self, member_ids: Sequence[str]) -> tuple[list[bytes | None], list[bool]]:
+        """Lists and refusals, unless the breaker is open."""
+        return await self._guarded.guarded(self._reader.read_lists_and_refusals(member_ids))
+
+    def _list_passport(self, request: Request, models: ModelSet, moment: datetime) -> dict[str, Any]:
+        passport = base_passport(moment.isoformat(), request.scope["rapport.request_id"])
+        if "recommender" in models.served:
+            passport["models"] = {"recommender": {**models.served["recommender"].passport, "alias": CHAMPION}}
+        return passport
+
+
+def _by_http(answer: Callable[[bytes, str, str], Awaitable[bytes]]) -> Handler:
+    """A handler of requests from what takes a body, its content type and the request's id, and gives a body."""
+
+    async def handler(request: Request) -> Response:
+        request_id = request.scope["rapport.request_id"]
+        body = await answer(await request.body(), request.headers.get("content-type", ""), request_id)
+        return Response(body, 200, {"Cache-Control": "no-store"}, "application/json")
+
+    return handler
 
 
 def _answering(handler: Handler) -> Handler:
-    """The handler with every error turned into a problem document: the one edge where all are caught.
+    """The handler with every error turned into a problem document.
 
     A mounted app that raises would leave the client waiting for the server's own timeout.
     """
 
     async def answer(request: Request) -> Response:
-        request_id = request.scope["rapport.request_id"]
         try:
             return await handler(request)
-        except ApiError as error:
-            return problem(error.code, error.detail, request_id=request_id, errors=error.errors)
-        except RapportError as error:
-            code, detail = of_rapport_error(error)
-            return problem(code, detail, request_id=request_id)
-        except BodyTooLarge:
-            return too_large(request_id)
-        except Exception:  # the named edge: nothing may pass it
-            logger.exception("request %s failed", request_id)
-            return problem("internal", "the server could not answer", request_id=request_id)
+        except Exception as error:  # noqa: BLE001 # the named edge: nothing may pass it
+            return _problem_of(error, request.scope["rapport.request_id"])
 
     return answer
+
+
+def _caught(answer: Callable[[bytes, str, str], Awaitable[bytes]]) -> Answer:
+    """The same edge for a fast route."""
+
+    async def caught(body: bytes, content_type: str, request_id: str) -> bytes | Response:
+        try:
+            return await answer(body, content_type, request_id)
+        except Exception as error:  # noqa: BLE001 # the named edge: nothing may pass it
+            return _problem_of(error, request_id)
+
+    return caught
+
+
+def _problem_of(error: Exception, request_id: str) -> Response:
+    """What a client is told of an error: one place where exceptions become problem documents."""
+    if isinstance(error, ApiError):
+        return problem(error.code, error.detail, request_id=request_id, errors=error.errors)
+    if isinstance(error, RapportError):
+        code, detail = of_rapport_error(error)
+        return problem(code, detail, request_id=request_id)
+    if isinstance(error, BodyTooLarge):
+        return too_large(request_id)
+    if isinstance(error, BodyTooSlow):
+        return too_slow(request_id)
+    logger.error("request %s failed", request_id, exc_info=error)
+    return problem("internal", "the server could not answer", request_id=request_id)
+
+
+def _as_json(answer: Callable[[Request], Awaitable[dict[str, Any]]]) -> Handler:
+    """A handler of what answers with a value."""
+
+    async def handler(request: Request) -> Response:
+        return _json(await answer(request))
+
+    return handler
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

@@ -7,16 +7,17 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from serving.problems import CODES
-from serving.schemas import (
-    REASON_MEANING,
-    STATUS_MEANING,
-    Problem,
+from serving.list_schemas import (
+    CashierRequest,
+    CashierResponse,
     RecommendRequest,
     RecommendResponse,
-    ScoreRequest,
-    ScoreResponse,
+    SimilarRequest,
+    SimilarResponse,
 )
+from serving.problems import CODES
+from serving.schemas import REASON_MEANING, STATUS_MEANING, Problem
+from serving.score_schemas import FALLBACK_MEANING, ScoreRequest, ScoreResponse
 
 REF = "#/components/schemas/{model}"
 DESCRIPTION = """Scores and recommendation lists for a retailer's members.
@@ -28,13 +29,19 @@ A request for many members is answered row by row, in the order asked for; one m
 
 Errors are problem documents (RFC 9457): act on `code`, which does not change.
 """
-TABLES = {"status": STATUS_MEANING, "reason": REASON_MEANING, "code": {code: text for code, (_, text) in CODES.items()}}
+TABLES = {
+    "status": STATUS_MEANING,
+    "reason": REASON_MEANING,
+    "fallback of a score": FALLBACK_MEANING,
+    "code": {code: text for code, (_, text) in CODES.items()},
+}
 
 
 def document() -> dict[str, Any]:
     """The whole OpenAPI 3.1 document."""
     models: tuple[type[BaseModel], ...] = (
-        ScoreRequest, ScoreResponse, RecommendRequest, RecommendResponse, Problem,
+        ScoreRequest, ScoreResponse, RecommendRequest, RecommendResponse, SimilarRequest, SimilarResponse,
+        CashierRequest, CashierResponse, Problem,
     )  # fmt: skip
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
     return {
@@ -49,6 +56,8 @@ def document() -> dict[str, Any]:
         "paths": {
             "/v1/score": {"post": _post("score", "Risk of leaving and tier to come", ScoreRequest, ScoreResponse)},
             "/v1/recommend": {"post": _post("recommend", "What to offer next", RecommendRequest, RecommendResponse)},
+            "/v1/similar": {"post": _post("similar", "What goes with some items", SimilarRequest, SimilarResponse)},
+            "/v1/cashier": {"post": _post("cashier", "What is worth saying at the till", CashierRequest, CashierResponse)},
             "/health/live": {"get": _health("live", "The process runs", (200,))},
             "/health/ready": {"get": _health("ready", "Models are loaded and features are published", (200, 503))},
         },
@@ -101,7 +110,7 @@ def _health(name: str, summary: str, statuses: tuple[int, ...]) -> dict[str, Any
 
 def _problems() -> dict[str, Any]:
     """One response a status, naming the codes that come with it."""
-    statuses = sorted({status for status, _ in CODES.values()} - {404, 405})
+    statuses = sorted({status for status, _ in CODES.values()} - {405})
     return {
         str(status): {
             "description": "; ".join(f"`{code}`: {meaning}" for code, (s, meaning) in CODES.items() if s == status),

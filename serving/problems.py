@@ -16,18 +16,25 @@ RETRY_AFTER_S = 1
 CODES = {
     "malformed_json": (400, "the body is no JSON object as RFC 8259 has it"),
     "key_missing": (401, "no API key was sent, or none that is known"),
+    "role_missing": (403, "the role of this key does not allow the request"),
     "not_found": (404, "there is nothing under this path"),
     "method_not_allowed": (405, "this path has other methods"),
     "too_large": (413, "the body or the list of members is above the limit"),
     "unsupported_media_type": (415, "the content type is not application/json"),
     "invalid_request": (422, "a field is missing, unknown, of another type or out of range"),
+    "body_timeout": (408, "the body did not arrive in time"),
+    "rate_limited": (429, "this key asks more often than it may"),
     "internal": (500, "a fault of ours; the log has it under the request id"),
+    "overloaded": (503, "the server has as many requests under way as it can answer in time"),
     "store_unavailable": (503, "Redis does not answer"),
     "nothing_published": (503, "Redis answers, but holds no features"),
     "contract_mismatch": (503, "store and server were made from different feature declarations"),
     "corrupt_record": (503, "what Redis holds is not what Rapport wrote"),
     "bundle_refused": (503, "a model's files failed their check"),
+    "rules_refused": (503, "the rules file of this placement cannot be used"),
     "model_missing": (503, "no champion is registered"),
+    "model_not_found": (404, "the version that `model` names is not registered"),
+    "model_loading": (503, "the version that `model` names is being loaded"),
 }
 """Every code a client can meet, with its status and meaning."""
 
@@ -43,7 +50,7 @@ class ApiError(Exception):
 
 
 def problem(code: str, detail: str, *, request_id: str, errors: Sequence[dict[str, str]] = ()) -> Response:
-    """The response for a code; 503 says when to try again, 401 how to send a key."""
+    """The response for a code; 503 and 429 say when to try again, 401 how to send a key."""
     status = CODES[code][0]
     document = {
         "type": f"urn:rapport:problem:{code}",
@@ -55,7 +62,7 @@ def problem(code: str, detail: str, *, request_id: str, errors: Sequence[dict[st
         "errors": list(errors),
     }
     headers = {"Cache-Control": "no-store"}
-    if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in {http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.TOO_MANY_REQUESTS}:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Basic realm="Rapport: any user name, an API key as password", charset="UTF-8"'

@@ -1,94 +1,175 @@
-"""Lists for many members from what the store holds, and what to offer where it holds nothing. Pure: no HTTP, no store."""
+"""Lists for many members: their own candidates and, where those end, the steps below, all of them under the rules.
+
+Pure: no HTTP, no store, no clock.
+"""
+
+from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any
+from dataclasses import dataclass
 
-from features.errors import CorruptRecord
-from features.online_store import RecommendationList
-from serving.bundle import ModelSet
+import numpy as np
+from numpy.typing import NDArray
 
-Row = dict[str, Any]
-POPULAR_DEPTH = 1200
-"""Popular items kept at hand: the most a request may exclude, and a full list beyond."""
+from features.online_store import RecommendedItem
+from features.rules.codes import CODES, MEANINGS, code_of
+from features.rules.compiled import Codes, CompiledRules
+from features.rules.exploration import Shown, as_filled, explored, generator_of
+from features.rules.filling import Filling, Rows
+from features.rules.shelf import ABSENT, PADDING, Shelf
+from serving.candidates import Asked, Below, Feed, Member, Row, Told, feeds_of
+from training.predictors.list_reasons import sentences
 
-
-def recommend_members(
-    member_ids: Sequence[str],
-    lists: Sequence[bytes | None],
-    *,
-    popular: Sequence[str],
-    k: int,
-    exclude: frozenset[str],
-    moment: datetime,
-    stale_after_s: float,
-) -> list[Row]:
-    """One row per member, in the order asked for, as `schemas.RecommendRow`.
-
-    Parameters
-    ----------
-    lists
-        What was published for each member, as stored; None where there is nothing.
-    popular
-        Items to top lists up with and to offer to members without one, best first.
-    """
-    return [
-        {"member_id": member, **_answer(stored, popular, k=k, exclude=exclude, moment=moment, stale_after_s=stale_after_s)}
-        for member, stored in zip(member_ids, lists, strict=True)
-    ]
+_EXCLUDED, _IN_BASKET, _LATELY = code_of("EXCLUDED_BY_REQUEST"), code_of("IN_BASKET"), code_of("BOUGHT_RECENTLY")
+_UNTOLD = frozenset({code_of("NO_CANDIDATE"), code_of("ALREADY_IN_LIST"), code_of("LIST_FULL"), 0})
 
 
-def popular_for_everyone(member_ids: Sequence[str], *, popular: Sequence[str], k: int, exclude: frozenset[str]) -> list[Row]:
-    """The same list for every member, for when the store does not answer."""
-    items = _items([], popular, k=k, exclude=exclude)
-    standing = {"status": "FALLBACK", "reason": "store_unavailable", "fallback": "popular", "as_of": None}
-    return [{"member_id": member, **standing, "age_seconds": None, "items": items} for member in member_ids]
-
-
-def popular_items(models: ModelSet) -> list[str]:
-    """What the recommender knows to be popular, best first; empty without a recommender."""
-    return models.recommender.popular_items(POPULAR_DEPTH) if models.recommender is not None else []
-
-
-def _answer(
-    stored: bytes | None,
-    popular: Sequence[str],
-    *,
-    k: int,
-    exclude: frozenset[str],
-    moment: datetime,
-    stale_after_s: float,
-) -> Row:
-    recommended, standing = _read(stored, moment, stale_after_s)
-    own = [(item.item_id, item.source) for item in recommended.items] if recommended is not None else []
-    items = _items(own, popular, k=k, exclude=exclude)
-    if not items and (own or popular):
-        standing = {**standing, "status": "PARTIAL", "reason": "all_excluded"}
-    return {**standing, "items": items}
-
-
-def _read(stored: bytes | None, moment: datetime, stale_after_s: float) -> tuple[RecommendationList | None, Row]:
-    """A member's own list if there is one that can be read, and how the answer stands."""
-    popular_only = {"fallback": "popular", "as_of": None, "age_seconds": None}
-    if stored is None:
-        return None, {"status": "COLD", "reason": "no_list", **popular_only}
-    try:
-        recommended = RecommendationList.from_bytes(stored)
-    except CorruptRecord:
-        return None, {"status": "FALLBACK", "reason": "record_unreadable", **popular_only}
-    age = max(0, int((moment - datetime.fromisoformat(recommended.as_of)).total_seconds()))
-    status = "STALE" if age > stale_after_s else "OK"
-    return recommended, {
-        "status": status, "reason": None, "fallback": "none", "as_of": recommended.as_of, "age_seconds": age,
-    }  # fmt: skip
-
-
-def _items(own: list[tuple[str, str]], popular: Sequence[str], *, k: int, exclude: frozenset[str]) -> list[dict[str, Any]]:
-    """Up to k items: the member's own list without what is excluded, topped up with popular ones."""
-    chosen: dict[str, str] = {}
-    for item, source in (*own, *((item, "popular") for item in popular)):
-        if len(chosen) == k:
+def recommend_members(members: Sequence[Member], asked: Asked, below: Below, rules: CompiledRules) -> list[Row]:
+    """One row per member, in the order asked for, as `list_schemas.RecommendRow`."""
+    shelf, k = rules.shelf, asked.k
+    drawn = rules.rules.exploration
+    explores = drawn.share > 0 and bool(asked.decision_id) and not asked.dry_run
+    filling = Filling.empty(rules, lists=len(members), k=k + (drawn.pool if explores else 0))
+    feeds: list[Feed] = []
+    blocked = _blocked_for_all(asked, shelf)
+    lately = [_lately(member, rules) for member in members]
+    for feed in feeds_of(members, asked, below, rules):
+        if feeds and not len(filling.lacking):
             break
-        if item not in exclude:
-            chosen.setdefault(item, source)
-    return [{"item_id": item, "place": place, "source": source} for place, (item, source) in enumerate(chosen.items(), start=1)]
+        filling.feed(feed.rows, against=_against(feed.rows, blocked, lately))
+        feeds.append(feed)
+    short = _too_short(filling, rules, k=k)
+    shown = as_filled(filling, k=k)
+    if explores:
+        generators = [generator_of(asked.decision_id, row) for row in range(len(members))]
+        shown = explored(filling, k=k, share=drawn.share, pinned=len(rules.pinned), generators=generators)
+    lists = _Lists(feeds, filling, shown, shelf, explores=explores)
+    return [_row(lists, which, member, asked, below, short=bool(short[which])) for which, member in enumerate(members)]
+
+
+def _blocked_for_all(asked: Asked, shelf: Shelf) -> Codes:
+    """Codes of what the request itself rules out, by row of the shelf, two more for the rows that are no item."""
+    blocked = np.zeros(len(shelf) + 2, dtype=np.int8)
+    for items, code in ((asked.exclude, _EXCLUDED), (asked.context, _IN_BASKET)):
+        rows = [shelf.row_of[item] for item in items if item in shelf.row_of]
+        blocked[rows] = code
+    return blocked
+
+
+def _lately(member: Member, rules: CompiledRules) -> Rows:
+    """Rows of what a member bought within the days of the rule and is not due to buy again."""
+    within, own, today = rules.rules.bought_within_days, member.own, member.day
+    if within is None or own is None or today is None:
+        return np.empty(0, dtype=np.int32)
+    last_days = {item.item_id: item.last_day for item in own.items if item.last_day is not None} | dict(own.lately)
+    bought = {item: today - day for item, day in last_days.items() if today - day <= within}
+    if rules.rules.unless_due:
+        due = {item.item_id for item in own.items if item.item_id in bought and _is_due(item, last_days[item.item_id], today)}
+        bought = {item: days_ago for item, days_ago in bought.items() if item not in due}
+    return rules.shelf.rows_of(list(bought))
+
+
+def _is_due(item: RecommendedItem, last_day: int, today: int) -> bool:
+    """Whether it is time again: as many days have passed as usual, or the night found so and it was not bought since."""
+    if item.gap_days is not None and today - last_day >= item.gap_days:
+        return True
+    return item.source == "due_again" and item.last_day == last_day
+
+
+def _against(rows: Rows, blocked: Codes, lately: Sequence[Rows]) -> Codes:
+    """Codes of what speaks against each candidate beside the items themselves, shape (lists, columns)."""
+    codes = np.broadcast_to(blocked[rows], (len(lately), rows.shape[-1])).copy()
+    for which, bought in enumerate(lately):
+        if len(bought):
+            offered = rows[which] if rows.ndim == 2 else rows
+            is_bought = np.zeros(len(blocked), dtype=np.bool_)
+            is_bought[bought[bought != ABSENT]] = True
+            codes[which, (codes[which] == 0) & is_bought[offered]] = _LATELY
+    return codes
+
+
+def _too_short(filling: Filling, rules: CompiledRules, *, k: int) -> NDArray[np.bool_]:
+    """Empty the lists that are shorter than is shown; what was asked for may be less than that."""
+    return filling.shortened(least=min(rules.rules.min_length, k))
+
+
+@dataclass(frozen=True, slots=True)
+class _Lists:
+    """Filled lists, and where each of their items came from."""
+
+    feeds: Sequence[Feed]
+    filling: Filling
+    shown: Shown
+    shelf: Shelf
+    explores: bool
+
+    def items(self, which: int) -> list[Row]:
+        """The items of a list, as `list_schemas.Item`."""
+        places = np.flatnonzero(self.shown.chosen[which] != PADDING).tolist()
+        return [self._item(which, place) for place in places]
+
+    def _item(self, which: int, place: int) -> Row:
+        source, score, known = self.origin(which, int(self.shown.position[which, place]))
+        code, english, chinese = sentences(source, known)
+        return {
+            "item_id": str(self.shelf.item_ids[self.shown.chosen[which, place]]),
+            "place": place + 1,
+            "source": source,
+            "score": score,
+            "reason": {"code": code, "en": english, "zh": chinese},
+            "explored": bool(self.shown.explored[which, place]),
+            "propensity": float(self.shown.propensity[which, place]) if self.explores else None,
+            "list_propensity": float(self.shown.inclusion[which, place]) if self.explores else None,
+        }
+
+    def origin(self, which: int, position: int) -> Told:
+        """Source, score and what is known of the candidate at a position counted over all feeds."""
+        for feed in self.feeds:
+            if position < feed.rows.shape[-1]:
+                return feed.of(which, position)
+            position -= feed.rows.shape[-1]
+        raise IndexError(position)
+
+    def verdicts(self, which: int) -> NDArray[np.int8]:
+        """What became of every candidate of a list, in order."""
+        return np.concatenate([verdicts[which] for verdicts in self.filling.verdicts])
+
+
+def _row(lists: _Lists, which: int, member: Member, asked: Asked, below: Below, *, short: bool) -> Row:
+    hidden = member.impersonal and lists.filling.compiled.rules.opted_out == "empty"
+    items = [] if hidden else lists.items(which)
+    row = {"member_id": member.member_id, **member.standing, "fallback": _step(member, below)}
+    row |= {"list_model": member.own.model if member.own is not None else None, "items": items}
+    if not items and not hidden:
+        row |= _why_empty(lists.verdicts(which), row["status"], short=short)
+    return row | {"removed": removed(lists, which) if asked.dry_run else None}
+
+
+def _step(member: Member, below: Below) -> str:
+    """The highest step that the list could start from."""
+    if member.own is not None:
+        return "none"
+    if below.with_context:
+        return "item_item"
+    return "popular_in_store" if below.in_store else "popular"
+
+
+def _why_empty(verdicts: NDArray[np.int8], status: str, *, short: bool) -> Row:
+    """Status and reason of an empty list; nothing changes where there was nothing to offer in the first place."""
+    against = set(np.unique(verdicts).tolist()) - _UNTOLD
+    if not short and not against:
+        return {}
+    only_request = against <= {_EXCLUDED, _IN_BASKET}
+    reason = "too_short" if short else "all_excluded" if only_request else "nothing_allowed"
+    return {"status": status if status == "OPTED_OUT" else "PARTIAL", "reason": reason}
+
+
+def removed(lists: _Lists, which: int) -> list[Row]:
+    """Each candidate that a rule took away, and which rule, in the order in which they were looked at."""
+    told: dict[str, Row] = {}
+    for feed, verdicts in zip(lists.feeds, lists.filling.verdicts, strict=True):
+        ids = feed.items[which] if feed.rows.ndim == 2 else feed.items
+        for column in np.flatnonzero(~np.isin(verdicts[which], list(_UNTOLD))).tolist():
+            code = CODES[verdicts[which, column]]
+            told.setdefault(ids[column], {"item_id": ids[column], "rule": code, "meaning": MEANINGS[code]})
+    return list(told.values())

@@ -4,16 +4,21 @@ rapport serve                                  the usual way: starts the embedde
 bentoml serve serving.service:RapportService   the same, for those who bring REDIS_URL and RAPPORT_API_KEYS
 """
 
+import asyncio
 import logging
 import os
+import signal
 import sys
 
 import bentoml
 
 from features.errors import ConfigurationError
 from features.settings import Settings
-from serving.auth import Guard, Receive, Scope, Send
+from serving.auth import Answer, Guard, Receive, Scope, Send
+from serving.keys import KeyRing
+from serving.metrics import Meter, shared_folder
 from serving.problems import new_app
+from serving.request_log import RequestLog
 
 SETTINGS = Settings.from_env(os.environ)
 if not SETTINGS.api_keys:
@@ -24,6 +29,12 @@ if not SETTINGS.api_keys:
 if not SETTINGS.redis_url:
     raise ConfigurationError("REDIS_URL is not set", remedy='set it, or use "rapport serve", which starts a store')
 ROUTES = new_app()
+HOT: dict[str, Answer] = {}
+METERS = [Meter()]
+"""The meter of this process; a worker's own takes its place when the worker starts."""
+LOG = RequestLog()
+PARENT = os.getppid()
+"""Whoever started this process, noted before anything that takes long: it may be gone when a worker is ready."""
 
 
 async def routes(scope: Scope, receive: Receive, send: Send) -> None:
@@ -38,16 +49,45 @@ async def routes(scope: Scope, receive: Receive, send: Send) -> None:
     http={"host": SETTINGS.host, "port": SETTINGS.port},
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},  # BentoML's take any path a client sends for a label, before the guard sees it
+    tracing={"excluded_urls": SETTINGS.untraced_urls},
 )
 @bentoml.asgi_app(routes, path="/")
 class RapportService:
     """One worker: its models are loaded when it starts, and its routes stand in the mounted app."""
 
     def __init__(self) -> None:
-        from serving.api import Api  # the supervisor needs no models: only workers load the libraries
+        from serving.light_imports import load_xgboost  # the supervisor needs no models: only workers load the libraries
+
+        load_xgboost()
+        from serving.api import Api
 
         log_to_stderr()
-        ROUTES.router.routes[:] = Api(SETTINGS).app().router.routes
+        METERS[:] = [Meter(shared_folder())]
+        self._api = Api(SETTINGS, meter=METERS[0])
+        self._tasks: list[asyncio.Task[None]] = []
+        ROUTES.router.routes[:] = self._api.app().router.routes
+        HOT.update(self._api.hot)
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def begin(self) -> None:
+        """Look after the registry, and after whoever started this process, from now on."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._api.watch_models()), loop.create_task(end_with_parent())]
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    async def end(self) -> None:
+        """Let what is under way end."""
+        for task in self._tasks:
+            task.cancel()
+        await self._api.close()
+        LOG.flush()
+
+
+async def end_with_parent() -> None:
+    """End this worker in good order once its supervisor is gone: a worker without one would hold the port for ever."""
+    while os.getppid() == PARENT:
+        await asyncio.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def log_to_stderr() -> None:
@@ -60,4 +100,11 @@ def log_to_stderr() -> None:
     logger.propagate = False
 
 
-RapportService.add_asgi_middleware(Guard, keys=SETTINGS.api_keys)  # type: ignore[attr-defined] # the decorator makes it a Service
+RapportService.add_asgi_middleware(  # type: ignore[attr-defined] # the decorator makes it a Service
+    Guard,
+    keys=KeyRing.of(SETTINGS.api_keys, rate=SETTINGS.rate_limit / SETTINGS.workers),
+    hot=HOT,
+    meter=lambda: METERS[0],
+    in_flight=SETTINGS.in_flight,
+    log=LOG,
+)

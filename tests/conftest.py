@@ -86,9 +86,12 @@ def mlruns(facts: Facts, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def published(facts: Facts, rows: FeatureRows, mlruns: Path, store_url: str) -> str:
     """The key prefix under which features, scores and lists of the slice are published."""
+    from features.publish_shop import publish_shop
+    from features.shop_store import ShopStore
     from training.publish_answers import publish_answers
 
     store = RedisStore(store_url, prefix="published")
+    publish_shop(facts, ShopStore(store_url, prefix="published"))
     publish(rows, store)
     publish_answers(rows, facts, mlruns, store)
     return "published"

@@ -17,11 +17,13 @@ from features.facts import Facts
 from features.narrow import Members
 from features.online_store import OnlineStore, RecommendationList, RecommendedItem
 from features.publish import BATCH, Progress
-from training.answers import Champion, ScoreBlock, blocks_of, champions, column_dtype, profile_texts, scored
+from training.answers import STAGE, Champion, ScoreBlock, blocks_of, champions, column_dtype, profile_texts, scored
+from training.list_facts import told
 from training.lists.behaviour import Behaviour, behaviour
 from training.lists.cutoffs import in_stores_of
 from training.lists.windows import catalogue_positions, histories_of
 from training.predictors import SOURCES, Histories, Recommender
+from training.prior_means import PriorMeans
 from training.registry import RegisteredModel, load, resolve
 
 LIST_LENGTH = 50
@@ -79,8 +81,9 @@ def publish_scores(
     """
     standing = _standing_answers(store)
     edition: AnswerEdition | None = None
-    members = 0
+    members, means = 0, PriorMeans()
     for block in blocks:
+        means.add(block)
         texts = dict(profile_texts(block, models, as_of=as_of))
         if edition is None:
             edition = replace(_edition(block, models, texts, as_of=as_of, contract=contract), made_from=made_from)
@@ -93,7 +96,7 @@ def publish_scores(
         progress(len(ids))
     if edition is None:
         return None
-    ended = replace(edition, members=members)
+    ended = replace(edition, members=members, priors=means.found())
     store.write_answer_stamp(AnswerStamp(ended))
     return ended
 
@@ -122,7 +125,7 @@ def _edition(
         contract=contract,
         members=0,
         models=tuple(champion.described for champion in models),
-        columns=tuple((name, column_dtype(values)) for name, values in block.columns.items()),
+        columns=tuple((name, column_dtype(values)) for name, values in block.columns.items() if name != STAGE),
         fields=tuple(texts),
     )
 
@@ -192,7 +195,8 @@ def publish_lists(
     for start in range(0, len(members), BATCH):
         batch = members[start : start + BATCH]
         histories = everyone.of(start, start + len(batch))
-        changed += store.write_lists(batch, list(lists_of(recommender, histories, model=champion.label, as_of=as_of)))
+        lists = lists_of(recommender, histories, model=champion.label, as_of=as_of)
+        changed += store.write_lists(batch, list(told(lists, recommender.catalogue, histories)))
         progress(len(batch))
     return changed
 

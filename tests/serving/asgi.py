@@ -31,7 +31,7 @@ class Client:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self._app: App = Guard(api.app(), keys=(KEY, "second-key"))
+        self._app: App = Guard(api.app(), keys=(KEY, "second-key"), hot=api.hot, meter=lambda: api.meter)
         self._runner = asyncio.Runner()
 
     def post(self, path: str, content: object, **more: Any) -> Answer:
@@ -76,9 +76,13 @@ class Client:
 
         return self._runner.run(all_of_them())
 
+    def wait(self, seconds: float) -> None:
+        """Let the app go on with what it does aside."""
+        self._runner.run(asyncio.sleep(seconds))
+
     def close(self) -> None:
         """Give back the connections and the loop."""
-        self._runner.run(self.api._reader.close())
+        self._runner.run(self.api.close())
         self._runner.close()
 
     async def _send(self, method: str, path: str, body: Sequence[bytes], headers: Sequence[tuple[str, str | bytes]]) -> Answer:

@@ -7,7 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from training.predictors import Recommender
+from training.predictors.catalogue import Catalogue
 from training.registry import DATABASE, HASH_TAG, load, resolve
 
 
@@ -35,15 +38,22 @@ def shrink_catalogue(mlruns: Path, items: int) -> list[str]:
     """Save the recommender again with only its first items; returns those, most popular first."""
     recommender = load(resolve(mlruns, "recommender"))
     assert isinstance(recommender, Recommender)
-    small = replace(
-        recommender,
-        item_ids=recommender.item_ids[:items],
-        factors=recommender.factors[:items],
-        popularity=recommender.popularity[:items],
-        golden=recommender.golden[:, :items],
-    )
+    small = replace(recommender, catalogue=first_items(recommender.catalogue, items))
     put_in_place(mlruns, "recommender", small)
     return small.popular_items(items)
+
+
+def first_items(catalogue: Catalogue, items: int) -> Catalogue:
+    """A catalogue of nothing but its first items."""
+    cut = {}
+    for name, values in catalogue.arrays().items():
+        by_item = values.shape[:1] == (len(catalogue),)
+        cut[name] = values[:items] if by_item else values[:, :items] if name == "store_share" else values
+    for rows, strengths in (("neighbours", "similarities"), ("leads", "effects")):
+        gone = cut[rows] >= items
+        cut[rows] = np.where(gone, -1, cut[rows]).astype(np.int32)
+        cut[strengths] = np.where(gone, 0, cut[strengths]).astype(np.float32)
+    return Catalogue.of(cut)
 
 
 def forget(mlruns: Path, *names: str) -> None:

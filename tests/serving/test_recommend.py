@@ -9,7 +9,7 @@ import pytest
 from features.build import FeatureRows
 from features.online_store import Keys, RecommendationList, RedisStore
 from features.settings import Settings
-from serving.schemas import RecommendResponse
+from serving.list_schemas import RecommendResponse
 from tests.serving.asgi import Client, assert_guarded
 from tests.serving.conftest import MakeClient
 from tests.serving.registries import shrink_catalogue

@@ -1,0 +1,194 @@
+"""What lists are made of: members as stored, what is offered to everybody, and candidates of each source in their order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+
+from features.errors import CorruptRecord
+from features.online_store import RecommendationList, RecommendedItem
+from features.rules.compiled import CompiledRules
+from features.rules.filling import Rows
+from features.rules.shelf import PADDING, Shelf
+from training.predictors.list_reasons import REASONS, Known
+
+Row = dict[str, Any]
+Scored = tuple[str, float | None]
+Told = tuple[str, float | None, Known]
+DAY_S = 24 * 3600
+STEP = 100
+"""Items offered at once of what is the same for everybody: lists are mostly full before."""
+_NOTHING = Known()
+
+
+class Positions(Protocol):
+    """Anything that has an entry at a position."""
+
+    def __getitem__(self, position: int, /) -> Any:
+        """The entry."""
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """One member as far as lists go: what is stored for them, how the answer stands, and the local day it is answered on.
+
+    `impersonal` are those who refused marketing.
+    """
+
+    member_id: str
+    own: RecommendationList | None
+    standing: Row
+    day: int | None = None
+    impersonal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a request wants. Places are left to chance only for a decision with an id, which the random numbers come from."""
+
+    k: int
+    exclude: frozenset[str] = frozenset()
+    context: tuple[str, ...] = ()
+    dry_run: bool = False
+    decision_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Below:
+    """What is offered to everybody where own lists end, best first: items with scores."""
+
+    with_context: Sequence[Scored] = ()
+    in_store: Sequence[Scored] = ()
+    popular: Sequence[Scored] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Feed:
+    """Candidates of one source for all lists, as rows of the shelf, with what is told of them.
+
+    Attributes
+    ----------
+    rows
+        Shape (lists, columns), or (columns,) where they are the same for all.
+    items, told
+        The id of each column, also of items that the shelf does not hold; its source, score and what is known. By list where
+        the rows are.
+    """
+
+    rows: Rows
+    items: Sequence[Any]
+    told: Sequence[Any]
+
+    def of(self, which: int, column: int) -> Told:
+        """Source, score and what is known of a candidate."""
+        found: Told = (self.told[which] if self.rows.ndim == 2 else self.told)[column]
+        return found
+
+
+def feeds_of(members: Sequence[Member], asked: Asked, below: Below, rules: CompiledRules) -> Iterator[Feed]:
+    """What is offered, in this order: pinned items; own candidates, every other one that goes with the context; the rest."""
+    shelf = rules.shelf
+    pinned = rules.rules.pinned
+    yield Feed(rules.pinned, pinned, [("pinned", None, _NOTHING)] * len(pinned))
+    yield _own_and_context(members, asked, below, shelf)
+    for source, scored in (("popular_in_store", below.in_store), ("popular", below.popular)):
+        for start in range(0, len(scored), STEP):
+            part = scored[start : start + STEP]
+            items = [item for item, _ in part]
+            yield Feed(shelf.rows_of(items), items, [(source, score, _NOTHING) for _, score in part])
+
+
+def _own_and_context(members: Sequence[Member], asked: Asked, below: Below, shelf: Shelf) -> Feed:
+    """Own candidates in the odd columns and those that go with the context in the even ones, where the request has any."""
+    own: list[Sequence[RecommendedItem]] = [member.own.items if member.own is not None else () for member in members]
+    step = 2 if below.with_context else 1
+    width = step * max([len(below.with_context), *map(len, own)])
+    rows = np.full((len(members), width), PADDING, dtype=np.int32)
+    anything = asked.context[0] if len(asked.context) == 1 else None
+    aside = [("goes_with_context", score, Known(item_id=anything)) for _, score in below.with_context]
+    if below.with_context:
+        rows[:, 0 : step * len(aside) : step] = shelf.rows_of([item for item, _ in below.with_context])
+    ids: list[Positions] = []
+    told: list[Positions] = []
+    context_ids = [item for item, _ in below.with_context]
+    for which, items in enumerate(own):
+        mine = [item.item_id for item in items]
+        rows[which, step - 1 : step * len(items) : step] = shelf.rows_of(mine)
+        facts = _Facts(items, members[which].day, shelf)
+        ids.append(mine if step == 1 else _Alternating(context_ids, mine))
+        told.append(facts if step == 1 else _Alternating(aside, facts))
+    return Feed(rows, ids, told)
+
+
+@dataclass(frozen=True, slots=True)
+class _Facts:
+    """What is told of a member's own candidates, worked out for those that are asked for."""
+
+    items: Sequence[RecommendedItem]
+    day: int | None
+    shelf: Shelf
+
+    def __getitem__(self, position: int, /) -> Told:
+        item = self.items[position]
+        return item.source, item.score, _known(item, self.day, self.shelf)
+
+
+@dataclass(frozen=True, slots=True)
+class _Alternating:
+    """Two lists read in turns: even positions of the one, odd ones of the other."""
+
+    even: Positions
+    odd: Positions
+
+    def __getitem__(self, position: int, /) -> Any:
+        return (self.odd if position % 2 else self.even)[position // 2]
+
+
+def _known(item: RecommendedItem, day: int | None, shelf: Shelf) -> Known:
+    row = shelf.row_of.get(item.item_id)
+    return Known(
+        times=item.times,
+        days_ago=None if item.last_day is None or day is None else max(0, day - item.last_day),
+        gap_days=item.gap_days,
+        category=None if row is None else shelf.category_of(row, 1),
+    )
+
+
+def read_member(
+    member_id: str, stored: bytes | None, *, refused: bool, personal: bool, moment: datetime, stale_after_s: float
+) -> Member:
+    """A member with the list that is stored for them.
+
+    Parameters
+    ----------
+    refused
+        Whether they refused marketing: nothing of theirs is used.
+    personal
+        False where the store did not answer, so that nothing is known.
+    """
+    nothing: Row = {"as_of": None, "age_seconds": None}
+    if not personal:
+        return Member(member_id, None, {"status": "FALLBACK", "reason": "store_unavailable", **nothing})
+    if refused:
+        return Member(member_id, None, {"status": "OPTED_OUT", "reason": None, **nothing}, impersonal=True)
+    if stored is None:
+        return Member(member_id, None, {"status": "COLD", "reason": "no_list", **nothing})
+    try:
+        own = _of_known_sources(RecommendationList.from_bytes(stored))
+    except CorruptRecord:
+        return Member(member_id, None, {"status": "FALLBACK", "reason": "record_unreadable", **nothing})
+    age = max(0, int((moment - datetime.fromisoformat(own.as_of)).total_seconds()))
+    status = "STALE" if age > stale_after_s else "OK"
+    day = None if own.day is None else own.day + age // DAY_S
+    return Member(member_id, own, {"status": status, "reason": None, "as_of": own.as_of, "age_seconds": age}, day)
+
+
+def _of_known_sources(stored: RecommendationList) -> RecommendationList:
+    """The list itself; one with sources that this version has no words for was written by another."""
+    if any(item.source not in REASONS for item in stored.items):
+        raise CorruptRecord("a stored list names a source unknown here", remedy='publish again: "rapport publish"')
+    return stored

@@ -1,0 +1,52 @@
+"""What lists tell beside their items: the member's own record of each, and what else was bought of late."""
+
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+
+from features.online_store import RecommendationList, RecommendedItem
+from features.rules.declared import LATELY_DAYS
+from training.list_facts import told
+from training.predictors.histories import Histories
+
+DAY = 17_532
+CATALOGUE: Any = SimpleNamespace(item_ids=np.array(["bread", "jam", "milk", "soap", "tea"]))
+
+
+def histories() -> Histories:
+    """Ann bought milk five times, bread once, tea long ago, and looked at soap; Bob bought nothing."""
+    zeros = np.zeros(4, dtype=np.float32)
+    return Histories(
+        day=DAY,
+        starts=np.array([0, 4, 4]),
+        items=np.array([0, 2, 3, 4], dtype=np.int32),
+        times=np.array([1, 5, 0, 2], dtype=np.float32),
+        first_days=np.array([DAY - 3, DAY - 61, DAY - 1, DAY - 300], dtype=np.int32),
+        last_days=np.array([DAY - 3, DAY - 13, DAY - 1, DAY - LATELY_DAYS - 1], dtype=np.int32),
+        fast=zeros,
+        slow=zeros,
+        interest=zeros,
+        trips=np.zeros(2, dtype=np.float32),
+        pace=np.zeros(2, dtype=np.float32),
+        stores=np.full(2, -1, dtype=np.int32),
+    )
+
+
+def a_list(*items: str) -> RecommendationList:
+    return RecommendationList("r@1", "2018-01-01T05:00:00+00:00", tuple(RecommendedItem(i, 1.0, "popular") for i in items))
+
+
+def test_items_carry_the_members_own_record_and_a_rhythm_from_the_second_purchase_on() -> None:
+    ann, bob = told([a_list("milk", "jam", "soap", "tea"), a_list("milk")], CATALOGUE, histories())
+    milk, jam, soap, tea = ann.items
+    assert (milk.times, milk.last_day, milk.gap_days) == (5, DAY - 13, 12.0)
+    assert (tea.times, tea.gap_days) == (2, 239.0)
+    assert jam.times is soap.times is None, "never bought; a look is no purchase"
+    assert (bob.items[0].times, bob.lately, bob.day) == (None, {}, DAY)
+
+
+def test_what_was_bought_of_late_and_is_not_listed_is_remembered() -> None:
+    ann, _ = told([a_list("milk"), a_list()], CATALOGUE, histories())
+    assert ann.lately == {"bread": DAY - 3}
+    assert RecommendationList.from_bytes(ann.to_bytes()) == ann
