@@ -61,7 +61,7 @@ METRICS = (
     Metric("rapport_model_swaps_total", "counter", "times other models took over"),
     Metric("rapport_model_refused_total", "counter", "versions that should have served and failed their check"),
     Metric("rapport_churn_probability", "histogram", "answered churn probabilities, by who answered", (("arm", ARMS),), SHARES),
-    Metric("rapport_shadow_difference", "histogram", "distance of the challenger's churn probability, scored unseen, from the champion's", (), SHARES),
+    Metric("rapport_shadow_difference", "histogram", "distance of a challenger's unseen score from the answer", (), SHARES),
 )  # fmt: skip
 
 
