@@ -22,6 +22,7 @@ from serving import openapi
 from serving.auth import BodyTooLarge, too_large
 from serving.bundle import ModelSet
 from serving.health import readiness
+from serving.office import Office
 from serving.parsing import parse
 from serving.problems import ApiError, new_app, of_rapport_error, problem
 from serving.recommending import popular_for_everyone, popular_items, recommend_members
@@ -59,6 +60,7 @@ class Api:
         self._popular = popular_items(self._models)
         self._reader = RedisReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=settings.redis_timeout_ms)
         self._stale_after_s = settings.max_staleness_h * 3600.0
+        self._office = Office(settings, lambda: self._models)
 
     def app(self) -> Starlette:
         """The routes."""
@@ -66,6 +68,7 @@ class Api:
             [
                 Route("/v1/score", _answering(self.score), methods=["POST"]),
                 Route("/v1/recommend", _answering(self.recommend), methods=["POST"]),
+                *self._office.routes(_answering),
                 Route("/health/live", _answering(self.live)),
                 Route("/health/ready", _answering(self.ready)),
                 Route("/", _home),

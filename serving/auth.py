@@ -21,7 +21,9 @@ Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/livez", "/readyz", "/healthz"})
-LOGGED_PATHS = OPEN_PATHS | {"/v1/score", "/v1/recommend"}
+LOGGED_PATHS = OPEN_PATHS | {"/v1/score", "/v1/recommend", "/v1/audience", "/v1/models", "/v1/jobs", "/v1/jobs/uploads"}
+LOGGED_TEMPLATES = {"/v1/members/": "/v1/members/{member_id}", "/v1/jobs/": "/v1/jobs/{job_id}"}
+"""Paths that go on with an id, by how they begin: only the template is logged."""
 BODY_LIMIT = 1_048_576
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
@@ -114,12 +116,19 @@ def limited(receive: Receive) -> Receive:
     return receive_limited
 
 
+def logged_path(path: str) -> str:
+    """A path as the log may have it."""
+    if path in LOGGED_PATHS:
+        return path
+    return next((template for start, template in LOGGED_TEMPLATES.items() if path.startswith(start)), "other")
+
+
 def _log(scope: Scope, request_id: str, status: int, seconds: float) -> None:
     """One JSON line without anything the client sent but the method; paths of ours are listed, others are not repeated."""
     line = {
         "request_id": request_id,
         "method": scope["method"],
-        "path": scope["path"] if scope["path"] in LOGGED_PATHS else "other",
+        "path": logged_path(scope["path"]),
         "status": status,
         "ms": round(seconds * 1000, 2),
     }

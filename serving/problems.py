@@ -3,6 +3,7 @@
 import http
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -17,11 +18,16 @@ CODES = {
     "malformed_json": (400, "the body is no JSON object as RFC 8259 has it"),
     "key_missing": (401, "no API key was sent, or none that is known"),
     "not_found": (404, "there is nothing under this path"),
+    "unknown_member": (404, "the store knows no member of this id"),
     "method_not_allowed": (405, "this path has other methods"),
+    "cursor_outdated": (409, "tags were published since the page before; begin again"),
     "too_large": (413, "the body or the list of members is above the limit"),
     "unsupported_media_type": (415, "the content type is not application/json"),
     "invalid_request": (422, "a field is missing, unknown, of another type or out of range"),
+    "audience_unreadable": (422, "an audience expression breaks the grammar or names what does not exist; `errors` say where"),
+    "audience_needs_features": (422, "an audience expression compares features, which only jobs do"),
     "internal": (500, "a fault of ours; the log has it under the request id"),
+    "busy": (503, "too many requests of this kind are under way"),
     "store_unavailable": (503, "Redis does not answer"),
     "nothing_published": (503, "Redis answers, but holds no features"),
     "contract_mismatch": (503, "store and server were made from different feature declarations"),
@@ -60,6 +66,12 @@ def problem(code: str, detail: str, *, request_id: str, errors: Sequence[dict[st
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Basic realm="Rapport: any user name, an API key as password", charset="UTF-8"'
     return Response(json.dumps(document), status, headers, "application/problem+json")
+
+
+def answer_json(content: dict[str, Any], status: int = 200) -> Response:
+    """An answer as JSON that nobody keeps."""
+    body = json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
+    return Response(body, status, {"Cache-Control": "no-store"}, "application/json")
 
 
 def new_app(routes: Sequence[BaseRoute] = ()) -> Starlette:

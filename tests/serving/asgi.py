@@ -79,6 +79,7 @@ class Client:
     def close(self) -> None:
         """Give back the connections and the loop."""
         self._runner.run(self.api._reader.close())
+        self.api._office.close()
         self._runner.close()
 
     async def _send(self, method: str, path: str, body: Sequence[bytes], headers: Sequence[tuple[str, str | bytes]]) -> Answer:

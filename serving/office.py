@@ -1,0 +1,43 @@
+"""The routes beside the hot path: members, audiences, models. Each has a module of its own; here they get what they need."""
+
+from collections.abc import Awaitable, Callable
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from features.member_store import MemberStore
+from features.settings import Settings
+from serving.audiences import Audiences
+from serving.bundle import ModelSet
+from serving.desk import STORE_TIMEOUT_S, Desk
+from serving.members import Members
+from serving.model_list import ModelList
+
+Handler = Callable[[Request], Awaitable[Response]]
+
+
+class Office:
+    """What people and slow programs ask. `models` gives the set in use now."""
+
+    def __init__(self, settings: Settings, models: Callable[[], ModelSet]) -> None:
+        desk = Desk()
+        store = MemberStore(settings.redis_url, prefix=settings.key_prefix, timeout_s=STORE_TIMEOUT_S)
+        self._store = store
+        self._members = Members(settings, store, desk)
+        self._audiences = Audiences(settings, store, desk)
+        self._models = ModelList(settings.mlruns_dir, lambda: models().registered, lambda: models().missing, desk)
+
+    def routes(self, answering: Callable[[Handler], Handler]) -> list[Route]:
+        """The routes; `answering` turns errors into problem documents."""
+        members = "/v1/members/{member_id}"
+        return [
+            Route(members, answering(self._members.view), methods=["GET"]),
+            Route(members, answering(self._members.erase), methods=["DELETE"]),
+            Route("/v1/audience", answering(self._audiences.choose), methods=["POST"]),
+            Route("/v1/models", answering(self._models.show), methods=["GET"]),
+        ]
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._store.close()
