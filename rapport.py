@@ -47,6 +47,8 @@ identity_app = typer.Typer(no_args_is_help=True, help="Who is who: identifiers a
 app.add_typer(identity_app, name="identity")
 models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
+jobs_app = typer.Typer(no_args_is_help=True, help="Bulk jobs: scores and lists of many members into files.")
+app.add_typer(jobs_app, name="jobs")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 AsOf = Annotated[
@@ -491,6 +493,26 @@ def serve(
     configured = Settings.from_env({**os.environ, **given})
     configured = replace(configured, port=port or configured.port, workers=workers or configured.workers)
     raise typer.Exit(Jobs(configured, as_json=False).serve())
+
+
+@jobs_app.command("run")
+def jobs_run(
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="End when standard input does, as the server wants it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Work through the bulk jobs that were asked for over HTTP; the server does so by itself.
+
+    Example: `rapport jobs run`
+    """
+    from features.screen import Screen
+    from rapport_bulk import run_jobs
+
+    screen = Screen(as_json=as_json)
+    ended = run_jobs(_settings(), until_eof=until_eof)
+    screen.say(f"{ended:,} jobs have ended.")
+    screen.result({"ended": ended})
 
 
 @app.command()

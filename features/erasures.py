@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from features.errors import CorruptRecord
+from features.private_files import private_folder, write_private
 
 KEY_BYTES = 32
 RECEIPT_DIGITS = 32
@@ -110,20 +111,17 @@ class Erasures:
 
     def _key(self) -> bytes:
         """The folder's secret, made by whoever comes first."""
-        self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = self._folder / "key"
+        path = private_folder(self._folder) / "key"
         if not path.exists():
-            draft = self._folder / f".key.{secrets.token_hex(8)}"
-            _write_private(draft, secrets.token_bytes(KEY_BYTES))
+            draft = self._folder / f"key.{secrets.token_hex(8)}"
+            write_private(draft, secrets.token_bytes(KEY_BYTES))
             with suppress(FileExistsError):
                 os.link(draft, path)
             draft.unlink()
         return path.read_bytes()
 
     def _write(self, erasure: Erasure) -> None:
-        draft = self._folder / f".{erasure.receipt}.{secrets.token_hex(8)}"
-        _write_private(draft, json.dumps(asdict(erasure)).encode())
-        draft.replace(self._path(erasure.receipt))
+        write_private(self._path(erasure.receipt), json.dumps(asdict(erasure)).encode())
 
     @staticmethod
     def _read(path: Path) -> Erasure | None:
@@ -138,11 +136,3 @@ class Erasures:
 
 def _hash(key: bytes, member_id: str) -> str:
     return hmac.new(key, member_id.encode(), hashlib.sha256).hexdigest()
-
-
-def _write_private(path: Path, content: bytes) -> None:
-    """Write a file for its owner alone, and see it onto the disk."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())

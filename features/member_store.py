@@ -1,6 +1,6 @@
 """One member in the online store: everything that is kept of them, read for people, and erased at once."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -80,6 +80,11 @@ class MemberStore(TagStore):
             tags_as_of=tag_stamp.as_of_moment if tag_stamp is not None and has_tags else None,
             list_seconds_left=seconds if seconds > 0 else None,
         )
+
+    def read_lists(self, member_ids: Sequence[str]) -> list[bytes | None]:
+        """Recommendation lists as stored, for `RecommendationList.from_bytes`; None for members without one."""
+        with translated():
+            return list(self._client.mget([self._keys.recommendations(m) for m in member_ids])) if member_ids else []
 
     def erase(self, member_id: str) -> Erased:
         """Delete every key of a member, clear their bit in every tag, and blank their id in the index. Again is no harm.

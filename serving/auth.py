@@ -25,6 +25,8 @@ LOGGED_PATHS = OPEN_PATHS | {"/v1/score", "/v1/recommend", "/v1/audience", "/v1/
 LOGGED_TEMPLATES = {"/v1/members/": "/v1/members/{member_id}", "/v1/jobs/": "/v1/jobs/{job_id}"}
 """Paths that go on with an id, by how they begin: only the template is logged."""
 BODY_LIMIT = 1_048_576
+BODY_LIMITS = {"/v1/jobs/uploads": 64 * BODY_LIMIT}
+"""Paths whose bodies may be longer, as they are written to disk as they come."""
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
@@ -64,7 +66,7 @@ class Guard:
 
         refusal = self._refusal(scope, request_id)
         try:
-            await (refusal or self._app)(scope, limited(receive), send_with_headers)
+            await (refusal or self._app)(scope, limited(receive, body_limit(scope)), send_with_headers)
         except BodyTooLarge:
             if not status:
                 await too_large(request_id)(scope, receive, send_with_headers)
@@ -76,7 +78,7 @@ class Guard:
         if scope["path"] not in OPEN_PATHS and not self._knows(sent_key(headers)):
             return problem("key_missing", "send an API key: Authorization: Bearer <key>", request_id=request_id)
         length = headers.get("content-length", "0")[:16]
-        return too_large(request_id) if length.isdecimal() and int(length) > BODY_LIMIT else None
+        return too_large(request_id) if length.isdecimal() and int(length) > body_limit(scope) else None
 
     def _knows(self, key: bytes) -> bool:
         """Whether a key is one of ours; every key is compared, in constant time."""
@@ -85,7 +87,11 @@ class Guard:
 
 def too_large(request_id: str) -> Response:
     """The answer to a body above the limit."""
-    return problem("too_large", f"a body may have {BODY_LIMIT} bytes", request_id=request_id)
+    return problem(
+        "too_large",
+        f"a body may have {BODY_LIMIT} bytes, a file of members {BODY_LIMITS['/v1/jobs/uploads']}",
+        request_id=request_id,
+    )
 
 
 def sent_key(headers: Headers) -> bytes:
@@ -101,7 +107,12 @@ def sent_key(headers: Headers) -> bytes:
     return headers.get("x-api-key", "").encode("latin-1")
 
 
-def limited(receive: Receive) -> Receive:
+def body_limit(scope: Scope) -> int:
+    """Bytes that the body of a request may have."""
+    return BODY_LIMITS.get(scope["path"], BODY_LIMIT)
+
+
+def limited(receive: Receive, most: int = BODY_LIMIT) -> Receive:
     """`receive` that raises BodyTooLarge once more than the limit has arrived, whatever the request announced."""
     arrived = 0
 
@@ -109,7 +120,7 @@ def limited(receive: Receive) -> Receive:
         nonlocal arrived
         message = await receive()
         arrived += len(message.get("body", b""))
-        if arrived > BODY_LIMIT:
+        if arrived > most:
             raise BodyTooLarge
         return message
 

@@ -1,4 +1,4 @@
-"""The routes beside the hot path: members, audiences, models. Each has a module of its own; here they get what they need."""
+"""The routes beside the hot path: members, audiences, jobs, models. Each has a module of its own and gets what it needs."""
 
 from collections.abc import Awaitable, Callable
 
@@ -11,6 +11,7 @@ from features.settings import Settings
 from serving.audiences import Audiences
 from serving.bundle import ModelSet
 from serving.desk import STORE_TIMEOUT_S, Desk
+from serving.jobs import Jobs
 from serving.members import Members
 from serving.model_list import ModelList
 
@@ -26,6 +27,8 @@ class Office:
         self._store = store
         self._members = Members(settings, store, desk)
         self._audiences = Audiences(settings, store, desk)
+        self._jobs = Jobs(settings, Desk())
+        self._jobs.wake()
         self._models = ModelList(settings.mlruns_dir, lambda: models().registered, lambda: models().missing, desk)
 
     def routes(self, answering: Callable[[Handler], Handler]) -> list[Route]:
@@ -35,9 +38,14 @@ class Office:
             Route(members, answering(self._members.view), methods=["GET"]),
             Route(members, answering(self._members.erase), methods=["DELETE"]),
             Route("/v1/audience", answering(self._audiences.choose), methods=["POST"]),
+            Route("/v1/jobs", answering(self._jobs.create), methods=["POST"]),
+            Route("/v1/jobs/uploads", answering(self._jobs.upload), methods=["POST"]),
+            Route("/v1/jobs/{job_id}", answering(self._jobs.show), methods=["GET"]),
+            Route("/v1/jobs/{job_id}/files/{name}", answering(self._jobs.file), methods=["GET"]),
             Route("/v1/models", answering(self._models.show), methods=["GET"]),
         ]
 
     def close(self) -> None:
         """Give the connections back."""
         self._store.close()
+        self._jobs.close()
