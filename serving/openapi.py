@@ -7,6 +7,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from serving import openapi_office
 from serving.problems import CODES
 from serving.schemas import (
     REASON_MEANING,
@@ -34,7 +35,7 @@ TABLES = {"status": STATUS_MEANING, "reason": REASON_MEANING, "code": {code: tex
 def document() -> dict[str, Any]:
     """The whole OpenAPI 3.1 document."""
     models: tuple[type[BaseModel], ...] = (
-        ScoreRequest, ScoreResponse, RecommendRequest, RecommendResponse, Problem,
+        ScoreRequest, ScoreResponse, RecommendRequest, RecommendResponse, Problem, *openapi_office.MODELS,
     )  # fmt: skip
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
     return {
@@ -49,6 +50,7 @@ def document() -> dict[str, Any]:
         "paths": {
             "/v1/score": {"post": _post("score", "Risk of leaving and tier to come", ScoreRequest, ScoreResponse)},
             "/v1/recommend": {"post": _post("recommend", "What to offer next", RecommendRequest, RecommendResponse)},
+            **openapi_office.paths(),
             "/health/live": {"get": _health("live", "The process runs", (200,))},
             "/health/ready": {"get": _health("ready", "Models are loaded and features are published", (200, 503))},
         },
@@ -101,10 +103,11 @@ def _health(name: str, summary: str, statuses: tuple[int, ...]) -> dict[str, Any
 
 def _problems() -> dict[str, Any]:
     """One response a status, naming the codes that come with it."""
-    statuses = sorted({status for status, _ in CODES.values()} - {404, 405})
+    codes = {code: found for code, found in CODES.items() if code not in openapi_office.ONLY_HERE}
+    statuses = sorted({status for status, _ in codes.values()} - {404, 405})
     return {
         str(status): {
-            "description": "; ".join(f"`{code}`: {meaning}" for code, (s, meaning) in CODES.items() if s == status),
+            "description": "; ".join(f"`{code}`: {meaning}" for code, (s, meaning) in codes.items() if s == status),
             "content": {"application/problem+json": _content(Problem)},
         }
         for status in statuses

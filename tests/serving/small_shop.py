@@ -22,7 +22,16 @@ NOW = datetime(2018, 1, 1, 15, tzinfo=UTC)
 SIZE = 12
 GOLD = [0, 1, 2, 3, 4, 5]
 REFUSED = [1]
-TAGS = {"tier=gold": GOLD, "silent_30d": [4, 5, 6], "consent=yes": [0, 2, 3, 4], "consent=no": REFUSED, "consent=unknown": [5]}
+TAGS = {
+    "tier=gold": GOLD,
+    "tier=diamond": [7, 8],
+    "stage=at_risk": [8],
+    "stage=dormant": [9],
+    "silent_30d": [4, 5, 6],
+    "consent=yes": [0, 2, 3, 4],
+    "consent=no": REFUSED,
+    "consent=unknown": [5],
+}
 MODELS = (
     AnsweringModel("churn", "churn", "churn@3", "h" * 64, {"horizon_days": 28}),
     AnsweringModel("tier", "tier", "tier@1", "h" * 64, {"horizon_days": 90}, ("regular", "gold", "diamond")),
