@@ -79,6 +79,8 @@ class Erasures:
             member_id="" if files else erasure.member_id,
         )
         self._write(changed)
+        for draft in self._folder.glob(f".{erasure.receipt}.*") if files else ():  # of a run that was killed: it holds the id
+            draft.unlink(missing_ok=True)
         for what in [name for name, is_done in (("erased online", online), ("erased from files", files)) if is_done]:
             self.record(what, changed, at=at, by=by)
         return changed

@@ -123,6 +123,8 @@ class JobRun:
             counts.update(part["counts"][first])
         self._job.write("manifest", {**asdict(plan), "counts": dict(sorted(counts.items())), "files": files})
         shutil.rmtree(self._job.parts, ignore_errors=True)
+        for draft in self._job.folder.glob(".*"):  # what a killed run left half written
+            draft.unlink()
 
     def _stats(self, number: int) -> Path:
         return self._job.parts / f"{number:06d}.json"
