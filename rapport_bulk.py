@@ -64,11 +64,11 @@ def _end_with_parent() -> None:
 @contextmanager
 def opened(settings: Settings, plan: Plan | None) -> Iterator[BulkAnswers]:
     """Models and store for one job."""
-    store = MemberStore(settings.redis_url, prefix=settings.key_prefix)
+    answers = BulkAnswers(settings, models_for(settings.mlruns_dir, plan))
     try:
-        yield BulkAnswers(settings, store, models_for(settings.mlruns_dir, plan))
+        yield answers
     finally:
-        store.close()
+        answers.close()
 
 
 def audience(settings: Settings, text: str) -> list[str]:

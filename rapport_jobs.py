@@ -138,6 +138,7 @@ class Jobs:
         """Features, scores and lists of all members into the online store."""
         with only_run(self.settings, "publish"), store_url(self.settings) as url:
             facts, rows = self.build(as_of)
+            self.publish_opt_outs(url, facts)
             published = self.publish_features(url, rows, all_rows=all_rows)
             tags = self.publish_tags(url, facts, rows)
             used = self.publish_answers(url, facts, rows)
@@ -163,6 +164,16 @@ class Jobs:
         if not published.kept:
             self.screen.say(f"The disk did not take {kept}, so the next publish will write every member.")
         return published
+
+    def publish_opt_outs(self, url: str, facts: Facts) -> int:
+        """Who refused marketing, before anything else: answers honour it at once. Returns how many there are."""
+        from features.opt_outs import opted_out_members
+
+        refused = opted_out_members(facts)
+        added, gone = self.store(url).replace_opt_outs(refused)
+        if added or gone:
+            self.screen.say(f"{len(refused):,} members refuse marketing: {added:,} new, {gone:,} no longer.")
+        return len(refused)
 
     def publish_tags(self, url: str, facts: Facts, rows: FeatureRows) -> int:
         """Tags for audiences; returns how many somebody has."""

@@ -126,8 +126,11 @@ class NightlyJob:
     def _publish(self, night: Night, url: str, state: State) -> None:
         rows = state.rows(night.facts, CONTRACT)
         with night.record.step("publish features") as step:
+            opted_out = self.jobs.publish_opt_outs(url, night.facts)
             published = self.jobs.publish_features(url, rows)
-            step.found.update(written=published.written, deleted=published.deleted, all_because=published.whole)
+            step.found.update(
+                opted_out=opted_out, written=published.written, deleted=published.deleted, all_because=published.whole
+            )
         with night.record.step("publish tags") as step:
             step.found["tags"] = self.jobs.publish_tags(url, night.facts, rows)
 

@@ -66,6 +66,9 @@ class AnswerEdition:
         What it writes into readable profiles.
     made_from
         Hash of facts, moment and models; empty where they were not kept.
+    priors
+        Mean of each column of numbers over everyone (under ""), and over the members of each lifecycle stage. What is
+        answered of a member for want of anything better.
     """
 
     run: int
@@ -77,6 +80,7 @@ class AnswerEdition:
     columns: tuple[tuple[str, str], ...]
     fields: tuple[str, ...]
     made_from: str = ""
+    priors: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     @property
     def dtype(self) -> np.dtype[np.void]:
@@ -90,7 +94,7 @@ class AnswerEdition:
         columns = tuple((str(name), str(dtype)) for name, dtype in content["columns"])
         edition = cls(**dict(content) | {"models": models, "columns": columns, "fields": tuple(content["fields"])})
         datetime.fromisoformat(edition.as_of)
-        _ = edition.dtype
+        _ = edition.dtype, [dict[str, float](means) for means in edition.priors.values()]
         return edition
 
 

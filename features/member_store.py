@@ -36,6 +36,8 @@ class KnownMember:
         Names of the member's tags, in the order of their declaration, and the moment they are of; None without tags.
     list_seconds_left
         How long the recommendation list stays; None without one.
+    refused
+        Whether the member refused marketing, by the facts or by word to us.
     """
 
     profile: Mapping[str, str]
@@ -44,6 +46,7 @@ class KnownMember:
     tags: tuple[str, ...]
     tags_as_of: datetime | None
     list_seconds_left: int | None
+    refused: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +69,12 @@ class MemberStore(TagStore):
             pipeline.get(self._keys.answers)
             pipeline.get(self._keys.answer(member_id))
             pipeline.ttl(self._keys.recommendations(member_id))
-            there, profile, stamp, answers, answer, seconds = pipeline.execute()
+            pipeline.exists(self._keys.opted_out(member_id))
+            there, profile, stamp, answers, answer, seconds, refused = pipeline.execute()
         tag_stamp = self.read_tag_stamp()
         position = None if tag_stamp is None else self._position(tag_stamp, member_id)
         has_tags = tag_stamp is not None and position is not None
-        if not there and not profile and not has_tags:
+        if not there and not profile and not has_tags and not refused:
             return None
         return KnownMember(
             profile={name.decode(): value.decode() for name, value in profile.items()},
@@ -79,6 +83,7 @@ class MemberStore(TagStore):
             tags=self._tags_at(tag_stamp, position) if tag_stamp is not None and position is not None else (),
             tags_as_of=tag_stamp.as_of_moment if tag_stamp is not None and has_tags else None,
             list_seconds_left=seconds if seconds > 0 else None,
+            refused=bool(refused),
         )
 
     def read_lists(self, member_ids: Sequence[str]) -> list[bytes | None]:
@@ -98,6 +103,7 @@ class MemberStore(TagStore):
         """
         with translated():
             keys = int(self._client.delete(*self._keys.of_member(member_id)))
+            self._client.srem(self._keys.opted_outs, member_id)
         for _ in range(ATTEMPTS):
             stamp = self.read_tag_stamp()
             position = None if stamp is None else self._position(stamp, member_id)

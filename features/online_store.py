@@ -8,6 +8,8 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:profile:{member}      Hash     publish      never     stage, tier, scores, for people and other systems
     rapport:answers               String   publish      never     which models answered for everyone last, and as of when
     rapport:answer:{member}       String   publish      never     packed answers of those models; run and age in the header
+    rapport:opted_out:{member}    String   publish      never     there is one for a member who refused marketing; says who told
+    rapport:opted_outs            Set      publish      never     members whose refusal stands in the facts last published
     rapport:list:{member}         String   publish      2 days    recommendation list with source of each item, JSON
     rapport:list_items:{member}   Zset     publish      2 days    the same items by score, for ZREVRANGE
     rapport:tags:current          String   publish      never     name of the generation of tags that readers use
@@ -46,6 +48,8 @@ OLDEST_REDIS = (7, 0)
 JOB_TIMEOUT_S = 10.0
 DELETED_TOGETHER = 500
 SCANNED_TOGETHER = 5000
+FROM_FACTS = b"facts"
+"""Value of a refusal that stands in the retailer's own table; any other was said to us, and no publish takes it back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +86,20 @@ class Keys:
     def answer(self, member_id: str) -> str:
         """A member's packed answers."""
         return f"{self.before_answer}{member_id}}}"
+
+    @property
+    def before_opted_out(self) -> str:
+        """What stands before the member id in the key of a refusal."""
+        return f"{self.prefix}:opted_out:{{"
+
+    def opted_out(self, member_id: str) -> str:
+        """There if a member refused marketing."""
+        return f"{self.before_opted_out}{member_id}}}"
+
+    @property
+    def opted_outs(self) -> str:
+        """Members whose refusal stands in the facts."""
+        return f"{self.prefix}:opted_outs"
 
     def aggregates(self, member_id: str) -> str:
         """A member's packed aggregates."""
@@ -135,6 +153,7 @@ class Keys:
             self.aggregates(member_id),
             self.profile(member_id),
             self.answer(member_id),
+            self.opted_out(member_id),
             self.recommendations(member_id),
             self.recommended_items(member_id),
         )
@@ -211,6 +230,10 @@ class OnlineStore(Protocol):
         """Which runs answered; None if none ever did."""
         ...
 
+    def replace_opt_outs(self, member_ids: MemberIds) -> tuple[int, int]:
+        """Let the refusals that stand in the facts be these; returns how many were added and taken away."""
+        ...
+
     def delete_members(self, member_ids: MemberIds) -> None:
         """Forget all that is kept of these members."""
         ...
@@ -230,6 +253,15 @@ class OnlineStore(Protocol):
     def read_stamp(self) -> Stamp | None:
         """What was published last; None if nothing was."""
         ...
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMembers:
+    """What the store holds of several members, as bytes, in the order asked for; None where there is nothing."""
+
+    stamp: bytes | None
+    aggregates: list[bytes | None]
+    opted_out: list[bytes | None]
 
 
 class OnlineReader(Protocol):
@@ -327,6 +359,38 @@ class RedisStore:
                     connection.disconnect()
                 self._client.connection_pool.release(connection)
 
+    def replace_opt_outs(self, member_ids: MemberIds) -> tuple[int, int]:
+        """Let the refusals that stand in the facts be these; returns how many were added and taken away.
+
+        A refusal that was said to us stays, whatever the facts hold. Killed midway and run again, the outcome is the same:
+        a refusal counts as known only once its key is written, and as forgotten only once it is gone.
+        """
+        with translated():
+            known = np.array(sorted(self._client.smembers(self._keys.opted_outs)) or [b""], dtype=np.bytes_)
+        known = known[known != b""]
+        added, gone = np.setdiff1d(member_ids, known), np.setdiff1d(known, member_ids)
+        for start in range(0, len(added), DELETED_TOGETHER):
+            part = added[start : start + DELETED_TOGETHER].tolist()
+            with translated(), self._client.pipeline(transaction=False) as pipeline:
+                for member in part:
+                    pipeline.set(self._keys.opted_out(member.decode()), FROM_FACTS, nx=True)
+                pipeline.sadd(self._keys.opted_outs, *part)
+                pipeline.execute()
+        self._take_back(gone.tolist())
+        return len(added), len(gone)
+
+    def _take_back(self, member_ids: list[bytes]) -> None:
+        """Forget refusals of the facts that no longer stand there."""
+        for start in range(0, len(member_ids), DELETED_TOGETHER):
+            part = member_ids[start : start + DELETED_TOGETHER]
+            keys = [self._keys.opted_out(member.decode()) for member in part]
+            with translated():
+                told = self._client.mget(keys)
+                theirs = [key for key, by in zip(keys, told, strict=True) if by == FROM_FACTS]
+                if theirs:
+                    self._client.delete(*theirs)
+                self._client.srem(self._keys.opted_outs, *part)
+
     def delete_members(self, member_ids: MemberIds) -> None:
         """Forget all that is kept of these members, each member at once."""
         for start in range(0, len(member_ids), DELETED_TOGETHER):
@@ -402,6 +466,15 @@ class RedisReader:
         with translated():
             stamp, *values = await self._client.mget([self._keys.stamp, *map(self._keys.aggregates, member_ids)])
         return (Stamp.from_bytes(stamp) if stamp is not None else None), values
+
+    async def read_members(self, member_ids: Sequence[str]) -> StoredMembers:
+        """Aggregates and refusals of several members with the stamp, in one round trip; nothing is parsed."""
+        before, refused = self._keys.before_aggregates, self._keys.before_opted_out
+        keys = [self._keys.stamp, *[f"{before}{member}}}" for member in member_ids]]
+        keys += [f"{refused}{member}}}" for member in member_ids]
+        with translated():
+            found = await self._client.mget(keys)
+        return StoredMembers(found[0], found[1 : len(member_ids) + 1], found[len(member_ids) + 1 :])
 
     async def read_answers(self, member_ids: Sequence[str]) -> tuple[AnswerStamp | None, list[bytes | None]]:
         """The last nightly answers as stored, for `features.answers.read_answers`, and their stamp, in one round trip."""

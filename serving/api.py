@@ -2,32 +2,40 @@
 
 import json
 import logging
+import time
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from features.contract import CONTRACT, CONTRACT_HASH
-from features.errors import NothingPublished, RapportError, StoreUnavailable
+from features.errors import RapportError, StoreUnavailable
 from features.online_store import RedisReader
 from features.settings import Settings
-from features.stamp import Stamp
 from serving import openapi
 from serving.auth import BodyTooLarge, too_large
+from serving.batch import NO_DEADLINE
 from serving.bundle import ModelSet
+from serving.engine import Engine
 from serving.health import readiness
 from serving.office import Office
 from serving.parsing import parse
+from serving.passports import base_passport, score_passport
 from serving.problems import ApiError, new_app, of_rapport_error, problem
+from serving.reading import GuardedReader
 from serving.recommending import popular_for_everyone, popular_items, recommend_members
-from serving.schemas import RecommendRequest, ScoreRequest
-from serving.scoring import ScoringContext, score_members
+from serving.schemas import RecommendRequest
+from serving.score_parsing import parse_score
+from serving.scoring import default_outputs
+from serving.watch import ModelWatch
+from training.registry import CHAMPION
 
 logger = logging.getLogger("rapport")
 Handler = Callable[[Request], Awaitable[Response]]
@@ -56,17 +64,19 @@ class Api:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._models = ModelSet.load(settings.mlruns_dir)
-        self._popular = popular_items(self._models)
+        self._watch = ModelWatch(settings.mlruns_dir)
         self._reader = RedisReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=settings.redis_timeout_ms)
         self._stale_after_s = settings.max_staleness_h * 3600.0
-        self._office = Office(settings, lambda: self._models)
+        self._guarded = GuardedReader(self._reader)
+        self._engine = Engine(self._guarded, settings.clock, stale_after_s=self._stale_after_s)
+        self._popular: tuple[ModelSet | None, list[str]] = (None, [])
+        self._office = Office(settings, lambda: self._watch.champions)
 
     def app(self) -> Starlette:
         """The routes."""
         return new_app(
             [
-                Route("/v1/score", _answering(self.score), methods=["POST"]),
+                Route("/v1/score", _answering(_by_http(self.score)), methods=["POST"]),
                 Route("/v1/recommend", _answering(self.recommend), methods=["POST"]),
                 *self._office.routes(_answering),
                 Route("/health/live", _answering(self.live)),
@@ -79,37 +89,35 @@ class Api:
             ]
         )
 
-    async def score(self, request: Request) -> Response:
-        """POST /v1/score."""
-        asked = parse(await request.body(), request.headers.get("content-type", ""), ScoreRequest)
-        stamp, values = await self._reader.read(asked.member_ids)
-        if stamp is None:
-            raise NothingPublished("no features were published to the online store", remedy='run "rapport publish"')
-        moment = self._settings.clock()
-        context = ScoringContext(CONTRACT, self._models, moment, self._stale_after_s)
-        rows = score_members(context, asked.member_ids, stamp, values)
-        return _json({"passport": self._passport(request, ("churn", "tier"), context, stamp), "rows": rows})
+    async def score(self, body: bytes, content_type: str, request_id: str) -> bytes:
+        """POST /v1/score, without HTTP: a body in, a body out."""
+        asked = parse_score(body, content_type)
+        limit = NO_DEADLINE if asked.deadline_ms is None else time.monotonic() + asked.deadline_ms / 1000
+        models = self._watch.models_for(asked.model)
+        reply = await self._engine.score(asked, models, deadline=limit)
+        passport = score_passport(reply, models, asked.outputs or default_outputs(models), request_id=request_id)
+        return msgspec.json.encode({"passport": passport, "rows": reply.rows})
 
     async def recommend(self, request: Request) -> Response:
         """POST /v1/recommend."""
         asked = parse(await request.body(), request.headers.get("content-type", ""), RecommendRequest)
-        moment, exclude = self._settings.clock(), frozenset(asked.exclude)
+        moment, exclude, models = self._settings.clock(), frozenset(asked.exclude), self._watch.champions
+        popular = self._popular_items(models)
         try:
-            lists = await self._reader.read_lists(asked.member_ids)
+            lists = await self._guarded.guarded(self._reader.read_lists(asked.member_ids))
         except StoreUnavailable:
-            rows = popular_for_everyone(asked.member_ids, popular=self._popular, k=asked.k, exclude=exclude)
+            rows = popular_for_everyone(asked.member_ids, popular=popular, k=asked.k, exclude=exclude)
         else:
             rows = recommend_members(
                 asked.member_ids,
                 lists,
-                popular=self._popular,
+                popular=popular,
                 k=asked.k,
                 exclude=exclude,
                 moment=moment,
                 stale_after_s=self._stale_after_s,
             )
-        context = ScoringContext(CONTRACT, self._models, moment, self._stale_after_s)
-        return _json({"passport": self._passport(request, ("recommender",), context, None), "rows": rows})
+        return _json({"passport": self._list_passport(request, models, moment), "rows": rows})
 
     async def live(self, request: Request) -> Response:
         """GET /health/live."""
@@ -117,37 +125,41 @@ class Api:
 
     async def ready(self, request: Request) -> Response:
         """GET /health/ready."""
-        found = await readiness(self._models, self._reader, moment=self._settings.clock(), stale_after_s=self._stale_after_s)
+        await self._guarded.refresh_priors()
+        found = await readiness(
+            self._watch.champions, self._reader, moment=self._settings.clock(), stale_after_s=self._stale_after_s
+        )
         return _json({"status": "ready" if found.ready else "not_ready", **found.checks}, 200 if found.ready else 503)
 
-    def _passport(
-        self, request: Request, names: tuple[str, ...], context: ScoringContext, stamp: Stamp | None
-    ) -> dict[str, Any]:
-        predictors = {
-            "churn": context.models.churn,
-            "tier": context.models.tier,
-            "recommender": context.models.recommender,
-        }
-        models = {}
-        for name in names:
-            predictor, registered = predictors[name], context.models.registered.get(name)
-            if predictor is not None and registered is not None:
-                models[name] = {
-                    "name": registered.name,
-                    "version": registered.version,
-                    "alias": "champion",
-                    "engine": predictor.manifest.engine,
-                    "definition": predictor.manifest.definition,
-                }
-        age = (context.moment - stamp.as_of_moment).total_seconds() if stamp is not None else None
-        return {
-            "decision_id": request.scope["rapport.request_id"],
-            "moment": context.moment.isoformat(),
-            "contract_hash": CONTRACT_HASH,
-            "models": models,
-            "features_as_of": stamp.as_of if stamp is not None else None,
-            "features_age_seconds": None if age is None else max(0, int(age)),
-        }
+    async def close(self) -> None:
+        """Let what is under way end, and give the connections back."""
+        await self._engine.close()
+        await self._guarded.close()
+        await self._reader.close()
+        self._office.close()
+
+    def _popular_items(self, models: ModelSet) -> list[str]:
+        """What the recommender knows to be popular, worked out once for each set of models."""
+        if self._popular[0] is not models:
+            self._popular = (models, popular_items(models))
+        return self._popular[1]
+
+    def _list_passport(self, request: Request, models: ModelSet, moment: datetime) -> dict[str, Any]:
+        passport = base_passport(moment.isoformat(), request.scope["rapport.request_id"])
+        if "recommender" in models.served:
+            passport["models"] = {"recommender": {**models.served["recommender"].passport, "alias": CHAMPION}}
+        return passport
+
+
+def _by_http(answer: Callable[[bytes, str, str], Awaitable[bytes]]) -> Handler:
+    """A handler of requests from what takes a body, its content type and the request's id, and gives a body."""
+
+    async def handler(request: Request) -> Response:
+        request_id = request.scope["rapport.request_id"]
+        body = await answer(await request.body(), request.headers.get("content-type", ""), request_id)
+        return Response(body, 200, {"Cache-Control": "no-store"}, "application/json")
+
+    return handler
 
 
 def _answering(handler: Handler) -> Handler:

@@ -1,5 +1,6 @@
 """What a bulk job asks of models and store: the same functions that answer requests, on versions fixed for the whole job."""
 
+import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
@@ -7,18 +8,20 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
-from features.contract import CONTRACT
-from features.errors import BundleRefused, NothingPublished, StoreUnavailable
-from features.member_store import MemberStore
+from features.errors import BundleRefused, StoreUnavailable
+from features.online_store import RedisReader
 from features.settings import Settings
-from features.stamp import Stamp
 from serving.bundle import ModelSet
+from serving.engine import Engine
 from serving.job_plan import Plan
+from serving.reading import GuardedReader
 from serving.recommending import popular_items, recommend_members
-from serving.scoring import ScoringContext, score_members
-from training.registry import load, require_contract, version_of
+from serving.score_parsing import QuickScoreRequest
+from serving.served import load_served
+from training.registry import CHAMPION, version_of
 
 AT_ONCE = 1000
+STORE_TIMEOUT_MS = 10_000
 RETRIES, FIRST_WAIT_S = 5, 0.5
 """How often a read is tried again while the store is away, waiting twice as long each time: about fifteen seconds in all."""
 Row = dict[str, Any]
@@ -26,12 +29,14 @@ T = TypeVar("T")
 
 
 class BulkAnswers:
-    """Scores and lists of many members by one set of models."""
+    """Scores and lists of many members by one set of models, with an event loop of its own."""
 
-    def __init__(self, settings: Settings, store: MemberStore, models: ModelSet) -> None:
-        self._store, self._models = store, models
+    def __init__(self, settings: Settings, models: ModelSet) -> None:
+        self._models = models
         self._popular = popular_items(models)
         self._stale_after_s = settings.max_staleness_h * 3600.0
+        self._reader = RedisReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=STORE_TIMEOUT_MS)
+        self._loop = asyncio.Runner()
 
     @property
     def versions(self) -> Mapping[str, str]:
@@ -49,21 +54,22 @@ class BulkAnswers:
         return tuple(self._models.tier.tiers) if self._models.tier is not None else ()
 
     def scores(self, member_ids: Sequence[str], *, moment: datetime) -> Iterator[Row]:
-        """A row a member, in order, as `schemas.ScoreRow`."""
-        context = ScoringContext(CONTRACT, self._models, moment, self._stale_after_s)
+        """A row a member, in order, as `score_schemas.ScoreRow`.
+
+        Raises
+        ------
+        StoreUnavailable
+            The store is away for longer than a job waits: what requests would be told then is no score to keep.
+        """
         for ids in runs_of(member_ids, AT_ONCE):
-            stamp, values = patiently(partial(self._read, ids))
-            if stamp is None:
-                raise NothingPublished("no features were published to the online store", remedy='run "rapport publish"')
-            yield from score_members(context, ids, stamp, values)
+            yield from patiently(partial(self._scored, ids, moment))
 
     def lists(self, member_ids: Sequence[str], *, k: int, moment: datetime) -> Iterator[Row]:
         """A row a member, in order, as `schemas.RecommendRow`."""
         for ids in runs_of(member_ids, AT_ONCE):
-            lists = patiently(partial(self._store.read_lists, ids))
             yield from recommend_members(
                 ids,
-                lists,
+                patiently(partial(self._read_lists, ids)),
                 popular=self._popular,
                 k=k,
                 exclude=frozenset(),
@@ -71,8 +77,28 @@ class BulkAnswers:
                 stale_after_s=self._stale_after_s,
             )
 
-    def _read(self, ids: Sequence[str]) -> tuple[Stamp | None, list[bytes | None]]:
-        return self._store.read_stamp(), self._store.read_aggregates(ids)
+    def close(self) -> None:
+        """Give the connections and the loop back."""
+        self._loop.run(self._reader.close())
+        self._loop.close()
+
+    def _scored(self, ids: list[str], moment: datetime) -> list[Row]:
+        rows = self._loop.run(self._score(ids, moment))
+        if any(row["reason"] == StoreUnavailable.code for row in rows):
+            raise StoreUnavailable("the online store does not answer", remedy='see that Redis runs: "rapport status"')
+        return rows
+
+    async def _score(self, ids: list[str], moment: datetime) -> list[Row]:
+        guarded = GuardedReader(self._reader)
+        engine = Engine(guarded, lambda: moment, stale_after_s=self._stale_after_s)
+        try:
+            return (await engine.score(QuickScoreRequest(ids), self._models)).rows
+        finally:
+            await engine.close()
+            await guarded.close()
+
+    def _read_lists(self, ids: list[str]) -> list[bytes | None]:
+        return self._loop.run(self._reader.read_lists(ids))
 
 
 def patiently(read: Callable[[], T]) -> T:
@@ -103,11 +129,10 @@ def models_for(mlruns: Path, plan: Plan | None) -> ModelSet:
     """
     if plan is None:
         return ModelSet.load(mlruns)
-    registered = {name: version_of(mlruns, name, label.rpartition("@")[2]) for name, label in plan.models.items()}
-    for name, model in registered.items():
+    found = {}
+    for name, label in plan.models.items():
+        model = version_of(mlruns, name, label.rpartition("@")[2])
         if model.sha256 != plan.sha256[name]:
-            raise BundleRefused(f"{model.label} is not the one the job began with", remedy="ask for the job again")
-    loaded: dict[str, Any] = {name: load(model) for name, model in registered.items()}
-    for predictor in loaded.values():
-        require_contract(predictor)
-    return ModelSet(loaded.get("churn"), loaded.get("tier"), loaded.get("recommender"), registered)
+            raise BundleRefused(f"{label} is not the one the job began with", remedy="ask for the job again")
+        found[name] = load_served(mlruns, model)
+    return ModelSet(found, dict.fromkeys(found, CHAMPION))

@@ -20,9 +20,10 @@ import httpx
 from serving import client_calls as calls
 from serving.client_calls import Call
 from serving.client_errors import ClientError, Problem, Unavailable, Unreachable, problem_of
-from serving.schemas import RecommendResponse, ScoreResponse, ScoreRow
+from serving.schemas import RecommendResponse
 from serving.schemas_jobs import JobView
 from serving.schemas_members import AudienceResponse, ErasureReceipt, MemberView, ModelsResponse
+from serving.score_schemas import ScoreResponse, ScoreRow
 
 TIMEOUT_S = 5.0
 UPLOAD_TIMEOUT_S = 60.0

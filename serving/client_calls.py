@@ -9,9 +9,10 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
-from serving.schemas import MAX_MEMBERS, RecommendResponse, ScoreResponse
+from serving.schemas import MAX_MEMBERS, RecommendResponse
 from serving.schemas_jobs import JobView, UploadReceipt
 from serving.schemas_members import AudienceResponse, ErasureReceipt, MemberView, ModelsResponse
+from serving.score_schemas import ScoreResponse
 
 R = TypeVar("R")
 M = TypeVar("M", bound=BaseModel)

@@ -48,9 +48,15 @@ def score_columns(tiers: Sequence[str]) -> tuple[TableColumn, ...]:
     return (
         *_STANDING,
         _column("churn_probability", "number", "churn", "probability"),
+        _column("churn_low", "number", "churn", "low"),
+        _column("churn_high", "number", "churn", "high"),
         _column("churn_band", "text", "churn", "band"),
         _column("tier", "text", "tier", "likely"),
         *(_column(f"tier_{tier}", "number", "tier", "probabilities", tier) for tier in tiers),
+        _column("value_cents", "number", "value", "cents"),
+        _column("value_low_cents", "number", "value", "low_cents"),
+        _column("value_high_cents", "number", "value", "high_cents"),
+        _column("segment", "text", "segment", "name"),
         _column("lifecycle_stage", "text"),
         _column("rfm_tier", "text"),
     )

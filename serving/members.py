@@ -74,6 +74,7 @@ def receipt_of(erasure: Erasure, erased: Erased) -> dict[str, Any]:
 def member_view(member_id: str, known: KnownMember, *, moment: datetime) -> dict[str, Any]:
     """What is told of a member, as `schemas_members.MemberView`."""
     stamp = known.stamp
+    said = next((agreed for tag, agreed in CONSENTS.items() if tag in known.tags), None)
     return {
         "member_id": masked(member_id),
         "moment": moment.isoformat(),
@@ -87,8 +88,8 @@ def member_view(member_id: str, known: KnownMember, *, moment: datetime) -> dict
         "tags": list(known.tags),
         "tags_as_of": known.tags_as_of.isoformat() if known.tags_as_of else None,
         "consent": {
-            "marketing": next((said for tag, said in CONSENTS.items() if tag in known.tags), None),
-            "opted_out": any(said is False for tag, said in CONSENTS.items() if tag in known.tags),
+            "marketing": False if known.refused else said,
+            "opted_out": known.refused or said is False,
         },
         "list_expires_seconds": known.list_seconds_left,
     }

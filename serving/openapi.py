@@ -15,9 +15,8 @@ from serving.schemas import (
     Problem,
     RecommendRequest,
     RecommendResponse,
-    ScoreRequest,
-    ScoreResponse,
 )
+from serving.score_schemas import FALLBACK_MEANING, ScoreRequest, ScoreResponse
 
 REF = "#/components/schemas/{model}"
 DESCRIPTION = """Scores and recommendation lists for a retailer's members.
@@ -29,7 +28,12 @@ A request for many members is answered row by row, in the order asked for; one m
 
 Errors are problem documents (RFC 9457): act on `code`, which does not change.
 """
-TABLES = {"status": STATUS_MEANING, "reason": REASON_MEANING, "code": {code: text for code, (_, text) in CODES.items()}}
+TABLES = {
+    "status": STATUS_MEANING,
+    "reason": REASON_MEANING,
+    "fallback of a score": FALLBACK_MEANING,
+    "code": {code: text for code, (_, text) in CODES.items()},
+}
 
 
 def document() -> dict[str, Any]:
@@ -104,7 +108,7 @@ def _health(name: str, summary: str, statuses: tuple[int, ...]) -> dict[str, Any
 def _problems() -> dict[str, Any]:
     """One response a status, naming the codes that come with it."""
     codes = {code: found for code, found in CODES.items() if code not in openapi_office.ONLY_HERE}
-    statuses = sorted({status for status, _ in codes.values()} - {404, 405})
+    statuses = sorted({status for status, _ in codes.values()} - {405})
     return {
         str(status): {
             "description": "; ".join(f"`{code}`: {meaning}" for code, (s, meaning) in codes.items() if s == status),

@@ -2,14 +2,18 @@
 
 import json
 import re
-from typing import Any, NoReturn, TypeVar
+from collections.abc import Sequence
+from typing import Any, Generic, NoReturn, TypeVar
 
+import msgspec
 from pydantic import ValidationError
 
 from serving.problems import ApiError
-from serving.schemas import MAX_MEMBERS, Strict
+from serving.schemas import ID_PATTERN, MAX_ID, MAX_MEMBERS, Strict
 
 R = TypeVar("R", bound=Strict)
+Q = TypeVar("Q", bound=msgspec.Struct)
+_IDENTIFIER = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 FIELD_NAME = re.compile(r"[a-z_]{1,32}", re.IGNORECASE)
 
 
@@ -44,6 +48,34 @@ def parse(body: bytes, content_type: str, schema: type[R]) -> R:
             for found in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         raise ApiError("invalid_request", _count(len(problems)), errors=problems[:20]) from None
+
+
+class QuickParser(Generic[Q]):
+    """The same as `parse` for bodies that are right, at a tenth of its cost. All others are left to `parse`, which says why.
+
+    A body with a backslash is left to it as well, and one in which a field's name stands twice, as a string of any kind:
+    names that are repeated, or spelled with escapes, cannot be hidden from it.
+    """
+
+    def __init__(self, shape: type[Q]) -> None:
+        self._decoder = msgspec.json.Decoder(shape)
+        self._names = [f'"{name}"'.encode() for name in shape.__struct_fields__]
+
+    def parse(self, body: bytes, content_type: str) -> Q | None:
+        """The request; None where `parse` has to look at it."""
+        if content_type != "application/json" or b"\\" in body or any(body.count(name) > 1 for name in self._names):
+            return None
+        try:
+            return self._decoder.decode(body)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            return None
+
+
+def are_identifiers(texts: Sequence[str]) -> bool:
+    """Whether all texts may stand for members or items. Letters and digits may, whatever the alphabet."""
+    if "".join(texts).isalnum() and len(min(texts, key=len)) > 0 and len(max(texts, key=len)) <= MAX_ID:
+        return True
+    return all(0 < len(text) <= MAX_ID and _IDENTIFIER.match(text) is not None for text in texts)
 
 
 def _json_object(body: bytes) -> dict[str, Any]:

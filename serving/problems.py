@@ -37,6 +37,8 @@ CODES = {
     "corrupt_record": (503, "what Redis holds is not what Rapport wrote"),
     "bundle_refused": (503, "a model's files failed their check"),
     "model_missing": (503, "no champion is registered"),
+    "model_not_found": (404, "the version that `model` names is not registered"),
+    "model_loading": (503, "the version that `model` names is being loaded"),
 }
 """Every code a client can meet, with its status and meaning."""
 

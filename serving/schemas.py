@@ -1,25 +1,27 @@
-"""The public API: requests and answers, with the examples that stand in the OpenAPI page and that the tests send."""
+"""The public API: what all answers share, and lists; with the examples of the OpenAPI page, which the tests send."""
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, JsonValue
 from pydantic.config import JsonDict
 
 MAX_MEMBERS = 1000
+MAX_ID = 128
 MAX_K = 50
 MAX_EXCLUDED = 1000
 _INVISIBLE = r"\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff"
 ID_PATTERN = rf"^[^{_INVISIBLE}{{}}]*[^\s{_INVISIBLE}{{}}][^{_INVISIBLE}{{}}]*$"
 """Identifiers: no braces, nothing invisible, and not only blanks."""
 
-Identifier = Annotated[str, Field(min_length=1, max_length=128, pattern=ID_PATTERN)]
-Status = Literal["OK", "STALE", "PARTIAL", "COLD", "FALLBACK"]
+Identifier = Annotated[str, Field(min_length=1, max_length=MAX_ID, pattern=ID_PATTERN)]
+Status = Literal["OK", "STALE", "PARTIAL", "COLD", "FALLBACK", "OPTED_OUT"]
 STATUS_MEANING = {
     "OK": "answered from fresh features",
     "STALE": "answered, but the member's features are older than the limit; see `age_seconds`",
     "PARTIAL": "answered in part: a model is missing, or does not apply to this member; see `reason`",
     "COLD": "the store does not know the member",
     "FALLBACK": "answered from a lower step of the ladder; see `fallback` and `reason`",
+    "OPTED_OUT": "the member refused marketing: the answer is the same for everybody, and nothing of theirs was used",
 }
 Reason = Literal[
     "unknown_member",
@@ -29,6 +31,10 @@ Reason = Literal[
     "no_list",
     "store_unavailable",
     "all_excluded",
+    "too_stale",
+    "deadline",
+    "model_failed",
+    "contract_mismatch",
 ]
 REASON_MEANING = {
     "unknown_member": "no features were published for this id",
@@ -36,8 +42,12 @@ REASON_MEANING = {
     "model_missing": "no champion is registered for one of the models",
     "record_unreadable": "what is stored for this member was written by another version, or is damaged",
     "no_list": "no list was published for this member, or it expired",
-    "store_unavailable": "the online store does not answer; the list is the same for everybody",
+    "store_unavailable": "the online store does not answer; the answer is the same for everybody",
     "all_excluded": "every item that could be offered was excluded by the request",
+    "too_stale": "the member's features are older than `max_staleness` allows",
+    "deadline": "there was no time left to score",
+    "model_failed": "a model answered with what is no number; the log says which",
+    "contract_mismatch": "features were published by another version; scores of the last night are answered meanwhile",
 }
 
 
@@ -45,16 +55,6 @@ class Strict(BaseModel):
     """No unknown fields, no conversion between types, no NaN."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False, frozen=True)
-
-
-class ScoreRequest(Strict):
-    """Whom to score."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"member_ids": ["1", "1001"]}]})
-
-    member_ids: list[Identifier] = Field(
-        min_length=1, max_length=MAX_MEMBERS, description="members, answered in this order; one id may stand twice"
-    )
 
 
 class RecommendRequest(Strict):
@@ -76,9 +76,11 @@ class ModelPassport(Strict):
 
     name: str = Field(description="model name")
     version: str = Field(description="version in the registry")
-    alias: str = Field(description="alias under which it was found")
+    alias: str = Field(description="alias under which it was found; empty for a version that was asked for by its number")
+    sha256: str = Field(description="hash of its bundle's manifest, which holds the hashes of all its files")
     engine: str = Field(description="library that made it")
-    definition: dict[str, int | float | list[str]] = Field(description="what the answer means: horizon, thresholds")
+    definition: dict[str, JsonValue] = Field(description="what the answer means: horizon, thresholds")
+    interval: dict[str, float] | None = Field(description="level and group that low and high are for; null without intervals")
 
 
 class Passport(Strict):
@@ -92,36 +94,7 @@ class Passport(Strict):
     features_age_seconds: int | None = Field(description="age of that publish at `moment`")
 
 
-class Churn(Strict):
-    """The risk of leaving."""
-
-    probability: float = Field(ge=0, le=1, description="calibrated P(no purchase within horizon_days)")
-    band: str = Field(description="low, medium or high")
-
-
-class Tier(Strict):
-    """The spending tier to come."""
-
-    likely: str = Field(description="median of the distribution")
-    probabilities: dict[str, float] = Field(description="P of each tier over the next horizon_days")
-
-
-class ScoreRow(Strict):
-    """One member's scores."""
-
-    member_id: str
-    status: Status
-    reason: Reason | None = Field(description="why the status is not OK, where the status alone does not say")
-    fallback: Literal["none", "refused"] = Field(description="step of the ladder: none, or refused (no score at all)")
-    as_of: str | None = Field(description="moment of this member's features")
-    age_seconds: int | None = Field(description="their age at `moment`")
-    churn: Churn | None
-    tier: Tier | None
-    lifecycle_stage: str | None = Field(description="new, growing, loyal, at_risk or dormant")
-    rfm_tier: str | None = Field(description="regular, gold or diamond by the purchases of the last 365 days")
-
-
-_PASSPORT_EXAMPLE: JsonDict = {
+PASSPORT_EXAMPLE: JsonDict = {
     "decision_id": "339ecb604db14a1aa9b6ef2a6d193149",
     "moment": "2018-01-01T15:00:00+00:00",
     "contract_hash": "0ef92787057801718125ab04b69fefbd712a04468a0398e92f490496e33c79fc",
@@ -130,24 +103,14 @@ _PASSPORT_EXAMPLE: JsonDict = {
             "name": "churn",
             "version": "1",
             "alias": "champion",
+            "sha256": "b5bb9d8014a0f9b1d61e21e796d78dccdf1352f23cd32812f4850b878ae4944c",
             "engine": "xgboost",
             "definition": {"active_days": 84, "horizon_days": 28},
+            "interval": {"level": 0.9, "group": 200},
         }
     },
     "features_as_of": "2018-01-01T05:00:00+00:00",
     "features_age_seconds": 36000,
-}
-_SCORE_EXAMPLE: JsonDict = {
-    "member_id": "1",
-    "status": "OK",
-    "reason": None,
-    "fallback": "none",
-    "as_of": "2018-01-01T05:00:00+00:00",
-    "age_seconds": 36000,
-    "churn": {"probability": 0.0142, "band": "low"},
-    "tier": {"likely": "gold", "probabilities": {"regular": 0.213, "gold": 0.734, "diamond": 0.053}},
-    "lifecycle_stage": "growing",
-    "rfm_tier": "gold",
 }
 _LIST_EXAMPLE: JsonDict = {
     "member_id": "1",
@@ -161,15 +124,6 @@ _LIST_EXAMPLE: JsonDict = {
         {"item_id": "866211", "place": 2, "source": "similar_taste"},
     ],
 }
-
-
-class ScoreResponse(Strict):
-    """Scores in the order asked for."""
-
-    model_config = ConfigDict(json_schema_extra={"examples": [{"passport": _PASSPORT_EXAMPLE, "rows": [_SCORE_EXAMPLE]}]})
-
-    passport: Passport
-    rows: list[ScoreRow]
 
 
 class Item(Strict):
@@ -195,7 +149,7 @@ class RecommendRow(Strict):
 class RecommendResponse(Strict):
     """Lists in the order asked for."""
 
-    model_config = ConfigDict(json_schema_extra={"examples": [{"passport": _PASSPORT_EXAMPLE, "rows": [_LIST_EXAMPLE]}]})
+    model_config = ConfigDict(json_schema_extra={"examples": [{"passport": PASSPORT_EXAMPLE, "rows": [_LIST_EXAMPLE]}]})
 
     passport: Passport
     rows: list[RecommendRow]

@@ -27,6 +27,8 @@ from training.registry import CHAMPION, RegisteredModel, load, registered_models
 BLOCK = 20_000
 """Members scored together: more gain nothing, and two such blocks take a few hundred megabytes."""
 WORKERS = 2
+STAGE = "lifecycle_stage"
+"""The one column that is no model's: code of the member's stage, -1 for none, so that means can be given by stage."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class Champions:
 
 @dataclass(frozen=True, slots=True)
 class ScoreBlock:
-    """Answers for some members. Row i of each column belongs to member_ids[i]; columns begin with their model's name."""
+    """Answers for some members. Row i of each column belongs to member_ids[i]; all but `STAGE` begin with a model's name."""
 
     member_ids: Members
     columns: Columns
@@ -135,7 +137,7 @@ def scored(
 def score_block(rows: FeatureRows, models: Sequence[Champion]) -> ScoreBlock:
     """Answers for the members of some rows; NotANumber names the model that gives something else."""
     matrix = rows.matrix[:, model_columns(rows.contract)]
-    columns: dict[str, NDArray[Any]] = {}
+    columns: dict[str, NDArray[Any]] = {STAGE: np.nan_to_num(rows.column(STAGE), nan=-1).astype(np.int16)}
     for champion in models:
         found = dict(champion.answering.numbers(champion.predictor, rows, matrix))
         if champion.explained:

@@ -18,9 +18,10 @@ from features.facts import Facts
 from features.narrow import Members
 from features.online_store import OnlineStore, RecommendationList, RecommendedItem
 from features.publish import BATCH, Progress
-from training.answers import Champion, ScoreBlock, blocks_of, champions, column_dtype, profile_texts, scored
+from training.answers import STAGE, Champion, ScoreBlock, blocks_of, champions, column_dtype, profile_texts, scored
 from training.interactions import PurchaseDays, purchase_days
 from training.predictors import SOURCES, Recommender
+from training.prior_means import PriorMeans
 from training.registry import RegisteredModel, load, resolve
 
 LIST_LENGTH = 50
@@ -78,8 +79,9 @@ def publish_scores(
     """
     standing = _standing_answers(store)
     edition: AnswerEdition | None = None
-    members = 0
+    members, means = 0, PriorMeans()
     for block in blocks:
+        means.add(block)
         texts = dict(profile_texts(block, models, as_of=as_of))
         if edition is None:
             edition = replace(_edition(block, models, texts, as_of=as_of, contract=contract), made_from=made_from)
@@ -92,7 +94,7 @@ def publish_scores(
         progress(len(ids))
     if edition is None:
         return None
-    ended = replace(edition, members=members)
+    ended = replace(edition, members=members, priors=means.found())
     store.write_answer_stamp(AnswerStamp(ended))
     return ended
 
@@ -121,7 +123,7 @@ def _edition(
         contract=contract,
         members=0,
         models=tuple(champion.described for champion in models),
-        columns=tuple((name, column_dtype(values)) for name, values in block.columns.items()),
+        columns=tuple((name, column_dtype(values)) for name, values in block.columns.items() if name != STAGE),
         fields=tuple(texts),
     )
 

@@ -33,7 +33,8 @@ from features.facts import Facts
 from features.online_store import RedisStore, Stamp
 from serving.auth import BODY_LIMIT
 from serving.launch import free_port, require_free_port
-from serving.schemas import RecommendResponse, ScoreResponse
+from serving.schemas import RecommendResponse
+from serving.score_schemas import ScoreResponse
 
 HOUSEHOLDS = 300  # the fewest hundreds for which all three models can be trained
 KEY = "a-key-for-this-test"

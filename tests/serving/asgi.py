@@ -76,10 +76,13 @@ class Client:
 
         return self._runner.run(all_of_them())
 
+    def wait(self, seconds: float) -> None:
+        """Let the app go on with what it does aside."""
+        self._runner.run(asyncio.sleep(seconds))
+
     def close(self) -> None:
         """Give back the connections and the loop."""
-        self._runner.run(self.api._reader.close())
-        self.api._office.close()
+        self._runner.run(self.api.close())
         self._runner.close()
 
     async def _send(self, method: str, path: str, body: Sequence[bytes], headers: Sequence[tuple[str, str | bytes]]) -> Answer:

@@ -11,7 +11,8 @@ import pytest
 from features.contract import CONTRACT_HASH
 from features.errors import BundleRefused, ContractMismatch, ModelMissing
 from serving.bundle import ModelSet
-from serving.schemas import RecommendResponse, ScoreResponse
+from serving.schemas import RecommendResponse
+from serving.score_schemas import ScoreResponse
 from tests.serving.conftest import MakeClient
 from tests.serving.registries import change_champion, forget, put_in_place
 from training.artifacts import write_bundle

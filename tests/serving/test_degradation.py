@@ -16,7 +16,8 @@ from features.contract import CONTRACT
 from features.online_store import Keys, RedisStore
 from features.settings import Settings
 from features.stamp import Edition, Stamp
-from serving.schemas import RecommendResponse, ScoreResponse
+from serving.schemas import RecommendResponse
+from serving.score_schemas import ScoreResponse
 from tests.serving.asgi import Answer, Client, problem_of
 from tests.serving.conftest import MakeClient
 from tests.serving.own_redis import OwnRedis
@@ -52,7 +53,7 @@ def timed(ask: Callable[[], Answer]) -> tuple[Answer, float]:
 def until_scored(client: Client, *member_ids: str) -> Any:
     """The rows of the first score that is answered 200 again."""
     deadline = time.monotonic() + BACK_WITHIN_S
-    while (answer := client.post("/v1/score", {"member_ids": member_ids})).status != 200:
+    while (answer := client.post("/v1/score", {"member_ids": member_ids})).status != 200 or b"store_unav" in answer.body:
         assert time.monotonic() < deadline, answer.body
         time.sleep(0.02)
     return answer.json()["rows"]
@@ -64,22 +65,28 @@ def readiness(client: Client) -> tuple[int, Any]:
     return answer.status, answer.json()["store"]
 
 
-def assert_without_store(client: Client) -> None:
-    """Everything that holds while the store does not answer, each answer in time."""
+def assert_without_store(client: Client, *, priors: bool = False) -> None:
+    """Everything that holds while the store does not answer, each answer in time; with priors if it ever did."""
     answer, seconds = timed(lambda: client.post("/v1/score", {"member_ids": ["1", "nobody"]}))
-    problem_of(answer, 503, "store_unavailable")
-    assert int(answer.headers["retry-after"]) >= 1
     assert seconds < AT_MOST_S
+    if priors:
+        rows = ScoreResponse.model_validate_json(answer.body).rows
+        assert {(row.status, row.reason, row.fallback) for row in rows} == {("FALLBACK", "store_unavailable", "prior")}
+        assert rows[0].churn == rows[1].churn is not None
+        assert answer.json()["passport"]["models"] == {}
+    else:
+        problem_of(answer, 503, "store_unavailable")
+        assert int(answer.headers["retry-after"]) >= 1
 
     answer, seconds = timed(lambda: client.post("/v1/recommend", {"member_ids": ["1", "nobody"], "k": 5}))
     assert answer.status == 200
     assert seconds < AT_MOST_S
-    rows = RecommendResponse.model_validate_json(answer.body).rows
-    for row in rows:
+    lists = RecommendResponse.model_validate_json(answer.body).rows
+    for row in lists:
         assert (row.status, row.reason, row.fallback, row.as_of) == ("FALLBACK", "store_unavailable", "popular", None)
         assert {item.source for item in row.items} == {"popular"}
         assert len(row.items) == 5
-    assert rows[0].items == rows[1].items
+    assert lists[0].items == lists[1].items
 
     assert readiness(client) == (503, "store_unavailable")
     assert client.get("/health/live", headers=[]).status == 200
@@ -89,7 +96,7 @@ def test_redis_down(served: Client, own_redis: OwnRedis, active_member: str) -> 
     before = served.score(active_member, "nobody")["rows"]
     own_redis.kill()
 
-    assert_without_store(served)
+    assert_without_store(served, priors=True)
 
     own_redis.start()
     assert until_scored(served, active_member, "nobody") == before
@@ -110,10 +117,10 @@ def test_redis_frozen(served: Client, own_redis: OwnRedis, members: list[str]) -
     first, second = (served.score(member)["rows"] for member in members[:2])
     own_redis.freeze()
 
-    assert_without_store(served)
+    assert_without_store(served, priors=True)
     begun = time.monotonic()
     answers = served.together("/v1/score", [{"member_ids": [members[0]]}] * 50)
-    assert {answer.status for answer in answers} == {503}
+    assert {answer.json()["rows"][0]["fallback"] for answer in answers} == {"prior"}
     assert time.monotonic() - begun < AT_MOST_S
 
     own_redis.thaw()

@@ -21,9 +21,8 @@ from serving.schemas import (
     Problem,
     RecommendRequest,
     RecommendResponse,
-    ScoreRequest,
-    ScoreResponse,
 )
+from serving.score_schemas import ScoreRequest, ScoreResponse
 from tests.serving.asgi import Client
 
 ROUTES = {"/v1/score": (ScoreRequest, ScoreResponse), "/v1/recommend": (RecommendRequest, RecommendResponse)}

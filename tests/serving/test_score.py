@@ -15,7 +15,7 @@ from features.days import day_of
 from features.derive import derive, label_of, model_columns
 from features.online_store import RedisStore
 from features.settings import Settings
-from serving.schemas import ScoreResponse
+from serving.score_schemas import ScoreResponse
 from tests.serving.asgi import Client, assert_guarded
 from tests.serving.conftest import MakeClient
 from training.predictors import ChurnPredictor, TierPredictor

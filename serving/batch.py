@@ -1,0 +1,240 @@
+"""One batch: the requests that were read together, scored together, and their rows. No store and no waiting in here."""
+
+import asyncio
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from features.answers import NightlyAnswer
+from features.errors import ContractMismatch
+from serving.bundle import ModelSet
+from serving.ladder import Below, Priors, run_passport
+from serving.outputs import Cell
+from serving.reading import MembersRead
+from serving.reasoning import add_reasons
+from serving.scoring import PublishedFeatures, Row, Scored, ScoringContext, readable, row_of, score, vectors_of
+from training.predictors.reason_sentences import Language
+
+NO_DEADLINE = float("inf")
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """Rows in the order asked for, and what the passport says of them."""
+
+    rows: list[Row]
+    moment: datetime
+    published: PublishedFeatures | None
+    runs: list[dict[str, Any]]
+    reasons: str
+
+
+@dataclass(slots=True, eq=False)
+class Job:
+    """A request, or a part of a long one, that waits for its batch.
+
+    Attributes
+    ----------
+    top
+        Reasons wanted; 0 for none.
+    deadline
+        Moment of the monotonic clock; infinity for none.
+    moment
+        The moment answered for; None for that of the batch.
+    """
+
+    member_ids: list[str]
+    outputs: tuple[str, ...]
+    models: ModelSet
+    top: int = 0
+    language: Language = "en"
+    max_staleness_s: float | None = None
+    deadline: float = NO_DEADLINE
+    moment: datetime | None = None
+    answer: asyncio.Future[Reply] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+
+
+@dataclass(slots=True)
+class _Part:
+    """A request within the batch: where its members begin, and what became of it."""
+
+    job: Job
+    start: int
+    reasons: str = "none"
+    told: dict[str, dict[int, list[Cell]]] = field(default_factory=dict)
+
+
+class Batch:
+    """Requests answered together.
+
+    Attributes
+    ----------
+    below
+        Places of members, counted over all requests, that a lower step of the ladder has to answer, and why.
+    nightly
+        What is stored of those members' nightly answers, in that order.
+    reason_s
+        Seconds that the reasons of one row took; None where none were given.
+    """
+
+    def __init__(self, context: ScoringContext, read: MembersRead, jobs: Sequence[Job], priors: Priors) -> None:
+        self.below: dict[int, str] = {}
+        self.nightly: list[NightlyAnswer | None] = []
+        self.reason_s: float | None = None
+        self._context = context
+        self._read = read
+        self._priors = priors
+        self._parts: list[_Part] = []
+        self._place: dict[int, int] = {}
+        self._scored: Scored | None = None
+        self._mismatch = False
+        start = 0
+        for job in jobs:
+            self._parts.append(_Part(job, start))
+            start += len(job.member_ids)
+
+    def score(self, *, reason_s: float) -> None:
+        """Score every member that can be.
+
+        Parameters
+        ----------
+        reason_s
+            Seconds that the reasons of one row are expected to take: those that would come too late are left out.
+        """
+        published = self._read.published
+        if published is None:
+            return
+        try:
+            published.require(self._context.contract)
+        except ContractMismatch:
+            self._mismatch = True
+            self._all_below("contract_mismatch", self._parts)
+            return
+        now = time.monotonic()
+        late = [part for part in self._parts if part.job.deadline <= now]
+        self._all_below("deadline", late)
+        live = self._live([part for part in self._parts if part not in late])
+        if live:
+            values = [self._read.aggregates[place] for place in live]
+            vectors = vectors_of(self._context, published, [value for value in values if value is not None])
+            outputs = dict.fromkeys(output for part in self._parts for output in part.job.outputs)
+            self._place = {place: row for row, place in enumerate(live)}
+            self._scored = score(self._context, vectors, list(outputs))
+            self._not_these(self._scored)
+            self._explain(self._scored, reason_s)
+
+    def replies(self) -> list[Reply]:
+        """The answer to each request; `nightly` has been filled in for the rows of `below`.
+
+        Raises
+        ------
+        ContractMismatch
+            Features are of another version, and no lower step can answer anybody.
+        """
+        stored = dict(zip(self.below, self.nightly, strict=True)) if self.nightly else {}
+        replies = [self._reply(part, stored) for part in self._parts]
+        self._require_something(replies)
+        return replies
+
+    def _all_below(self, reason: str, parts: Sequence[_Part]) -> None:
+        for part in parts:
+            for place in range(part.start, part.start + len(part.job.member_ids)):
+                if self._read.aggregates[place] is not None and self._read.opted_out[place] is None:
+                    self.below[place] = reason
+
+    def _live(self, parts: Sequence[_Part]) -> list[int]:
+        """Places of the members who can be scored; unreadable ones go a step down."""
+        live = []
+        for part in parts:
+            for place in range(part.start, part.start + len(part.job.member_ids)):
+                value = self._read.aggregates[place]
+                if value is None or self._read.opted_out[place] is not None:
+                    continue
+                if readable(self._context.contract, value):
+                    live.append(place)
+                else:
+                    self.below[place] = "record_unreadable"
+        return live
+
+    def _not_these(self, scored: Scored) -> None:
+        """Rows that are too old for their request, or that a model failed to answer, go a step down."""
+        for part in self._parts:
+            limit, failed = part.job.max_staleness_s, scored.failed.intersection(part.job.outputs)
+            if limit is None and not failed:
+                continue
+            for place in range(part.start, part.start + len(part.job.member_ids)):
+                row = self._place.get(place)
+                if row is not None and failed:
+                    self.below[place] = "model_failed"
+                elif row is not None and limit is not None and scored.vectors.age_s[row] > limit:
+                    self.below[place] = "too_stale"
+
+    def _explain(self, scored: Scored, reason_s: float) -> None:
+        """Reasons for the requests that ask for them and have the time."""
+        groups: dict[tuple[int, Language, tuple[str, ...]], list[_Part]] = {}
+        begun, rows_told = time.monotonic(), 0
+        for part in self._parts:
+            job = part.job
+            if not job.top:
+                continue
+            if begun + reason_s * len(job.member_ids) > job.deadline:
+                part.reasons = "dropped"
+            else:
+                part.reasons = "given"
+                groups.setdefault((job.top, job.language, job.outputs), []).append(part)
+        for (top, language, outputs), parts in groups.items():
+            rows = [row for part in parts for row in self._rows(part)]
+            told = add_reasons(self._context.models, scored, rows, outputs, top=top, language=language)
+            rows_told += len(rows)
+            for part in parts:
+                part.told = told
+        if rows_told:
+            self.reason_s = (time.monotonic() - begun) / rows_told
+
+    def _rows(self, part: _Part) -> list[int]:
+        """Rows of the scored matrix that belong to a request and are answered from there."""
+        places = range(part.start, part.start + len(part.job.member_ids))
+        return [self._place[place] for place in places if place in self._place and place not in self.below]
+
+    def _reply(self, part: _Part, stored: dict[int, NightlyAnswer | None]) -> Reply:
+        job = part.job
+        below = Below(self._context.models, self._priors, self._context.moment, job.max_staleness_s)
+        runs: dict[str, dict[str, Any]] = {}
+        rows = []
+        for offset, member in enumerate(job.member_ids):
+            place = part.start + offset
+            row = self._row(part, place, below, stored.get(place))
+            if row["nightly_run"] is not None:
+                self._note_run(runs, row["nightly_run"], stored.get(place))
+            rows.append({"member_id": member, **row})
+        return Reply(rows, self._context.moment, self._read.published, list(runs.values()), part.reasons)
+
+    def _note_run(self, runs: dict[str, dict[str, Any]], run: str, nightly: NightlyAnswer | None) -> None:
+        for edition in (self._priors.edition, nightly.edition if nightly is not None else None):
+            if edition is not None and str(edition.run) == run:
+                runs[run] = run_passport(edition)
+
+    def _row(self, part: _Part, place: int, below: Below, nightly: NightlyAnswer | None) -> Row:
+        outputs = part.job.outputs
+        if self._read.opted_out[place] is not None:
+            return below.prior(outputs, None, status="OPTED_OUT")
+        if place in self.below:
+            row = self._place.get(place)
+            stage = self._scored.shown["lifecycle_stage"][row] if self._scored is not None and row is not None else None
+            return below.row(outputs, self.below[place], nightly, stage)
+        row = self._place.get(place)
+        if row is None or self._scored is None:
+            return below.cold()
+        answered = row_of(self._scored, row, outputs, stale_after_s=self._context.stale_after_s)
+        for output, told in part.told.items():
+            if row in told:
+                answered[output] = {**answered[output], "reasons": told[row]}
+        return answered
+
+    def _require_something(self, replies: Sequence[Reply]) -> None:
+        """Raise what is wrong where features are of another version and nobody knows anything else to say."""
+        nobody = all(row["fallback"] == "refused" for reply in replies for row in reply.rows)
+        if self._mismatch and nobody and self._read.published is not None:
+            self._read.published.require(self._context.contract)

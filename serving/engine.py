@@ -1,0 +1,172 @@
+"""The scoring engine of a worker: requests that arrive together are read, derived and scored together.
+
+One round trip to the store and one pass over the trees serve all requests that are waiting; whoever arrives meanwhile is in
+the next batch. So a batch is as large as the load makes it, and a lone request waits for nobody.
+"""
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import datetime
+
+from features.contract import CONTRACT
+from features.errors import NothingPublished, StoreUnavailable
+from serving.batch import NO_DEADLINE, Batch, Job, Reply
+from serving.bundle import ModelSet
+from serving.ladder import Below, run_passport
+from serving.reading import GuardedReader
+from serving.score_parsing import QuickScoreRequest
+from serving.score_schemas import ScoreRequest
+from serving.scoring import ScoringContext, default_outputs
+
+ROWS_TOGETHER = 250
+"""Rows scored in one go: some milliseconds in which the worker answers nobody else."""
+LANES = 2
+"""Batches under way at once: one waits for the store while the other is scored."""
+
+
+class Engine:
+    """What scores for one worker."""
+
+    def __init__(self, reader: GuardedReader, clock: Callable[[], datetime], *, stale_after_s: float) -> None:
+        self._reader = reader
+        self._clock = clock
+        self._stale_after_s = stale_after_s
+        self._waiting: deque[Job] = deque()
+        self._lanes: set[asyncio.Task[None]] = set()
+        self._reason_s = 0.0002
+
+    @property
+    def waiting(self) -> int:
+        """Requests that no batch has taken yet."""
+        return len(self._waiting)
+
+    async def score(self, asked: ScoreRequest | QuickScoreRequest, models: ModelSet, *, deadline: float = NO_DEADLINE) -> Reply:
+        """Scores of the members of one request, by the models given.
+
+        Raises
+        ------
+        NothingPublished, StoreUnavailable, ContractMismatch, CorruptRecord
+            Nobody can be answered, not even from the lower steps of the ladder.
+        """
+        job = Job(
+            asked.member_ids,
+            tuple(dict.fromkeys(asked.outputs)) if asked.outputs is not None else default_outputs(models),
+            models,
+            top=asked.top_k if asked.explain == "top_k" else 0,
+            language=asked.language,
+            max_staleness_s=asked.max_staleness,
+            deadline=deadline,
+        )
+        if len(job.member_ids) <= ROWS_TOGETHER:
+            return await self._queued(job)
+        return await self._in_parts(job)
+
+    async def close(self) -> None:
+        """Let batches under way end."""
+        while self._lanes:
+            await asyncio.gather(*self._lanes, return_exceptions=True)
+
+    async def _queued(self, job: Job) -> Reply:
+        self._waiting.append(job)
+        if len(self._lanes) < LANES:
+            lane = asyncio.get_running_loop().create_task(self._work())
+            self._lanes.add(lane)
+            lane.add_done_callback(self._lanes.discard)
+        if job.deadline == NO_DEADLINE:
+            return await job.answer
+        return await self._in_time(job)
+
+    async def _in_time(self, job: Job) -> Reply:
+        """The answer, or priors once the deadline has passed; the batch goes on without the request."""
+        try:
+            async with asyncio.timeout(max(0.0, job.deadline - time.monotonic())):
+                return await asyncio.shield(job.answer)
+        except TimeoutError:
+            job.answer.cancel()
+            return self._priors(job, "deadline")
+
+    async def _in_parts(self, job: Job) -> Reply:
+        """A long request as several, all for one moment; others are answered between them."""
+        moment, replies = self._clock(), []
+        for start in range(0, len(job.member_ids), ROWS_TOGETHER):
+            part = job.member_ids[start : start + ROWS_TOGETHER]
+            own: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            replies.append(await self._queued(replace(job, member_ids=part, moment=moment, answer=own)))
+        runs = {run["run"]: run for reply in replies for run in reply.runs}
+        reasons = "dropped" if any(reply.reasons == "dropped" for reply in replies) else replies[-1].reasons
+        return Reply(
+            [row for reply in replies for row in reply.rows], moment, replies[-1].published, list(runs.values()), reasons
+        )
+
+    async def _work(self) -> None:
+        await asyncio.sleep(0)  # whoever arrives in this turn of the loop comes along
+        while self._waiting:
+            jobs = self._take()
+            try:
+                await self._answer(jobs)
+            except Exception as error:  # noqa: BLE001 # the named edge: a batch that fails is taken apart
+                await self._one_by_one(jobs, error)
+
+    def _take(self) -> list[Job]:
+        """Requests for the next batch: those waiting longest, up to the rows scored in one go; one of its own moment alone."""
+        jobs = [self._waiting.popleft()]
+        rows = len(jobs[0].member_ids)
+        while self._waiting and jobs[0].moment is None:
+            other = self._waiting[0]
+            rows += len(other.member_ids)
+            if other.moment is not None or other.models is not jobs[0].models or rows > ROWS_TOGETHER:
+                break
+            jobs.append(self._waiting.popleft())
+        return jobs
+
+    async def _one_by_one(self, jobs: list[Job], error: Exception) -> None:
+        if len(jobs) == 1:
+            _give(jobs[0], error)
+            return
+        for job in jobs:
+            try:
+                await self._answer([job])
+            except Exception as own:  # noqa: BLE001 # the same edge, for this request
+                _give(job, own)
+
+    async def _answer(self, jobs: list[Job]) -> None:
+        """Read and score one batch."""
+        member_ids = [member for job in jobs for member in job.member_ids]
+        try:
+            read = await self._reader.members(member_ids)
+        except StoreUnavailable as error:
+            for job in jobs:
+                _give(job, self._priors(job, "store_unavailable") if self._reader.priors.known else error)
+            return
+        if read.published is None:
+            raise NothingPublished("no features were published to the online store", remedy='run "rapport publish"')
+        moment = jobs[0].moment or self._clock()
+        context = ScoringContext(CONTRACT, jobs[0].models, moment, self._stale_after_s)
+        batch = Batch(context, read, jobs, self._reader.priors)
+        batch.score(reason_s=self._reason_s)
+        self._reason_s = batch.reason_s or self._reason_s
+        if batch.below:
+            batch.nightly = await self._reader.nightly([member_ids[place] for place in batch.below])
+        for job, reply in zip(jobs, batch.replies(), strict=True):
+            _give(job, reply)
+
+    def _priors(self, job: Job, reason: str) -> Reply:
+        """Means of everyone for each member: what is left without the store, or without time."""
+        moment = job.moment or self._clock()
+        below = Below(job.models, self._reader.priors, moment)
+        row = below.prior(job.outputs, reason)
+        edition = self._reader.priors.edition
+        runs = [run_passport(edition)] if edition is not None and row["nightly_run"] is not None else []
+        return Reply([{"member_id": m, **row} for m in job.member_ids], moment, None, runs, "dropped" if job.top else "none")
+
+
+def _give(job: Job, outcome: Reply | Exception) -> None:
+    if job.answer.done():  # its deadline has passed
+        return
+    if isinstance(outcome, Reply):
+        job.answer.set_result(outcome)
+    else:
+        job.answer.set_exception(outcome)

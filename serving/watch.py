@@ -1,0 +1,173 @@
+"""Which models a worker serves, and how others take their place: seen in the registry, tried, loaded, swapped by one reference.
+
+A request keeps the set it began with. A version that is refused leaves the one before it in place, and is not tried again
+until the registry names another.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from features.errors import RapportError
+from serving.bundle import ModelSet
+from serving.problems import ApiError
+from serving.served import KINDS, ServedModel, load_served
+from training.registry import CHALLENGER, CHAMPION, DATABASE, RegisteredModel, registered_models
+from training.trial import Trial, try_bundle
+
+logger = logging.getLogger("rapport")
+POLL_S = 1.0
+OTHERS_KEPT = 4
+"""Versions kept in memory that no alias points to: those asked for by number, and champions of before."""
+Seen = tuple[tuple[int, int, int] | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Lineup:
+    """What stands under which alias. `champions` serve; `refused` says why a version that should serve does not."""
+
+    champions: ModelSet
+    challengers: Mapping[str, ServedModel]
+    refused: Mapping[str, str]
+
+
+class ModelWatch:
+    """The models of one worker."""
+
+    def __init__(self, mlruns: Path, *, trial: Callable[..., Trial] = try_bundle) -> None:
+        self._mlruns = mlruns
+        self._trial = trial
+        self._loaded: dict[tuple[str, str], ServedModel] = {}
+        self._loading: set[str] = set()
+        self._refused: dict[tuple[str, str], str] = {}
+        self._seen = self._signature()
+        self.swaps = 0
+        self._lineup = self._first()
+
+    @property
+    def lineup(self) -> Lineup:
+        """What stands now."""
+        return self._lineup
+
+    @property
+    def champions(self) -> ModelSet:
+        """What answers where a request does not ask for another model."""
+        return self._lineup.champions
+
+    def models_for(self, wanted: str) -> ModelSet:
+        """The set of models that a request asks for: an alias, or one version in place of its champion.
+
+        Raises
+        ------
+        ApiError
+            There is no such version, or it has to be loaded first.
+        """
+        lineup = self._lineup
+        if wanted == CHAMPION:
+            return lineup.champions
+        if wanted == CHALLENGER:
+            return lineup.champions.with_models(lineup.challengers, CHALLENGER)
+        for model in [*lineup.champions.served.values(), *lineup.challengers.values(), *self._loaded.values()]:
+            if model.registered.label == wanted:
+                return lineup.champions.with_models({model.registered.name: model}, "")
+        self._begin_loading(wanted)
+        raise ApiError("model_loading", "this version is being loaded: ask again in some seconds")
+
+    async def run(self) -> None:
+        """Look at the registry again and again; ends when it is cancelled."""
+        while True:
+            await asyncio.sleep(POLL_S)
+            await self.look()
+
+    async def look(self) -> bool:
+        """Take in what has changed in the registry; says whether other models serve now."""
+        seen = self._signature()
+        if seen == self._seen:
+            return False
+        try:
+            lineup = await asyncio.to_thread(self._next)
+        except RapportError as error:  # locked or unreadable for now: what serves goes on serving
+            logger.warning("the registry cannot be read: %s", error)
+            return False
+        self._seen = seen
+        changed = lineup.champions.registered != self._lineup.champions.registered
+        self._lineup = lineup
+        self.swaps += changed
+        if changed:
+            logger.info("serving %s", ", ".join(model.label for model in lineup.champions.registered.values()))
+        return changed
+
+    def _first(self) -> Lineup:
+        champions = ModelSet.load(self._mlruns)
+        self._keep(champions.served)
+        return Lineup(champions, {}, {})
+
+    def _signature(self) -> Seen:
+        """When the registry's files were last written: the database, and what SQLite keeps beside it."""
+        return tuple(_written(self._mlruns / f"{DATABASE}{end}") for end in ("", "-wal", "-journal"))
+
+    def _next(self) -> Lineup:
+        """What should stand now; blocking, for a thread."""
+        registered = [model for model in registered_models(self._mlruns) if model.name in KINDS]
+        found: dict[str, dict[str, ServedModel]] = {CHAMPION: {}, CHALLENGER: {}}
+        refused: dict[str, str] = {}
+        for alias, models in found.items():
+            for model in registered:
+                if alias in model.aliases:
+                    served = self._load(model, refused)
+                    before = self._lineup.champions.served.get(model.name) if alias == CHAMPION else None
+                    if served or before:
+                        models[model.name] = served or before  # type: ignore[assignment] # one of them is there
+        self._keep({**found[CHALLENGER], **self._lineup.champions.served, **found[CHAMPION]})
+        return Lineup(ModelSet.of_champions(found[CHAMPION]), found[CHALLENGER], refused)
+
+    def _load(self, model: RegisteredModel, refused: dict[str, str]) -> ServedModel | None:
+        """A version from memory or from its files, which a child process tries first; None if it is refused."""
+        key = (model.label, model.sha256)
+        if key in self._loaded:
+            return self._loaded[key]
+        if key not in self._refused:
+            try:
+                self._trial(model.bundle, sha256=model.sha256)
+                return load_served(self._mlruns, model)
+            except RapportError as error:
+                logger.error("%s is not served: %s (%s)", model.label, error, error.remedy)  # no stack: ours
+                self._refused[key] = str(error)
+        refused[model.label] = self._refused[key]
+        return None
+
+    def _keep(self, models: Mapping[str, ServedModel]) -> None:
+        """Remember versions, and forget those that were used longest ago."""
+        for model in models.values():
+            key = (model.registered.label, model.registered.sha256)
+            self._loaded.pop(key, None)
+            self._loaded[key] = model
+        for key in list(self._loaded)[: max(0, len(self._loaded) - len(models) - OTHERS_KEPT)]:
+            del self._loaded[key]
+
+    def _begin_loading(self, label: str) -> None:
+        """Load a version on the side; ApiError if there is none, or it is refused."""
+        known = next((model for model in registered_models(self._mlruns) if model.label == label), None)
+        if known is None or known.name not in KINDS:
+            raise ApiError("model_not_found", "no such version of a model is registered")
+        if (known.label, known.sha256) in self._refused:
+            raise ApiError("bundle_refused", "this version failed its check; the log says why")
+        if label not in self._loading and len(self._loading) < OTHERS_KEPT:
+            self._loading.add(label)
+            task = asyncio.get_running_loop().create_task(self._load_aside(known))
+            task.add_done_callback(lambda _: self._loading.discard(label))
+
+    async def _load_aside(self, model: RegisteredModel) -> None:
+        served = await asyncio.to_thread(self._load, model, {})
+        if served is not None:
+            self._keep({model.name: served})
+
+
+def _written(path: Path) -> tuple[int, int, int] | None:
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_mtime_ns, status.st_size
