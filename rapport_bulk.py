@@ -76,7 +76,12 @@ def audience(settings: Settings, text: str) -> list[str]:
     from rapport_audience import AudienceJob
 
     job = AudienceJob(settings, as_json=True)
-    found: dict[str, Any] = job.run(text, as_of=None, offline=False, include_opted_out=False, out=None, count_only=False)
+    try:
+        found = job.run(text, as_of=None, offline=False, include_opted_out=False, out=None, count_only=False)
+    except ImportError as error:
+        raise MissingDependency(
+            "an audience that compares features needs more than this installation has", remedy="install rapport[train]"
+        ) from error
     ids: list[str] = found["member_ids"]
     return ids
 

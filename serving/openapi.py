@@ -1,7 +1,6 @@
 """The OpenAPI document, made from the schemas and the list of problem codes, so that it cannot drift from either."""
 
 import json
-from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel
@@ -17,6 +16,7 @@ from serving.schemas import (
     RecommendResponse,
 )
 from serving.score_schemas import FALLBACK_MEANING, ScoreRequest, ScoreResponse
+from serving.version import rapport_version
 
 REF = "#/components/schemas/{model}"
 DESCRIPTION = """Scores and recommendation lists for a retailer's members.
@@ -46,7 +46,7 @@ def document() -> dict[str, Any]:
         "openapi": "3.1.0",
         "info": {
             "title": "Rapport",
-            "version": version("rapport"),
+            "version": rapport_version(),
             "description": "\n".join([DESCRIPTION, *(_table(name, meanings) for name, meanings in TABLES.items())]),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
