@@ -26,7 +26,16 @@ class Settings:
     port: int = field(default=3000, metadata={"meaning": "port the server binds to"})
     workers: int = field(default=2, metadata={"meaning": "serving processes"})
     api_keys: tuple[str, ...] = field(
-        default=(), repr=False, metadata={"meaning": "keys accepted by the server, separated by commas"}
+        default=(),
+        repr=False,
+        metadata={"meaning": "keys accepted by the server after commas: a key, or role:sha256 of a key (docs/api.md)"},
+    )
+    rate_limit: int = field(default=0, metadata={"meaning": "requests a second for each key over all workers; 0 is any number"})
+    in_flight: int = field(
+        default=256, metadata={"meaning": "requests that a worker has under way at most; one more is told to come back"}
+    )
+    traced: bool = field(
+        default=False, metadata={"meaning": "1 lets BentoML's OpenTelemetry trace requests, at about 0.3 ms each"}
     )
     identity_key: str = field(
         default="",
@@ -88,6 +97,11 @@ class Settings:
             values["redis_url"] = environment["REDIS_URL"]
         return cls(**{name: _parse(name, text) for name, text in values.items()})  # type: ignore[arg-type] # checked by _parse
 
+    @property
+    def untraced_urls(self) -> str:
+        """Pattern of addresses that are not traced, as OpenTelemetry has it."""
+        return "^$" if self.traced else ".*"
+
     def to_env(self) -> dict[str, str]:
         """The variables that make `from_env` return these settings, for a child process."""
         texts = {f.name: _text(getattr(self, f.name)) for f in fields(self)}
@@ -140,6 +154,10 @@ def _parse(name: str, text: str) -> object:
             "jobs_kept_h",
         }:
             return int(text)
+        if name in {"rate_limit", "in_flight"}:
+            return int(text)
+        if name == "traced":
+            return _switch(text)
         if name == "api_keys":
             return tuple(key.strip() for key in text.split(",") if key.strip())
         if name == "churn":
@@ -149,6 +167,12 @@ def _parse(name: str, text: str) -> object:
         return parse_moment(text) if name == "now" else text
     except ValueError as error:
         raise ConfigurationError(f"{variable_of(name)} cannot be used: {error}", remedy="see docs/settings.md") from error
+
+
+def _switch(text: str) -> bool:
+    if text not in {"0", "1", "True", "False"}:
+        raise ValueError("it is 0 or 1")
+    return text in {"1", "True"}
 
 
 def _definitions(text: str) -> tuple[str, ...]:

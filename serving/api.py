@@ -20,11 +20,12 @@ from features.errors import RapportError, StoreUnavailable
 from features.online_store import RedisReader
 from features.settings import Settings
 from serving import openapi
-from serving.auth import BodyTooLarge, too_large
+from serving.auth import Answer, BodyTooLarge, BodyTooSlow, too_large, too_slow
 from serving.batch import NO_DEADLINE
 from serving.bundle import ModelSet
 from serving.engine import Engine
 from serving.health import readiness
+from serving.metrics import Meter
 from serving.office import Office
 from serving.parsing import parse
 from serving.passports import base_passport, score_passport
@@ -62,13 +63,14 @@ DOCS_SCRIPT = """window.onload = () => SwaggerUIBundle({
 class Api:
     """What answers requests: models, store and settings of one worker."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, *, meter: Meter | None = None) -> None:
+        self.meter = meter or Meter()
         self._settings = settings
-        self._watch = ModelWatch(settings.mlruns_dir)
+        self._watch = ModelWatch(settings.mlruns_dir, meter=self.meter)
         self._reader = RedisReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=settings.redis_timeout_ms)
         self._stale_after_s = settings.max_staleness_h * 3600.0
-        self._guarded = GuardedReader(self._reader)
-        self._engine = Engine(self._guarded, settings.clock, stale_after_s=self._stale_after_s)
+        self._guarded = GuardedReader(self._reader, meter=self.meter)
+        self._engine = Engine(self._guarded, settings.clock, stale_after_s=self._stale_after_s, meter=self.meter)
         self._popular: tuple[ModelSet | None, list[str]] = (None, [])
         self._office = Office(settings, lambda: self._watch.champions)
 
@@ -79,6 +81,7 @@ class Api:
                 Route("/v1/score", _answering(_by_http(self.score)), methods=["POST"]),
                 Route("/v1/recommend", _answering(self.recommend), methods=["POST"]),
                 *self._office.routes(_answering),
+                Route("/metrics", _answering(self.metrics)),
                 Route("/health/live", _answering(self.live)),
                 Route("/health/ready", _answering(self.ready)),
                 Route("/", _home),
@@ -88,6 +91,15 @@ class Api:
                 Mount("/static", StaticFiles(directory=_swagger_files())),
             ]
         )
+
+    @property
+    def hot(self) -> dict[str, Answer]:
+        """Routes that the guard answers itself, by path; POST only."""
+        return {"/v1/score": _caught(self.score)}
+
+    async def metrics(self, request: Request) -> Response:
+        """GET /metrics: of all workers together."""
+        return Response(self.meter.text(), 200, {"Cache-Control": "no-store"}, "text/plain; version=0.0.4; charset=utf-8")
 
     async def score(self, body: bytes, content_type: str, request_id: str) -> bytes:
         """POST /v1/score, without HTTP: a body in, a body out."""
@@ -131,6 +143,10 @@ class Api:
         )
         return _json({"status": "ready" if found.ready else "not_ready", **found.checks}, 200 if found.ready else 503)
 
+    async def watch_models(self) -> None:
+        """Look after the registry as long as the worker lives."""
+        await self._watch.run()
+
     async def close(self) -> None:
         """Let what is under way end, and give the connections back."""
         await self._engine.close()
@@ -163,27 +179,45 @@ def _by_http(answer: Callable[[bytes, str, str], Awaitable[bytes]]) -> Handler:
 
 
 def _answering(handler: Handler) -> Handler:
-    """The handler with every error turned into a problem document: the one edge where all are caught.
+    """The handler with every error turned into a problem document.
 
     A mounted app that raises would leave the client waiting for the server's own timeout.
     """
 
     async def answer(request: Request) -> Response:
-        request_id = request.scope["rapport.request_id"]
         try:
             return await handler(request)
-        except ApiError as error:
-            return problem(error.code, error.detail, request_id=request_id, errors=error.errors)
-        except RapportError as error:
-            code, detail = of_rapport_error(error)
-            return problem(code, detail, request_id=request_id)
-        except BodyTooLarge:
-            return too_large(request_id)
-        except Exception:  # the named edge: nothing may pass it
-            logger.exception("request %s failed", request_id)
-            return problem("internal", "the server could not answer", request_id=request_id)
+        except Exception as error:  # noqa: BLE001 # the named edge: nothing may pass it
+            return _problem_of(error, request.scope["rapport.request_id"])
 
     return answer
+
+
+def _caught(answer: Callable[[bytes, str, str], Awaitable[bytes]]) -> Answer:
+    """The same edge for a fast route."""
+
+    async def caught(body: bytes, content_type: str, request_id: str) -> bytes | Response:
+        try:
+            return await answer(body, content_type, request_id)
+        except Exception as error:  # noqa: BLE001 # the named edge: nothing may pass it
+            return _problem_of(error, request_id)
+
+    return caught
+
+
+def _problem_of(error: Exception, request_id: str) -> Response:
+    """What a client is told of an error: one place where exceptions become problem documents."""
+    if isinstance(error, ApiError):
+        return problem(error.code, error.detail, request_id=request_id, errors=error.errors)
+    if isinstance(error, RapportError):
+        code, detail = of_rapport_error(error)
+        return problem(code, detail, request_id=request_id)
+    if isinstance(error, BodyTooLarge):
+        return too_large(request_id)
+    if isinstance(error, BodyTooSlow):
+        return too_slow(request_id)
+    logger.error("request %s failed", request_id, exc_info=error)
+    return problem("internal", "the server could not answer", request_id=request_id)
 
 
 def _json(content: dict[str, Any], status: int = 200) -> Response:

@@ -1,17 +1,24 @@
-"""The guard in front of everything: API keys, the body limit, request ids, security headers and one log line a request."""
+"""The guard in front of everything: keys, roles, rates, limits of load and of bodies, request ids, headers, one log line each.
 
+Routes that have to be fast are answered right here, behind the same checks: what BentoML and Starlette do between the guard
+and a route costs twice what a score does.
+"""
+
+import asyncio
 import base64
-import hmac
-import json
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, MutableMapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
 from typing import Any, TypeAlias
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
+from serving.keys import Caller, KeyRing
+from serving.metrics import Meter
+from serving.paths import BODY_LIMITS, UPLOADS, route_of, template_of
+from serving.paths import BODY_SECONDS as LONGER_SECONDS
 from serving.problems import problem
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -19,20 +26,30 @@ Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
+Answer: TypeAlias = Callable[[bytes, str, str], Awaitable[bytes | Response]]
+"""A fast route: from a body, its content type and the request's id to the body of a 200, or to another response."""
 
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/livez", "/readyz", "/healthz"})
-LOGGED_PATHS = OPEN_PATHS | {"/v1/score", "/v1/recommend", "/v1/audience", "/v1/models", "/v1/jobs", "/v1/jobs/uploads"}
-LOGGED_TEMPLATES = {"/v1/members/": "/v1/members/{member_id}", "/v1/jobs/": "/v1/jobs/{job_id}"}
-"""Paths that go on with an id, by how they begin: only the template is logged."""
+ROUTE_OF = {
+    **dict.fromkeys(OPEN_PATHS, "health"),
+    "/v1/score": "score",
+    "/v1/recommend": "recommend",
+    "/v1/similar": "similar",
+    **dict.fromkeys(("/", "/docs", "/docs.js", "/openapi.json"), "pages"),
+}
+LOGGED_PATHS = OPEN_PATHS | {"/v1/score", "/v1/recommend", "/v1/similar", "/metrics"}
 BODY_LIMIT = 1_048_576
-BODY_LIMITS = {"/v1/jobs/uploads": 64 * BODY_LIMIT}
-"""Paths whose bodies may be longer, as they are written to disk as they come."""
+BODY_SECONDS = 5.0
+IN_FLIGHT = 256
+"""Requests that a worker has under way, at most; one more is told to come back."""
 SECURITY_HEADERS = {
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "no-referrer",
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",
 }
+_SECURITY = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
+_ANSWERED = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *_SECURITY]
 logger = logging.getLogger("rapport.requests")
 
 
@@ -40,12 +57,43 @@ class BodyTooLarge(Exception):
     """More bytes arrived than a body may have."""
 
 
-class Guard:
-    """ASGI middleware. Every path but health needs a key, as `Authorization: Bearer`, `X-Api-Key`, or Basic password."""
+class BodyTooSlow(Exception):
+    """A body did not arrive in time, or its sender has gone."""
 
-    def __init__(self, app: App, *, keys: tuple[str, ...]) -> None:
+
+class Guard:
+    """ASGI middleware. Every path but health needs a key, as `Authorization: Bearer`, `X-Api-Key`, or Basic password.
+
+    Parameters
+    ----------
+    keys
+        Entries as in RAPPORT_API_KEYS, or a ring of keys.
+    hot
+        Fast routes by path, for POST; read at each request, so that a worker may fill it when its models are loaded.
+    in_flight
+        Requests under way at most.
+    log
+        Takes one JSON line a request.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        *,
+        keys: Iterable[str] | KeyRing,
+        hot: Mapping[str, Answer] | None = None,
+        meter: Callable[[], Meter] | None = None,
+        in_flight: int = IN_FLIGHT,
+        log: Callable[[str], None] = logger.info,
+    ) -> None:
         self._app = app
-        self._keys = tuple(key.encode() for key in keys)
+        self._keys = keys if isinstance(keys, KeyRing) else KeyRing.of(keys)
+        self._hot = hot if hot is not None else {}
+        spare = Meter()
+        self._meter = meter or (lambda: spare)
+        self._in_flight = in_flight
+        self._under_way = 0
+        self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
@@ -54,7 +102,48 @@ class Guard:
             return
         request_id = uuid.uuid4().hex
         scope["rapport.request_id"] = request_id
-        started, status = time.perf_counter(), 0
+        started, path = time.perf_counter(), scope["path"]
+        answer = self._hot.get(path) if scope["method"] == "POST" else None
+        self._under_way += 1
+        status = 500
+        try:
+            if answer is not None:
+                status = await self._answer(answer, scope, receive, send)
+            else:
+                status = await self._pass_on(scope, receive, send)
+        finally:
+            self._under_way -= 1
+            seconds = time.perf_counter() - started
+            self._count(path, status, seconds)
+            self._log(_line(request_id, scope["method"], path, status, seconds))
+
+    async def _answer(self, answer: Answer, scope: Scope, receive: Receive, send: Send) -> int:
+        """A fast route, behind the same checks as all others; returns the status."""
+        request_id = scope["rapport.request_id"]
+        headers = dict(scope["headers"])
+        response: bytes | Response | None = self._refusal(scope, headers)
+        if response is None:
+            try:
+                body = await _whole_body(receive)
+                content_type = headers.get(b"content-type", b"").decode("latin-1")
+                response = await answer(body, content_type, request_id)
+            except BodyTooLarge:
+                response = too_large(request_id)
+            except BodyTooSlow:
+                response = too_slow(request_id)
+        if isinstance(response, Response):
+            response.raw_headers.extend([*_SECURITY, (b"x-request-id", request_id.encode())])
+            await response(scope, receive, send)
+            return response.status_code
+        length = (b"content-length", b"%d" % len(response))
+        sent = [*_ANSWERED, length, (b"x-request-id", request_id.encode())]
+        await send({"type": "http.response.start", "status": 200, "headers": sent})
+        await send({"type": "http.response.body", "body": response})
+        return 200
+
+    async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> int:
+        """Any other route; returns the status."""
+        request_id, status = scope["rapport.request_id"], 0
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
@@ -64,83 +153,130 @@ class Guard:
                 headers.update({**SECURITY_HEADERS, "X-Request-Id": request_id})
             await send(message)
 
-        refusal = self._refusal(scope, request_id)
+        refusal = self._refusal(scope, dict(scope["headers"]))
         try:
-            await (refusal or self._app)(scope, limited(receive, body_limit(scope)), send_with_headers)
+            await (refusal or self._app)(scope, limited(receive, scope["path"]), send_with_headers)
         except BodyTooLarge:
             if not status:
                 await too_large(request_id)(scope, receive, send_with_headers)
-        finally:
-            _log(scope, request_id, status or 500, time.perf_counter() - started)
+        except BodyTooSlow:
+            if not status:
+                await too_slow(request_id)(scope, receive, send_with_headers)
+        return status or 500
 
-    def _refusal(self, scope: Scope, request_id: str) -> Response | None:
-        headers = Headers(scope=scope)
-        if scope["path"] not in OPEN_PATHS and not self._knows(sent_key(headers)):
-            return problem("key_missing", "send an API key: Authorization: Bearer <key>", request_id=request_id)
-        length = headers.get("content-length", "0")[:16]
-        return too_large(request_id) if length.isdecimal() and int(length) > body_limit(scope) else None
+    def _refusal(self, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
+        """Why a request is not looked at any further; None if it is."""
+        request_id, path = scope["rapport.request_id"], scope["path"]
+        if path in OPEN_PATHS:
+            return None
+        if self._under_way > self._in_flight:
+            return self._refused("overloaded", "as many requests are under way as can be answered in time", request_id)
+        caller = self._keys.caller(sent_key(headers))
+        if caller is None:
+            return self._refused("key_missing", "send an API key: Authorization: Bearer <key>", request_id)
+        return self._refusal_of(caller, scope, headers)
 
-    def _knows(self, key: bytes) -> bool:
-        """Whether a key is one of ours; every key is compared, in constant time."""
-        return bool(sum(hmac.compare_digest(key, known) for known in self._keys))
+    def _refusal_of(self, caller: Caller, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
+        request_id, path = scope["rapport.request_id"], scope["path"]
+        scope["rapport.key_name"] = caller.name
+        if not caller.may(scope["method"], path):
+            logger.warning('{"request_id": "%s", "audit": "role_missing", "key": "%s"}', request_id, caller.name)
+            return self._refused("role_missing", f"the role {caller.role} does not allow this", request_id)
+        if not caller.takes_turn():
+            return self._refused("rate_limited", "this key asks more often than it may", request_id)
+        length = headers.get(b"content-length", b"0")[:16]
+        return too_large(request_id) if length.isdigit() and int(length) > BODY_LIMITS.get(path, BODY_LIMIT) else None
+
+    def _refused(self, code: str, detail: str, request_id: str) -> Response:
+        self._meter().add("rapport_refusals_total", code)
+        return problem(code, detail, request_id=request_id)
+
+    def _count(self, path: str, status: int, seconds: float) -> None:
+        meter, route = self._meter(), ROUTE_OF.get(path) or route_of(path) or "other"
+        meter.add("rapport_requests_total", route, f"{min(5, max(2, status // 100))}xx")
+        meter.observe("rapport_request_seconds", route, value=seconds)
 
 
 def too_large(request_id: str) -> Response:
     """The answer to a body above the limit."""
     return problem(
         "too_large",
-        f"a body may have {BODY_LIMIT} bytes, a file of members {BODY_LIMITS['/v1/jobs/uploads']}",
+        f"a body may have {BODY_LIMIT} bytes, a file of members {BODY_LIMITS[UPLOADS]}",
         request_id=request_id,
     )
 
 
-def sent_key(headers: Headers) -> bytes:
+def too_slow(request_id: str) -> Response:
+    """The answer to a body that does not come."""
+    return problem("body_timeout", f"the body did not arrive within {BODY_SECONDS:g} s", request_id=request_id)
+
+
+def sent_key(headers: Mapping[bytes, bytes] | Headers) -> bytes:
     """The key a request carries, as the bytes that were sent; empty if none."""
-    scheme, _, value = headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return value.encode("latin-1").strip()
-    if scheme.lower() == "basic":
+    if isinstance(headers, Headers):
+        headers = dict(headers.raw)
+    scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
+    if scheme.lower() == b"bearer":
+        return value.strip()
+    if scheme.lower() == b"basic":
         try:
             return base64.b64decode(value, validate=True).partition(b":")[2]
         except ValueError:  # no Base64, or not even ASCII
             return b""
-    return headers.get("x-api-key", "").encode("latin-1")
+    return headers.get(b"x-api-key", b"")
 
 
-def body_limit(scope: Scope) -> int:
-    """Bytes that the body of a request may have."""
-    return BODY_LIMITS.get(scope["path"], BODY_LIMIT)
+async def _whole_body(receive: Receive) -> bytes:
+    """The body of a request.
+
+    Raises
+    ------
+    BodyTooLarge
+        It passes the limit.
+    BodyTooSlow
+        It does not arrive in time, or its sender has gone.
+    """
+    receive = limited(receive)
+    message = await receive()
+    if not message.get("more_body", False):
+        return bytes(message.get("body", b""))
+    parts = [message.get("body", b"")]
+    while message.get("more_body", False):
+        message = await receive()
+        parts.append(message.get("body", b""))
+    return b"".join(parts)
 
 
-def limited(receive: Receive, most: int = BODY_LIMIT) -> Receive:
-    """`receive` that raises BodyTooLarge once more than the limit has arrived, whatever the request announced."""
-    arrived = 0
+def limited(receive: Receive, path: str = "") -> Receive:
+    """`receive` that ends what takes too much or too long: a body has a limit of bytes and one of seconds, however it comes."""
+    arrived, whole = 0, False
+    loop = asyncio.get_running_loop()
+    until = loop.time() + LONGER_SECONDS.get(path, BODY_SECONDS)
+    most = BODY_LIMITS.get(path, BODY_LIMIT)
 
     async def receive_limited() -> Message:
-        nonlocal arrived
-        message = await receive()
+        nonlocal arrived, whole
+        if whole:  # what comes now is the client's going away, for which one may wait long
+            return await receive()
+        try:
+            async with asyncio.timeout_at(until):
+                message = await receive()
+        except TimeoutError:
+            raise BodyTooSlow from None
         arrived += len(message.get("body", b""))
+        whole = not message.get("more_body", False)
         if arrived > most:
             raise BodyTooLarge
+        if message["type"] == "http.disconnect":
+            raise BodyTooSlow
         return message
 
     return receive_limited
 
 
-def logged_path(path: str) -> str:
-    """A path as the log may have it."""
-    if path in LOGGED_PATHS:
-        return path
-    return next((template for start, template in LOGGED_TEMPLATES.items() if path.startswith(start)), "other")
-
-
-def _log(scope: Scope, request_id: str, status: int, seconds: float) -> None:
+def _line(request_id: str, method: str, path: str, status: int, seconds: float) -> str:
     """One JSON line without anything the client sent but the method; paths of ours are listed, others are not repeated."""
-    line = {
-        "request_id": request_id,
-        "method": scope["method"],
-        "path": logged_path(scope["path"]),
-        "status": status,
-        "ms": round(seconds * 1000, 2),
-    }
-    logger.info(json.dumps(line))
+    known = path if path in LOGGED_PATHS else template_of(path) or "other"
+    told = method if method.isascii() and method.isalpha() and len(method) < 16 else "other"
+    begun = f'"request_id": "{request_id}", "method": "{told}", "path": "{known}"'
+    return f'{{{begun}, "status": {status}, "ms": {seconds * 1000:.2f}}}'

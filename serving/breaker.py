@@ -23,7 +23,6 @@ class Breaker:
     failures: int = FAILURES
     retry_s: float = RETRY_S
     clock: Callable[[], float] = time.monotonic
-    opened: int = field(default=0, init=False)
     _in_a_row: int = field(default=0, init=False)
     _try_at: float = field(default=0.0, init=False)
 
@@ -46,10 +45,9 @@ class Breaker:
         """The store answered."""
         self._in_a_row = 0
 
-    def failed(self) -> None:
-        """The store did not answer, or not in time."""
+    def failed(self) -> bool:
+        """The store did not answer, or not in time; says whether the breaker opens with it."""
         self._in_a_row += 1
-        if self._in_a_row == self.failures:
-            self.opened += 1
         if self.is_open:
             self._try_at = self.clock() + self.retry_s
+        return self._in_a_row == self.failures

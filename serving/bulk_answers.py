@@ -14,6 +14,7 @@ from features.settings import Settings
 from serving.bundle import ModelSet
 from serving.engine import Engine
 from serving.job_plan import Plan
+from serving.metrics import Meter
 from serving.reading import GuardedReader
 from serving.recommending import popular_items, recommend_members
 from serving.score_parsing import QuickScoreRequest
@@ -90,7 +91,7 @@ class BulkAnswers:
 
     async def _score(self, ids: list[str], moment: datetime) -> list[Row]:
         guarded = GuardedReader(self._reader)
-        engine = Engine(guarded, lambda: moment, stale_after_s=self._stale_after_s)
+        engine = Engine(guarded, lambda: moment, stale_after_s=self._stale_after_s, meter=Meter())
         try:
             return (await engine.score(QuickScoreRequest(ids), self._models)).rows
         finally:

@@ -3,7 +3,7 @@
     with Client("http://127.0.0.1:3000", key) as rapport:
         rapport.score(["1", "1001"]).rows[0].churn
 
-Every call has a timeout. A call that got no answer, or 429 or 503, is sent once more: none of them does harm sent twice.
+Every call has a timeout. A call that got no answer, or 408, 429 or 503, is sent once more: none of them does harm sent twice.
 """
 
 import asyncio

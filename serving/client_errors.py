@@ -7,7 +7,7 @@ ClientError
     ├── NotFound       404: there is no such member, job or path
     ├── Conflict       409: the state of things is another one than the request took for granted
     ├── Refused        400, 405, 413, 415, 422: the request is not as requests are; `errors` point at fields
-    ├── Unavailable    429, 503: try again after `retry_after_s`
+    ├── Unavailable    408, 429, 503: try again after `retry_after_s`
     └── ServerFault    anything else
 """
 
@@ -70,7 +70,7 @@ class ServerFault(Problem):
 
 
 _KINDS: dict[int, type[Problem]] = {
-    401: NotAllowed, 403: NotAllowed, 404: NotFound, 409: Conflict, 429: Unavailable, 503: Unavailable,
+    401: NotAllowed, 403: NotAllowed, 404: NotFound, 408: Unavailable, 409: Conflict, 429: Unavailable, 503: Unavailable,
     400: Refused, 405: Refused, 413: Refused, 415: Refused, 422: Refused,
 }  # fmt: skip
 

@@ -29,7 +29,7 @@ class Desk:
             Too many requests wait already.
         """
         if self._inside >= self._most:
-            raise ApiError("busy", "too many of these requests are under way")
+            raise ApiError("overloaded", "too many of these requests are under way")
         self._inside += 1
         try:
             async with self._free:

@@ -16,10 +16,12 @@ from features.errors import NothingPublished, StoreUnavailable
 from serving.batch import NO_DEADLINE, Batch, Job, Reply
 from serving.bundle import ModelSet
 from serving.ladder import Below, run_passport
+from serving.metrics import Meter
 from serving.reading import GuardedReader
 from serving.score_parsing import QuickScoreRequest
 from serving.score_schemas import ScoreRequest
 from serving.scoring import ScoringContext, default_outputs
+from training.registry import CHALLENGER
 
 ROWS_TOGETHER = 250
 """Rows scored in one go: some milliseconds in which the worker answers nobody else."""
@@ -30,10 +32,11 @@ LANES = 2
 class Engine:
     """What scores for one worker."""
 
-    def __init__(self, reader: GuardedReader, clock: Callable[[], datetime], *, stale_after_s: float) -> None:
+    def __init__(self, reader: GuardedReader, clock: Callable[[], datetime], *, stale_after_s: float, meter: Meter) -> None:
         self._reader = reader
         self._clock = clock
         self._stale_after_s = stale_after_s
+        self._meter = meter
         self._waiting: deque[Job] = deque()
         self._lanes: set[asyncio.Task[None]] = set()
         self._reason_s = 0.0002
@@ -60,9 +63,9 @@ class Engine:
             max_staleness_s=asked.max_staleness,
             deadline=deadline,
         )
-        if len(job.member_ids) <= ROWS_TOGETHER:
-            return await self._queued(job)
-        return await self._in_parts(job)
+        reply = await (self._queued(job) if len(job.member_ids) <= ROWS_TOGETHER else self._in_parts(job))
+        self._count(reply, models)
+        return reply
 
     async def close(self) -> None:
         """Let batches under way end."""
@@ -135,6 +138,7 @@ class Engine:
     async def _answer(self, jobs: list[Job]) -> None:
         """Read and score one batch."""
         member_ids = [member for job in jobs for member in job.member_ids]
+        self._meter.observe("rapport_batch_rows", value=len(member_ids))
         try:
             read = await self._reader.members(member_ids)
         except StoreUnavailable as error:
@@ -152,6 +156,18 @@ class Engine:
             batch.nightly = await self._reader.nightly([member_ids[place] for place in batch.below])
         for job, reply in zip(jobs, batch.replies(), strict=True):
             _give(job, reply)
+
+    def _count(self, reply: Reply, models: ModelSet) -> None:
+        """What was answered, for /metrics."""
+        meter = self._meter
+        arm = "challenger" if models.aliases.get("churn") == CHALLENGER else "champion"
+        for row in reply.rows:
+            meter.add("rapport_rows_total", "score", row["status"])
+            meter.add("rapport_ladder_total", "score", row["fallback"])
+            if row["churn"] is not None and row["fallback"] == "none":
+                meter.observe("rapport_churn_probability", arm, value=row["churn"]["probability"])
+        if reply.reasons == "dropped":
+            meter.add("rapport_reasons_dropped_total")
 
     def _priors(self, job: Job, reason: str) -> Reply:
         """Means of everyone for each member: what is left without the store, or without time."""

@@ -87,7 +87,7 @@ class Jobs:
 
     def _create(self, asked: dict[str, Any], key: str | None) -> Response:
         if len(self._jobs.waiting()) >= MOST_WAITING:
-            raise ApiError("busy", f"{MOST_WAITING} jobs wait already")
+            raise ApiError("overloaded", f"{MOST_WAITING} jobs wait already")
         try:
             job, _ = self._jobs.create(asked, key=key, at=self._settings.clock())
         except KeyUsedBefore:

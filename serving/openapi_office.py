@@ -19,11 +19,10 @@ ONLY_HERE: dict[str, frozenset[str]] = {
     "cursor_outdated": frozenset({"audience"}),
     "audience_unreadable": frozenset({"audience"}),
     "audience_needs_features": frozenset({"audience"}),
-    "busy": frozenset({"member_view", "member_erase", "audience", "job_create", "job_view", "models"}),
 }
 """Codes that only these operations answer with; the others may come from any."""
-_ALWAYS = (401, 500)
-_BODY = (400, 413, 415, 422)
+_ALWAYS = (401, 403, 429, 500, 503)
+_BODY = (400, 408, 413, 415, 422)
 _REF = "#/components/schemas/{model}"
 
 
@@ -36,28 +35,28 @@ def paths() -> dict[str, Any]:
         "/v1/jobs/uploads": {"post": _upload()},
         "/v1/jobs/{job_id}": {"get": _job_view()},
         "/v1/jobs/{job_id}/files/{name}": {"get": _job_file()},
-        "/v1/models": {"get": _operation("models", "What models there are and which serve", ModelsResponse, 200, (503,))},
+        "/v1/models": {"get": _operation("models", "What models there are and which serve", ModelsResponse, 200, ())},
     }
 
 
 def _member_view() -> dict[str, Any]:
-    operation = _operation("member_view", "What is known and said of one member", MemberView, 200, (404, 422, 503))
+    operation = _operation("member_view", "What is known and said of one member", MemberView, 200, (404, 422))
     return {**operation, "parameters": [_parameter("member_id", "the member's id")]}
 
 
 def _member_erase() -> dict[str, Any]:
     summary = "Erase a member: from the store at once, from files within a day"
-    operation = _operation("member_erase", summary, ErasureReceipt, 202, (422, 503))
+    operation = _operation("member_erase", summary, ErasureReceipt, 202, (422,))
     return {**operation, "parameters": [_parameter("member_id", "the member's id")]}
 
 
 def _audience() -> dict[str, Any]:
-    operation = _operation("audience", "Choose members by tags", AudienceResponse, 200, (*_BODY, 409, 503))
+    operation = _operation("audience", "Choose members by tags", AudienceResponse, 200, (*_BODY, 409))
     return {**operation, "requestBody": _body(AudienceRequest)}
 
 
 def _job_create() -> dict[str, Any]:
-    operation = _operation("job_create", "Scores and lists of many members into files", JobView, 202, (*_BODY, 409, 503))
+    operation = _operation("job_create", "Scores and lists of many members into files", JobView, 202, (*_BODY, 409))
     key = {
         "name": "Idempotency-Key",
         "in": "header",
@@ -69,13 +68,13 @@ def _job_create() -> dict[str, Any]:
 
 
 def _upload() -> dict[str, Any]:
-    operation = _operation("job_upload", "Send a file of members for a job", UploadReceipt, 201, (413, 415, 422))
+    operation = _operation("job_upload", "Send a file of members for a job", UploadReceipt, 201, (408, 413, 415, 422))
     content = {kind: {"schema": {"type": "string"}, "example": "member_id\n1\n1001\n"} for kind in ("text/csv", "text/plain")}
     return {**operation, "requestBody": {"required": True, "content": content}}
 
 
 def _job_view() -> dict[str, Any]:
-    operation = _operation("job_view", "How a job stands, and what it left", JobView, 200, (404, 503))
+    operation = _operation("job_view", "How a job stands, and what it left", JobView, 200, (404,))
     return {**operation, "parameters": [_parameter("job_id", "id of the job", JOB_ID)]}
 
 

@@ -17,6 +17,7 @@ RETRY_AFTER_S = 1
 CODES = {
     "malformed_json": (400, "the body is no JSON object as RFC 8259 has it"),
     "key_missing": (401, "no API key was sent, or none that is known"),
+    "role_missing": (403, "the role of this key does not allow the request"),
     "not_found": (404, "there is nothing under this path"),
     "unknown_job": (404, "there is no such job or file, or it was removed after its time"),
     "unknown_member": (404, "the store knows no member of this id"),
@@ -29,8 +30,10 @@ CODES = {
     "invalid_request": (422, "a field is missing, unknown, of another type or out of range"),
     "audience_unreadable": (422, "an audience expression breaks the grammar or names what does not exist; `errors` say where"),
     "audience_needs_features": (422, "an audience expression compares features, which only jobs do"),
+    "body_timeout": (408, "the body did not arrive in time"),
+    "rate_limited": (429, "this key asks more often than it may"),
     "internal": (500, "a fault of ours; the log has it under the request id"),
-    "busy": (503, "too many requests of this kind are under way"),
+    "overloaded": (503, "the server has as many requests under way as it can answer in time"),
     "store_unavailable": (503, "Redis does not answer"),
     "nothing_published": (503, "Redis answers, but holds no features"),
     "contract_mismatch": (503, "store and server were made from different feature declarations"),
@@ -54,7 +57,7 @@ class ApiError(Exception):
 
 
 def problem(code: str, detail: str, *, request_id: str, errors: Sequence[dict[str, str]] = ()) -> Response:
-    """The response for a code; 503 says when to try again, 401 how to send a key."""
+    """The response for a code; 503 and 429 say when to try again, 401 how to send a key."""
     status = CODES[code][0]
     document = {
         "type": f"urn:rapport:problem:{code}",
@@ -66,7 +69,7 @@ def problem(code: str, detail: str, *, request_id: str, errors: Sequence[dict[st
         "errors": list(errors),
     }
     headers = {"Cache-Control": "no-store"}
-    if status == http.HTTPStatus.SERVICE_UNAVAILABLE:
+    if status in {http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.TOO_MANY_REQUESTS}:
         headers["Retry-After"] = str(RETRY_AFTER_S)
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Basic realm="Rapport: any user name, an API key as password", charset="UTF-8"'

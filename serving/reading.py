@@ -12,6 +12,7 @@ from features.online_store import RedisReader
 from features.stamp import Stamp
 from serving.breaker import Breaker
 from serving.ladder import Priors
+from serving.metrics import Meter
 from serving.scoring import PublishedFeatures
 
 T = TypeVar("T")
@@ -30,8 +31,9 @@ class MembersRead:
 class GuardedReader:
     """Reads through a breaker: a store that is away costs nobody more than the first few their timeout."""
 
-    def __init__(self, reader: RedisReader, breaker: Breaker | None = None) -> None:
+    def __init__(self, reader: RedisReader, breaker: Breaker | None = None, meter: Meter | None = None) -> None:
         self.breaker = breaker or Breaker()
+        self._meter = meter or Meter()
         self._reader = reader
         self._stamp: tuple[bytes, PublishedFeatures] | None = None
         self._priors = Priors()
@@ -76,7 +78,9 @@ class GuardedReader:
         try:
             found = await asking
         except StoreUnavailable:
-            self.breaker.failed()
+            self._meter.add("rapport_store_failures_total")
+            if self.breaker.failed():
+                self._meter.add("rapport_store_open_total")
             raise
         self.breaker.succeeded()
         return found

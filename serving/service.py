@@ -4,6 +4,7 @@ rapport serve                                  the usual way: starts the embedde
 bentoml serve serving.service:RapportService   the same, for those who bring REDIS_URL and RAPPORT_API_KEYS
 """
 
+import asyncio
 import logging
 import os
 import sys
@@ -12,8 +13,11 @@ import bentoml
 
 from features.errors import ConfigurationError
 from features.settings import Settings
-from serving.auth import Guard, Receive, Scope, Send
+from serving.auth import Answer, Guard, Receive, Scope, Send
+from serving.keys import KeyRing
+from serving.metrics import Meter, shared_folder
 from serving.problems import new_app
+from serving.request_log import RequestLog
 
 SETTINGS = Settings.from_env(os.environ)
 BUILDING = sys.argv[1:2] == ["build"]
@@ -26,6 +30,10 @@ if not SETTINGS.api_keys and not BUILDING:
 if not SETTINGS.redis_url and not BUILDING:
     raise ConfigurationError("REDIS_URL is not set", remedy='set it, or use "rapport serve", which starts a store')
 ROUTES = new_app()
+HOT: dict[str, Answer] = {}
+METERS = [Meter()]
+"""The meter of this process; a worker's own takes its place when the worker starts."""
+LOG = RequestLog()
 
 
 async def routes(scope: Scope, receive: Receive, send: Send) -> None:
@@ -40,16 +48,37 @@ async def routes(scope: Scope, receive: Receive, send: Send) -> None:
     http={"host": SETTINGS.host, "port": SETTINGS.port},
     logging={"access": {"enabled": False}},
     metrics={"enabled": False},  # BentoML's take any path a client sends for a label, before the guard sees it
+    tracing={"excluded_urls": SETTINGS.untraced_urls},
 )
 @bentoml.asgi_app(routes, path="/")
 class RapportService:
     """One worker: its models are loaded when it starts, and its routes stand in the mounted app."""
 
     def __init__(self) -> None:
-        from serving.api import Api  # the supervisor needs no models: only workers load the libraries
+        from serving.light_imports import load_xgboost  # the supervisor needs no models: only workers load the libraries
+
+        load_xgboost()
+        from serving.api import Api
 
         log_to_stderr()
-        ROUTES.router.routes[:] = Api(SETTINGS).app().router.routes
+        METERS[:] = [Meter(shared_folder())]
+        self._api = Api(SETTINGS, meter=METERS[0])
+        self._watching: asyncio.Task[None] | None = None
+        ROUTES.router.routes[:] = self._api.app().router.routes
+        HOT.update(self._api.hot)
+
+    @bentoml.on_startup  # type: ignore[untyped-decorator]
+    async def begin(self) -> None:
+        """Look after the registry from now on."""
+        self._watching = asyncio.get_running_loop().create_task(self._api.watch_models())
+
+    @bentoml.on_shutdown  # type: ignore[untyped-decorator]
+    async def end(self) -> None:
+        """Let what is under way end."""
+        if self._watching is not None:
+            self._watching.cancel()
+        await self._api.close()
+        LOG.flush()
 
 
 def log_to_stderr() -> None:
@@ -62,4 +91,11 @@ def log_to_stderr() -> None:
     logger.propagate = False
 
 
-RapportService.add_asgi_middleware(Guard, keys=SETTINGS.api_keys)  # type: ignore[attr-defined] # the decorator makes it a Service
+RapportService.add_asgi_middleware(  # type: ignore[attr-defined] # the decorator makes it a Service
+    Guard,
+    keys=KeyRing.of(SETTINGS.api_keys, rate=SETTINGS.rate_limit / SETTINGS.workers),
+    hot=HOT,
+    meter=lambda: METERS[0],
+    in_flight=SETTINGS.in_flight,
+    log=LOG,
+)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from features.errors import RapportError
 from serving.bundle import ModelSet
+from serving.metrics import Meter
 from serving.problems import ApiError
 from serving.served import KINDS, ServedModel, load_served
 from training.registry import CHALLENGER, CHAMPION, DATABASE, RegisteredModel, registered_models
@@ -36,14 +37,14 @@ class Lineup:
 class ModelWatch:
     """The models of one worker."""
 
-    def __init__(self, mlruns: Path, *, trial: Callable[..., Trial] = try_bundle) -> None:
+    def __init__(self, mlruns: Path, *, trial: Callable[..., Trial] = try_bundle, meter: Meter | None = None) -> None:
         self._mlruns = mlruns
+        self._meter = meter or Meter()
         self._trial = trial
         self._loaded: dict[tuple[str, str], ServedModel] = {}
         self._loading: set[str] = set()
         self._refused: dict[tuple[str, str], str] = {}
         self._seen = self._signature()
-        self.swaps = 0
         self._lineup = self._first()
 
     @property
@@ -94,8 +95,8 @@ class ModelWatch:
         self._seen = seen
         changed = lineup.champions.registered != self._lineup.champions.registered
         self._lineup = lineup
-        self.swaps += changed
         if changed:
+            self._meter.add("rapport_model_swaps_total")
             logger.info("serving %s", ", ".join(model.label for model in lineup.champions.registered.values()))
         return changed
 
@@ -135,6 +136,7 @@ class ModelWatch:
             except RapportError as error:
                 logger.error("%s is not served: %s (%s)", model.label, error, error.remedy)  # no stack: ours
                 self._refused[key] = str(error)
+                self._meter.add("rapport_model_refused_total")
         refused[model.label] = self._refused[key]
         return None
 

@@ -31,7 +31,7 @@ class Client:
 
     def __init__(self, api: Api) -> None:
         self.api = api
-        self._app: App = Guard(api.app(), keys=(KEY, "second-key"))
+        self._app: App = Guard(api.app(), keys=(KEY, "second-key"), hot=api.hot, meter=lambda: api.meter)
         self._runner = asyncio.Runner()
 
     def post(self, path: str, content: object, **more: Any) -> Answer:

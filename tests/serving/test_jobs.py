@@ -307,7 +307,7 @@ def test_files_that_are_no_text_too_long_or_of_another_type_are_refused(here: Cl
 def test_too_many_waiting_jobs_are_refused(here: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("serving.jobs.MOST_WAITING", 0)
     answer = ask(here, {"members": {"ids": ["1"]}})
-    problem_of(answer, 503, "busy")
+    problem_of(answer, 503, "overloaded")
     assert answer.headers["retry-after"]
 
 
