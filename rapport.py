@@ -47,6 +47,8 @@ identity_app = typer.Typer(no_args_is_help=True, help="Who is who: identifiers a
 app.add_typer(identity_app, name="identity")
 models_app = typer.Typer(invoke_without_command=True)
 app.add_typer(models_app, name="models")
+members_app = typer.Typer(no_args_is_help=True, help="Single members.")
+app.add_typer(members_app, name="members")
 jobs_app = typer.Typer(no_args_is_help=True, help="Bulk jobs: scores and lists of many members into files.")
 app.add_typer(jobs_app, name="jobs")
 
@@ -493,6 +495,21 @@ def serve(
     configured = Settings.from_env({**os.environ, **given})
     configured = replace(configured, port=port or configured.port, workers=workers or configured.workers)
     raise typer.Exit(Jobs(configured, as_json=False).serve())
+
+
+@members_app.command("erase")
+def members_erase(
+    member: Annotated[str | None, typer.Argument(help="A member id; without one, only what is owed is done.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a member from store and files, and whoever else is owed it. `rapport nightly` does what is owed by itself.
+
+    Example: `rapport members erase 682`
+    """
+    from rapport_members import MemberJobs
+
+    jobs = MemberJobs(_settings(), as_json=as_json)
+    jobs.screen.result(jobs.erase(member))
 
 
 @jobs_app.command("run")

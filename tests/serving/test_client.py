@@ -60,7 +60,6 @@ def shop(rows: FeatureRows, store_url: str, tmp_path_factory: pytest.TempPathFac
     api = Api(replace(settings, now=rows.as_of))
     with live(api) as address:
         yield Shop(address, rows.member_ids.tolist())
-    asyncio.run(api.close())
 
 
 @pytest.fixture
@@ -209,6 +208,6 @@ def test_examples_with_curl_run(code: str, shop: Shop, tmp_path: Path) -> None:
     script = "set -eu\n" + code.replace("curl -s", "curl -sS --fail-with-body --max-time 60")
     environment = {"RAPPORT": shop.address, "KEY": KEY, "PATH": "/usr/local/bin:/usr/bin:/bin"}
     ran = subprocess.run(
-        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=120, check=False
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
     )
     assert ran.returncode == 0, (code, ran.stdout, ran.stderr)
