@@ -34,6 +34,13 @@ class Settings:
     in_flight: int = field(
         default=256, metadata={"meaning": "requests that a worker has under way at most; one more is told to come back"}
     )
+    canary: float = field(
+        default=0.0,
+        metadata={"meaning": "share of score requests that the challenger answers, from 0 to 1; the passport says so"},
+    )
+    shadow: bool = field(
+        default=False, metadata={"meaning": "1 lets the churn challenger score along, unseen; /metrics tells how far it is off"}
+    )
     traced: bool = field(
         default=False, metadata={"meaning": "1 lets BentoML's OpenTelemetry trace requests, at about 0.3 ms each"}
     )
@@ -98,6 +105,11 @@ class Settings:
         return cls(**{name: _parse(name, text) for name, text in values.items()})  # type: ignore[arg-type] # checked by _parse
 
     @property
+    def drain_file(self) -> Path:
+        """While this file is there, the server says that it is not ready: load balancers look elsewhere before it is stopped."""
+        return self.data_dir / "drain"
+
+    @property
     def untraced_urls(self) -> str:
         """Pattern of addresses that are not traced, as OpenTelemetry has it."""
         return "^$" if self.traced else ".*"
@@ -156,8 +168,10 @@ def _parse(name: str, text: str) -> object:
             return int(text)
         if name in {"rate_limit", "in_flight"}:
             return int(text)
-        if name == "traced":
+        if name in {"traced", "shadow"}:
             return _switch(text)
+        if name == "canary":
+            return _share(text)
         if name == "api_keys":
             return tuple(key.strip() for key in text.split(",") if key.strip())
         if name == "churn":
@@ -173,6 +187,12 @@ def _switch(text: str) -> bool:
     if text not in {"0", "1", "True", "False"}:
         raise ValueError("it is 0 or 1")
     return text in {"1", "True"}
+
+
+def _share(text: str) -> float:
+    if not 0 <= float(text) <= 1:
+        raise ValueError("a share is from 0 to 1")
+    return float(text)
 
 
 def _definitions(text: str) -> tuple[str, ...]:

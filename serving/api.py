@@ -71,6 +71,8 @@ class Api:
         self._stale_after_s = settings.max_staleness_h * 3600.0
         self._guarded = GuardedReader(self._reader, meter=self.meter)
         self._engine = Engine(self._guarded, settings.clock, stale_after_s=self._stale_after_s, meter=self.meter)
+        if settings.shadow:
+            self._engine.shadow = lambda: self._watch.lineup.challengers.get("churn")
         self._popular: tuple[ModelSet | None, list[str]] = (None, [])
         self._office = Office(settings, lambda: self._watch.champions)
 
@@ -105,7 +107,10 @@ class Api:
         """POST /v1/score, without HTTP: a body in, a body out."""
         asked = parse_score(body, content_type)
         limit = NO_DEADLINE if asked.deadline_ms is None else time.monotonic() + asked.deadline_ms / 1000
-        models = self._watch.models_for(asked.model)
+        if asked.model == CHAMPION and self._settings.canary:
+            models = self._watch.models_by_chance(request_id, self._settings.canary)
+        else:
+            models = self._watch.models_for(asked.model)
         reply = await self._engine.score(asked, models, deadline=limit)
         passport = score_passport(reply, models, asked.outputs or default_outputs(models), request_id=request_id)
         return msgspec.json.encode({"passport": passport, "rows": reply.rows})
@@ -141,6 +146,8 @@ class Api:
         found = await readiness(
             self._watch.champions, self._reader, moment=self._settings.clock(), stale_after_s=self._stale_after_s
         )
+        if self._settings.drain_file.exists():
+            return _json({"status": "draining", **found.checks}, 503)
         return _json({"status": "ready" if found.ready else "not_ready", **found.checks}, 200 if found.ready else 503)
 
     async def watch_models(self) -> None:

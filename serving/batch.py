@@ -11,10 +11,11 @@ from features.answers import NightlyAnswer
 from features.errors import ContractMismatch
 from serving.bundle import ModelSet
 from serving.ladder import Below, Priors, run_passport
-from serving.outputs import Cell
+from serving.outputs import Cell, NotANumber, answer
 from serving.reading import MembersRead
 from serving.reasoning import add_reasons
-from serving.scoring import PublishedFeatures, Row, Scored, ScoringContext, readable, row_of, score, vectors_of
+from serving.scoring import PublishedFeatures, Row, Scored, ScoringContext, readable, row_of, score, silence_of, vectors_of
+from serving.served import ServedModel
 from training.predictors.reason_sentences import Language
 
 NO_DEADLINE = float("inf")
@@ -137,6 +138,18 @@ class Batch:
         replies = [self._reply(part, stored) for part in self._parts]
         self._require_something(replies)
         return replies
+
+    def difference(self, challenger: ServedModel) -> list[float]:
+        """How far a challenger's churn probability is from what was answered, of every member whom the models apply to."""
+        champion = self._scored.by_output.get("churn") if self._scored is not None else None
+        if champion is None or self._scored is None:
+            return []
+        try:
+            other = answer(challenger, self._scored.model_matrix, silence_of(self._context.contract, self._scored.vectors))
+        except NotANumber:
+            return []
+        both = zip(champion.cells, other.cells, strict=True)
+        return [abs(a["probability"] - b["probability"]) for a, b in both if a is not None and b is not None]
 
     def _all_below(self, reason: str, parts: Sequence[_Part]) -> None:
         for part in parts:

@@ -21,6 +21,7 @@ from serving.reading import GuardedReader
 from serving.score_parsing import QuickScoreRequest
 from serving.score_schemas import ScoreRequest
 from serving.scoring import ScoringContext, default_outputs
+from serving.served import ServedModel
 from training.registry import CHALLENGER
 
 ROWS_TOGETHER = 250
@@ -40,6 +41,7 @@ class Engine:
         self._waiting: deque[Job] = deque()
         self._lanes: set[asyncio.Task[None]] = set()
         self._reason_s = 0.0002
+        self.shadow: Callable[[], ServedModel | None] = lambda: None
 
     @property
     def waiting(self) -> int:
@@ -156,6 +158,14 @@ class Engine:
             batch.nightly = await self._reader.nightly([member_ids[place] for place in batch.below])
         for job, reply in zip(jobs, batch.replies(), strict=True):
             _give(job, reply)
+        self._score_in_the_shadow(batch)
+
+    def _score_in_the_shadow(self, batch: Batch) -> None:
+        """Let a challenger answer as well, to be counted and told to nobody; after the batch has been answered."""
+        model = self.shadow()
+        if model is not None:
+            for difference in batch.difference(model):
+                self._meter.observe("rapport_shadow_difference", value=difference)
 
     def _count(self, reply: Reply, models: ModelSet) -> None:
         """What was answered, for /metrics."""

@@ -3,6 +3,7 @@
 import http.client
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -46,7 +47,8 @@ class Server:
         return response.status, json.loads(response.read())
 
     def wait(self) -> int:
-        """Block until the server ends, or Ctrl-C; returns its exit code, 0 after Ctrl-C."""
+        """Block until the server ends; returns its exit code, 0 after Ctrl-C. A SIGTERM is passed on."""
+        signal.signal(signal.SIGTERM, lambda *_: self.process.terminate())
         try:
             return self.process.wait()
         except KeyboardInterrupt:
@@ -66,6 +68,7 @@ def running_server(settings: Settings, *, log: Path) -> Iterator[Server]:
     """
     require_free_port(settings.host, settings.port)
     log.parent.mkdir(parents=True, exist_ok=True)
+    settings.drain_file.unlink(missing_ok=True)  # left behind where the server was stopped
     command = [sys.executable, "-m", "bentoml", "serve", SERVICE, "--host", settings.host, "--port", str(settings.port)]
     with log.open("wb") as output:
         process = subprocess.Popen(command, env=_environment(settings), stdout=output, stderr=subprocess.STDOUT)

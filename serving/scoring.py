@@ -169,7 +169,7 @@ def score(context: ScoringContext, vectors: Vectors, outputs: Collection[str]) -
     """What the models say of each member; a model that answers with what is no number answers nobody."""
     contract = context.contract
     model_matrix = np.ascontiguousarray(vectors.matrix[:, model_columns(contract)])
-    silence = vectors.matrix[:, contract.feature_names.index("days_since_last_purchase")]
+    silence = silence_of(contract, vectors)
     found: dict[str, Answered] = {}
     failed = set()
     for output in outputs:
@@ -181,6 +181,11 @@ def score(context: ScoringContext, vectors: Vectors, outputs: Collection[str]) -
                 failed.add(output)
     shown = {name: _labels(contract, name, vectors.matrix) for name in SHOWN}
     return Scored(vectors, model_matrix, found, shown, frozenset(failed))
+
+
+def silence_of(contract: Contract, vectors: Vectors) -> NDArray[np.float32]:
+    """Days since the last purchase of each member."""
+    return vectors.matrix[:, contract.feature_names.index("days_since_last_purchase")]
 
 
 def _labels(contract: Contract, name: str, matrix: NDArray[np.float32]) -> list[str | None]:

@@ -7,6 +7,7 @@ bentoml serve serving.service:RapportService   the same, for those who bring RED
 import asyncio
 import logging
 import os
+import signal
 import sys
 
 import bentoml
@@ -63,22 +64,31 @@ class RapportService:
         log_to_stderr()
         METERS[:] = [Meter(shared_folder())]
         self._api = Api(SETTINGS, meter=METERS[0])
-        self._watching: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         ROUTES.router.routes[:] = self._api.app().router.routes
         HOT.update(self._api.hot)
 
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def begin(self) -> None:
-        """Look after the registry from now on."""
-        self._watching = asyncio.get_running_loop().create_task(self._api.watch_models())
+        """Look after the registry, and after whoever started this process, from now on."""
+        loop = asyncio.get_running_loop()
+        self._tasks = [loop.create_task(self._api.watch_models()), loop.create_task(end_with_parent())]
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def end(self) -> None:
         """Let what is under way end."""
-        if self._watching is not None:
-            self._watching.cancel()
+        for task in self._tasks:
+            task.cancel()
         await self._api.close()
         LOG.flush()
+
+
+async def end_with_parent() -> None:
+    """End this worker in good order once its supervisor is gone: a worker without one would hold the port for ever."""
+    parent = os.getppid()
+    while os.getppid() == parent:
+        await asyncio.sleep(1.0)
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def log_to_stderr() -> None:

@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 from features.errors import RapportError
@@ -19,19 +20,29 @@ from training.registry import CHALLENGER, CHAMPION, DATABASE, RegisteredModel, r
 from training.trial import Trial, try_bundle
 
 logger = logging.getLogger("rapport")
-POLL_S = 1.0
+POLL_S = 0.5
 OTHERS_KEPT = 4
 """Versions kept in memory that no alias points to: those asked for by number, and champions of before."""
 Seen = tuple[tuple[int, int, int] | None, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Lineup:
     """What stands under which alias. `champions` serve; `refused` says why a version that should serve does not."""
 
     champions: ModelSet
     challengers: Mapping[str, ServedModel]
     refused: Mapping[str, str]
+
+    @cached_property
+    def challenging(self) -> ModelSet:
+        """The challengers there are, and the champions of the other models."""
+        return self.champions.with_models(self.challengers, CHALLENGER)
+
+    @cached_property
+    def by_label(self) -> dict[str, ModelSet]:
+        """Sets made for versions that were asked for by number: one each, so that such requests share batches."""
+        return {}
 
 
 class ModelWatch:
@@ -44,7 +55,7 @@ class ModelWatch:
         self._loaded: dict[tuple[str, str], ServedModel] = {}
         self._loading: set[str] = set()
         self._refused: dict[tuple[str, str], str] = {}
-        self._seen = self._signature()
+        self._seen: Seen = ()  # challengers are taken in by the first look, when champions serve already
         self._lineup = self._first()
 
     @property
@@ -69,12 +80,20 @@ class ModelWatch:
         if wanted == CHAMPION:
             return lineup.champions
         if wanted == CHALLENGER:
-            return lineup.champions.with_models(lineup.challengers, CHALLENGER)
+            return lineup.challenging
+        if wanted in lineup.by_label:
+            return lineup.by_label[wanted]
         for model in [*lineup.champions.served.values(), *lineup.challengers.values(), *self._loaded.values()]:
             if model.registered.label == wanted:
-                return lineup.champions.with_models({model.registered.name: model}, "")
+                return lineup.by_label.setdefault(wanted, lineup.champions.with_models({model.registered.name: model}, ""))
         self._begin_loading(wanted)
         raise ApiError("model_loading", "this version is being loaded: ask again in some seconds")
+
+    def models_by_chance(self, request_id: str, canary: float) -> ModelSet:
+        """The champions, or for a share of requests the challengers; the id of a request decides, so that it can be told."""
+        lineup = self._lineup
+        chosen = bool(lineup.challengers) and int(request_id[:8], 16) < canary * 2**32
+        return lineup.challenging if chosen else lineup.champions
 
     async def run(self) -> None:
         """Look at the registry again and again; ends when it is cancelled."""

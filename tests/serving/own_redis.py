@@ -23,9 +23,15 @@ class OwnRedis:
         self._process: subprocess.Popen[bytes] | None = None
         self.start()
 
-    def start(self) -> None:
-        """Run, with what was saved."""
-        options = {"port": "0", "unixsocket": str(self.socket), "dir": self._folder.name, "save": "", "loglevel": "warning"}
+    def start(self, **more: str) -> None:
+        """Run, with what was saved; further options of the server by name."""
+        options = {
+            "port": "0",
+            "unixsocket": str(self.socket),
+            "dir": self._folder.name,
+            "save": "",
+            "loglevel": "warning",
+        } | more
         command = [str(get_binary_path()), *(part for name, value in options.items() for part in (f"--{name}", value))]
         with (Path(self._folder.name) / "log").open("ab") as log:
             self._process = subprocess.Popen(command, stdout=log, stderr=log)
@@ -69,5 +75,7 @@ class OwnRedis:
         try:
             with redis.Redis.from_url(self.url, socket_timeout=1) as client:
                 return bool(client.ping())
+        except redis.BusyLoadingError:
+            return True
         except redis.RedisError:
             return False

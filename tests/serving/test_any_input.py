@@ -1,0 +1,69 @@
+"""Whatever is sent is answered as the OpenAPI document says: bodies made from its schemas, right, nearly right and wrong."""
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from serving.openapi import document
+from serving.problems import CODES
+from serving.schemas import Problem, RecommendResponse
+from serving.score_schemas import ScoreResponse
+from tests.serving.asgi import Client
+
+PAGE = document()
+ROUTES = {"/v1/score": ScoreResponse, "/v1/recommend": RecommendResponse}
+ODD: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def values(schema: dict[str, Any]) -> st.SearchStrategy[Any]:
+    """Values that a schema allows, and some that it does not."""
+    if "$ref" in schema:
+        return values(PAGE["components"]["schemas"][schema["$ref"].rpartition("/")[2]])
+    if "anyOf" in schema:
+        return st.one_of([values(one) for one in schema["anyOf"]])
+    if "enum" in schema:
+        return st.sampled_from(schema["enum"]) | st.text(max_size=5)
+    kind = schema.get("type")
+    if kind == "array":
+        return st.lists(values(schema["items"]), max_size=5)
+    if kind == "integer":
+        low, high = schema.get("minimum", 0), schema.get("maximum", 10)
+        return st.sampled_from([low - 1, low, high, high + 1, 2**63]) | st.integers(low, high)
+    if kind == "string":
+        return st.sampled_from(["1", "10", "00123", "会员一", "champion", "challenger", "churn@1", ""]) | st.text(max_size=30)
+    return ODD
+
+
+def bodies(path: str) -> st.SearchStrategy[Any]:
+    """Bodies of one route: fields of its schema in any selection, now and then one of another name or an odd value."""
+    reference = PAGE["paths"][path]["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]
+    fields = PAGE["components"]["schemas"][reference.rpartition("/")[2]]["properties"]
+    optional = {name: values(schema) | ODD for name, schema in fields.items() if name != "member_ids"}
+    right = st.fixed_dictionaries({"member_ids": values(fields["member_ids"])}, optional=optional)
+    return right | st.fixed_dictionaries({}, optional={**optional, "member_ids": ODD, "colour": ODD}) | ODD
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("path", ROUTES)
+def test_any_body_is_answered_as_documented(client: Client, path: str) -> None:
+    documented = set(PAGE["paths"][path]["post"]["responses"])
+
+    @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(bodies(path), st.booleans())
+    def holds(body: Any, ascii_only: bool) -> None:
+        answer = client.send("POST", path, json.dumps(body, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
+        assert answer.status < 500 or answer.json()["code"] in {"model_loading"}
+        assert str(answer.status) in documented
+        if answer.status == 200:
+            ROUTES[path].model_validate_json(answer.body)
+        else:
+            assert CODES[Problem.model_validate_json(answer.body).code][0] == answer.status
+
+    holds()

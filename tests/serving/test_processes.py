@@ -1,0 +1,138 @@
+"""A real server with two workers: one killed, all told to stop, the supervisor killed, memory over time. Slow: it is started anew."""
+
+import http.client
+import json
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from features.settings import Settings
+from serving.launch import Server, free_port, running_server
+
+pytestmark = pytest.mark.slow
+PATIENCE_S = 60.0
+
+
+@pytest.fixture
+def server(settings: Settings, tmp_path: Path) -> Iterator[Server]:
+    """Two workers on the store and models of the tests."""
+    port = free_port("127.0.0.1", 3990)
+    chosen = replace(settings, port=port, api_keys=("key",), workers=2, data_dir=tmp_path)
+    with running_server(chosen, log=tmp_path / "server.log") as started:
+        yield started
+
+
+def children(parent: int) -> set[int]:
+    """Processes that a process started."""
+    found = set()
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        if int(fields[1]) == parent and fields[0] != "Z":
+            found.add(int(path.parent.name))
+    return found
+
+
+def megabytes(process: int) -> float:
+    """Resident memory."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def until(is_so: Callable[[], bool]) -> None:
+    """Wait for something to become so."""
+    deadline = time.monotonic() + PATIENCE_S
+    while not is_so():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def ask(server: Server, members: list[str]) -> int:
+    """Status of a score over a connection of its own; 0 if the connection was lost."""
+    connection = server.connect()
+    try:
+        return server.post(connection, "/v1/score", {"member_ids": members})[0]
+    except (OSError, http.client.HTTPException):
+        return 0
+    finally:
+        connection.close()
+
+
+def test_a_killed_worker_costs_what_was_under_way_and_is_replaced(server: Server, members: list[str]) -> None:
+    askers, statuses, over = 4, [], threading.Event()
+
+    def go_on() -> None:
+        while not over.is_set():
+            statuses.append(ask(server, members[:20]))
+
+    threads = [threading.Thread(target=go_on) for _ in range(askers)]
+    for thread in threads:
+        thread.start()
+    before = children(server.process.pid)
+    assert len(before) >= 2
+    time.sleep(0.5)
+    os.kill(min(before), signal.SIGKILL)
+    time.sleep(1.0)
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert sum(status != 200 for status in statuses) <= askers
+    assert statuses.count(200) > askers
+    until(lambda: len(children(server.process.pid)) >= len(before))
+    assert ask(server, members[:1]) == 200
+
+
+def test_told_to_stop_a_server_finishes_what_is_under_way(server: Server, members: list[str]) -> None:
+    asked = (members * 4)[:1000]
+    assert ask(server, asked) == 200
+    workers, statuses = children(server.process.pid), []
+    threads = [threading.Thread(target=lambda: statuses.append(ask(server, asked))) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    server.settings.drain_file.touch()
+    connection = server.connect()
+    connection.request("GET", "/health/ready")
+    ready = connection.getresponse()
+    assert (ready.status, json.loads(ready.read())["status"]) == (503, "draining")
+    connection.close()
+    time.sleep(0.3)  # all six have arrived
+    server.process.terminate()
+    for thread in threads:
+        thread.join()
+    assert statuses == [200] * 6
+    assert server.process.wait(PATIENCE_S) == 0
+    until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def test_no_worker_outlives_its_supervisor(server: Server) -> None:
+    workers = children(server.process.pid)
+    server.process.kill()
+    server.process.wait(PATIENCE_S)
+    until(lambda: not any(Path(f"/proc/{worker}").exists() for worker in workers))
+
+
+def test_memory_does_not_grow(server: Server, members: list[str]) -> None:
+    """A soak in miniature: batches, reasons, mistakes and lists for two minutes; what the first half has taken suffices."""
+    connection = server.connect()
+    requests = [
+        ("/v1/score", {"member_ids": members[:100]}),
+        ("/v1/score", {"member_ids": members[:30], "explain": "top_k"}),
+        ("/v1/score", {"member_ids": [1]}),
+        ("/v1/recommend", {"member_ids": members[:10], "k": 5}),
+    ]
+    sizes = []
+    for _ in range(2):
+        end = time.monotonic() + 60
+        while time.monotonic() < end:
+            for path, body in requests:
+                assert server.post(connection, path, body)[0] in {200, 422}  # type: ignore[arg-type] # one is wrong on purpose
+        sizes.append(sum(map(megabytes, children(server.process.pid))))
+    assert sizes[1] < sizes[0] + 10
