@@ -4,6 +4,7 @@ import logging
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from features.settings import Settings
@@ -30,7 +31,8 @@ class JobKeeper:
             return
         command = [sys.executable, "-m", "rapport", "jobs", "run", "--until-eof", "--json"]
         path = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-        environment = {**os.environ, **self._settings.to_env(), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
+        settings = replace(self._settings, api_keys=())  # it is asked nothing, so it needs none
+        environment = {**os.environ, **settings.to_env(), "PYTHONPATH": path, "OMP_NUM_THREADS": "1"}
         self._child = subprocess.Popen(command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
         logger.info("jobs: process %d works through them", self._child.pid)
 

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from serving.schemas_members import AudienceResponse
 from tests.features.test_tag_store import table_of
@@ -142,3 +144,37 @@ def test_without_tags_nothing_is_published(shop: SmallShop, store_url: str, tmp_
         problem_of(other.client.post("/v1/audience", {"expression": "tier=gold"}), 503, "nothing_published")
     finally:
         other.close()
+
+
+WORDS = [
+    "tier",
+    "=",
+    "gold",
+    "and",
+    "or",
+    "not",
+    "(",
+    ")",
+    "in",
+    ",",
+    "silent_30d",
+    "'",
+    '"',
+    "between",
+    "1",
+    ">",
+    "stage",
+    "x",
+    PHONE,
+    "𠮷",
+]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join) | st.text(min_size=1, max_size=60))
+def test_any_expression_is_answered_or_refused_and_never_repeated(shop: SmallShop, expression: str) -> None:
+    answer = shop.client.post("/v1/audience", {"expression": expression, "limit": 0})
+    assert answer.status in {200, 422}, answer.body
+    assert PHONE not in answer.body.decode()
+    if answer.status == 422:
+        assert answer.json()["code"] in {"audience_unreadable", "audience_needs_features", "invalid_request"}
