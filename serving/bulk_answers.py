@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 from features.errors import BundleRefused, StoreUnavailable
 from features.online_store import RedisReader
 from features.settings import Settings
+from serving.bulk_lists import BulkLists
 from serving.bundle import ModelSet
 from serving.engine import Engine
 from serving.job_plan import Plan
 from serving.metrics import Meter
 from serving.reading import GuardedReader
-from serving.recommending import popular_items, recommend_members
 from serving.score_parsing import QuickScoreRequest
 from serving.served import load_served
 from training.registry import CHAMPION, version_of
@@ -34,9 +34,9 @@ class BulkAnswers:
 
     def __init__(self, settings: Settings, models: ModelSet) -> None:
         self._models = models
-        self._popular = popular_items(models)
         self._stale_after_s = settings.max_staleness_h * 3600.0
         self._reader = RedisReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=STORE_TIMEOUT_MS)
+        self._lists = BulkLists(settings, self._reader, models)
         self._loop = asyncio.Runner()
 
     @property
@@ -68,26 +68,16 @@ class BulkAnswers:
     def lists(self, member_ids: Sequence[str], *, k: int, moment: datetime) -> Iterator[Row]:
         """A row a member, in order, as `schemas.RecommendRow`."""
         for ids in runs_of(member_ids, AT_ONCE):
-            yield from recommend_members(
-                ids,
-                patiently(partial(self._read_lists, ids)),
-                popular=self._popular,
-                k=k,
-                exclude=frozenset(),
-                moment=moment,
-                stale_after_s=self._stale_after_s,
-            )
+            yield from patiently(partial(self._listed, ids, k, moment))
 
     def close(self) -> None:
         """Give the connections and the loop back."""
+        self._loop.run(self._lists.close())
         self._loop.run(self._reader.close())
         self._loop.close()
 
     def _scored(self, ids: list[str], moment: datetime) -> list[Row]:
-        rows = self._loop.run(self._score(ids, moment))
-        if any(row["reason"] == StoreUnavailable.code for row in rows):
-            raise StoreUnavailable("the online store does not answer", remedy='see that Redis runs: "rapport status"')
-        return rows
+        return required(self._loop.run(self._score(ids, moment)))
 
     async def _score(self, ids: list[str], moment: datetime) -> list[Row]:
         guarded = GuardedReader(self._reader)
@@ -98,8 +88,15 @@ class BulkAnswers:
             await engine.close()
             await guarded.close()
 
-    def _read_lists(self, ids: list[str]) -> list[bytes | None]:
-        return self._loop.run(self._reader.read_lists(ids))
+    def _listed(self, ids: list[str], k: int, moment: datetime) -> list[Row]:
+        return required(self._loop.run(self._lists.rows(ids, k=k, moment=moment)))
+
+
+def required(rows: list[Row]) -> list[Row]:
+    """The rows; StoreUnavailable if they are what everybody is told while the store is away."""
+    if any(row["reason"] == StoreUnavailable.code for row in rows):
+        raise StoreUnavailable("the online store does not answer", remedy='see that Redis runs: "rapport status"')
+    return rows
 
 
 def patiently(read: Callable[[], T]) -> T:
