@@ -110,7 +110,7 @@ def main() -> None:
         body = {"outputs": ["churn"], "explain": "top_k"}
         contents = [{"member_ids": ids[at : at + ROWS], **body} for at in range(0, 2000, ROWS)]
         requests = [request("/v1/score", json.dumps(content).encode()) for content in contents]
-        settings = made.settings(api_keys=("k",), port=PORT, workers=1, in_flight=IN_FLIGHT)
+        settings = made.settings(api_keys=("k",), port=PORT, redis_timeout_ms=2000, workers=1, in_flight=IN_FLIGHT)
         with running_server(settings, log=made.folder / "server.log"):
             found = measure(requests, seconds=chosen.seconds)
     last_line(found)

@@ -94,7 +94,7 @@ def main() -> None:
         for version, probability in ANSWERS.items():
             register(made.folder / "mlruns", "churn", int(version), constant_model(probability, features, golden))
         move_alias(made.folder / "mlruns", "churn", 2)
-        settings = made.settings(api_keys=("k",), port=PORT, workers=2)
+        settings = made.settings(api_keys=("k",), port=PORT, redis_timeout_ms=2000, workers=2)
         count = Count()
         with running_server(settings, log=made.folder / "server.log"):
             uvloop.run(load(made, count, promotions=chosen.promotions, connections=chosen.connections, pause_s=chosen.pause))

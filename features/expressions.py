@@ -205,9 +205,8 @@ def evaluate(expression: Expression, columns: Mapping[str, Any], operations: Ope
 
 
 def _ratio(numerator: Any, denominator: Any) -> Any:
-    """Division of float arrays without a warning; 0 and NaN below the line give NaN."""
-    usable = denominator != 0
-    return np.where(usable, numerator / np.where(usable, denominator, np.nan), np.nan)
+    """Division of float arrays without a warning; 0 and NaN below the line give NaN, as anything by NaN does."""
+    return numerator / np.where(denominator != 0, denominator, np.nan)
 
 
 def _root(value: Any) -> Any:

@@ -106,7 +106,7 @@ class Settings:
 
     @property
     def drain_file(self) -> Path:
-        """While this file is there, the server says that it is not ready: load balancers look elsewhere before it is stopped."""
+        """While this file is there the server says that it is not ready, and load balancers look elsewhere before its end."""
         return self.data_dir / "drain"
 
     @property

@@ -26,8 +26,6 @@ from training.registry import CHALLENGER
 
 ROWS_TOGETHER = 250
 """Rows scored in one go: some milliseconds in which the worker answers nobody else."""
-LANES = 2
-"""Batches under way at once: one waits for the store while the other is scored."""
 
 
 class Engine:
@@ -39,7 +37,7 @@ class Engine:
         self._stale_after_s = stale_after_s
         self._meter = meter
         self._waiting: deque[Job] = deque()
-        self._lanes: set[asyncio.Task[None]] = set()
+        self._working: asyncio.Task[None] | None = None
         self._reason_s = 0.0002
         self.shadow: Callable[[], ServedModel | None] = lambda: None
 
@@ -71,15 +69,13 @@ class Engine:
 
     async def close(self) -> None:
         """Let batches under way end."""
-        while self._lanes:
-            await asyncio.gather(*self._lanes, return_exceptions=True)
+        if self._working is not None:
+            await self._working
 
     async def _queued(self, job: Job) -> Reply:
         self._waiting.append(job)
-        if len(self._lanes) < LANES:
-            lane = asyncio.get_running_loop().create_task(self._work())
-            self._lanes.add(lane)
-            lane.add_done_callback(self._lanes.discard)
+        if self._working is None or self._working.done():
+            self._working = asyncio.get_running_loop().create_task(self._work())
         if job.deadline == NO_DEADLINE:
             return await job.answer
         return await self._in_time(job)

@@ -51,7 +51,6 @@ class Metric:
 METRICS = (
     Metric("rapport_requests_total", "counter", "requests answered", (("route", ROUTES), ("class", CLASSES))),
     Metric("rapport_request_seconds", "histogram", "time to answer, in seconds", (("route", ROUTES),), SECONDS),
-    Metric("rapport_requests_in_flight", "gauge", "requests being answered now"),
     Metric("rapport_refusals_total", "counter", "requests refused before any work", (("why", REFUSALS),)),
     Metric("rapport_rows_total", "counter", "members answered, by status", (_ANSWERS, ("status", STATUSES))),
     Metric("rapport_ladder_total", "counter", "members answered, by step of the ladder", (_ANSWERS, ("step", STEPS))),
@@ -62,7 +61,7 @@ METRICS = (
     Metric("rapport_model_swaps_total", "counter", "times other models took over"),
     Metric("rapport_model_refused_total", "counter", "versions that should have served and failed their check"),
     Metric("rapport_churn_probability", "histogram", "answered churn probabilities, by who answered", (("arm", ARMS),), SHARES),
-    Metric("rapport_shadow_difference", "histogram", "|challenger - champion| of shadow scores", (), SHARES),
+    Metric("rapport_shadow_difference", "histogram", "distance of a challenger's unseen score from the answer", (), SHARES),
 )  # fmt: skip
 
 

@@ -35,6 +35,8 @@ HOT: dict[str, Answer] = {}
 METERS = [Meter()]
 """The meter of this process; a worker's own takes its place when the worker starts."""
 LOG = RequestLog()
+PARENT = os.getppid()
+"""Whoever started this process, noted before anything that takes long: it may be gone when a worker is ready."""
 
 
 async def routes(scope: Scope, receive: Receive, send: Send) -> None:
@@ -85,8 +87,7 @@ class RapportService:
 
 async def end_with_parent() -> None:
     """End this worker in good order once its supervisor is gone: a worker without one would hold the port for ever."""
-    parent = os.getppid()
-    while os.getppid() == parent:
+    while os.getppid() == PARENT:
         await asyncio.sleep(1.0)
     os.kill(os.getpid(), signal.SIGTERM)
 

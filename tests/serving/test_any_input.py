@@ -59,7 +59,7 @@ def test_any_body_is_answered_as_documented(client: Client, path: str) -> None:
     @given(bodies(path), st.booleans())
     def holds(body: Any, ascii_only: bool) -> None:
         answer = client.send("POST", path, json.dumps(body, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))
-        assert answer.status < 500 or answer.json()["code"] in {"model_loading"}
+        assert answer.status < 500 or answer.json()["code"] == "model_loading"
         assert str(answer.status) in documented
         if answer.status == 200:
             ROUTES[path].model_validate_json(answer.body)
