@@ -524,6 +524,9 @@ def jobs_run(
     Example: `rapport jobs run`
     """
     from features.screen import Screen
+    from serving.light_imports import load_xgboost
+
+    load_xgboost()  # before anything loads it with all that is installed beside it: seconds of each start
     from rapport_bulk import run_jobs
 
     screen = Screen(as_json=as_json)

@@ -10,10 +10,11 @@ from typing import Any
 
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from features.settings import Settings
 from serving.desk import Desk
+from serving.downloads import Download
 from serving.job_folder import Job, JobFolders, KeyUsedBefore, ended_at
 from serving.job_keeper import JobKeeper
 from serving.parsing import parse
@@ -70,7 +71,7 @@ class Jobs:
         name = request.path_params["name"]
         if name not in {file["name"] for file in manifest["files"]}:
             raise ApiError("unknown_job", "the job has no file of that name")
-        return FileResponse(
+        return Download(
             job.folder / name,
             media_type=FILE_TYPES[name.rpartition(".")[2]],
             filename=f"{job.job_id}-{name}",

@@ -288,6 +288,20 @@ def test_only_files_of_the_manifest_can_be_fetched(here: Client) -> None:
     for name in ("job.json", "members.txt", "manifest.json", "..", "scores.parquet", "../../jobs/runner.lock", ".scores.csv"):
         answer = here.get(f"/v1/jobs/{view.job_id}/files/{name}")
         assert answer.status == 404, name
+    path, key = f"/v1/jobs/{view.job_id}/files/scores.csv", ("X-Api-Key", "test-key")
+    whole = here.get(path).body
+    for asked, status, body in (
+        ("bytes=10-", 206, whole[10:]),
+        ("bytes=0-4", 206, whole[:5]),
+        ("bytes=9-4", 200, whole),
+        (f"bytes={len(whole)}-", 200, whole),
+        ("bytes=-5", 200, whole),
+        ("bytes=0-1,3-4", 200, whole),
+        ("pages=1-2", 200, whole),
+        ("bytes=1" + "0" * 40 + "-", 200, whole),
+    ):
+        answer = here.get(path, headers=[key, ("Range", asked)])
+        assert (answer.status, answer.body) == (status, body), asked
 
 
 def test_files_that_are_no_text_too_long_or_of_another_type_are_refused(here: Client, tmp_path: Path) -> None:
