@@ -79,7 +79,7 @@ async def flood(requests: list[bytes], *, rate: float, seconds: float, connectio
 
 def measure(requests: list[bytes], *, seconds: float) -> dict[str, Any]:
     """Peak, and what is left of it."""
-    tried = {n: uvloop.run(burst(PORT, requests, connections=n, seconds=seconds / 2)).rps for n in (8, 16, 32)}
+    tried = {n: uvloop.run(burst(PORT, requests, connections=n, seconds=seconds / 2)).rps for n in (16, 32, IN_FLIGHT)}
     best = max(tried, key=lambda n: tried[n])
     peak = uvloop.run(burst(PORT, requests, connections=best, seconds=seconds)).rps
     outcome = uvloop.run(flood(requests, rate=3 * peak, seconds=seconds, connections=600))
@@ -107,7 +107,7 @@ def main() -> None:
     chosen = parser.parse_args()
     with world(chosen.members) as made:
         ids = [member.decode() for member in made.member_ids]
-        body = {"outputs": ["churn"], "explain": "top_k"}
+        body = {"outputs": ["churn"]}
         contents = [{"member_ids": ids[at : at + ROWS], **body} for at in range(0, 2000, ROWS)]
         requests = [request("/v1/score", json.dumps(content).encode()) for content in contents]
         settings = made.settings(api_keys=("k",), port=PORT, redis_timeout_ms=2000, workers=1, in_flight=IN_FLIGHT)

@@ -78,12 +78,15 @@ class Batch:
         What is stored of those members' nightly answers, in that order.
     reason_s
         Seconds that the reasons of one row took; None where none were given.
+    told
+        Rows that were given reasons.
     """
 
     def __init__(self, context: ScoringContext, read: MembersRead, jobs: Sequence[Job], priors: Priors) -> None:
         self.below: dict[int, str] = {}
         self.nightly: list[NightlyAnswer | None] = []
         self.reason_s: float | None = None
+        self.told = 0
         self._context = context
         self._read = read
         self._priors = priors
@@ -204,7 +207,7 @@ class Batch:
             for part in parts:
                 part.told = told
         if rows_told:
-            self.reason_s = (time.monotonic() - begun) / rows_told
+            self.told, self.reason_s = rows_told, (time.monotonic() - begun) / rows_told
 
     def _rows(self, part: _Part) -> list[int]:
         """Rows of the scored matrix that belong to a request and are answered from there."""

@@ -25,7 +25,10 @@ from serving.served import ServedModel
 from training.registry import CHALLENGER
 
 ROWS_TOGETHER = 250
-"""Rows scored in one go: some milliseconds in which the worker answers nobody else."""
+"""Rows scored in one go, at most."""
+BATCH_S = 0.01
+"""Time that a batch may take: as long the worker answers nobody else, and refuses nobody either."""
+FEWEST_ROWS = 16
 
 
 class Engine:
@@ -38,7 +41,7 @@ class Engine:
         self._meter = meter
         self._waiting: deque[Job] = deque()
         self._working: asyncio.Task[None] | None = None
-        self._reason_s = 0.0002
+        self._reason_s, self._row_s = 0.0002, 0.00002
         self.shadow: Callable[[], ServedModel | None] = lambda: None
 
     @property
@@ -63,7 +66,7 @@ class Engine:
             max_staleness_s=asked.max_staleness,
             deadline=deadline,
         )
-        reply = await (self._queued(job) if len(job.member_ids) <= ROWS_TOGETHER else self._in_parts(job))
+        reply = await (self._queued(job) if len(job.member_ids) <= FEWEST_ROWS else self._in_parts(job))
         self._count(reply, models)
         return reply
 
@@ -91,9 +94,12 @@ class Engine:
 
     async def _in_parts(self, job: Job) -> Reply:
         """A long request as several, all for one moment; others are answered between them."""
+        rows = self._rows_in_time(job)
+        if len(job.member_ids) <= rows:
+            return await self._queued(job)
         moment, replies = self._clock(), []
-        for start in range(0, len(job.member_ids), ROWS_TOGETHER):
-            part = job.member_ids[start : start + ROWS_TOGETHER]
+        for start in range(0, len(job.member_ids), rows):
+            part = job.member_ids[start : start + rows]
             own: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
             replies.append(await self._queued(replace(job, member_ids=part, moment=moment, answer=own)))
         runs = {run["run"]: run for reply in replies for run in reply.runs}
@@ -112,16 +118,21 @@ class Engine:
                 await self._one_by_one(jobs, error)
 
     def _take(self) -> list[Job]:
-        """Requests for the next batch: those waiting longest, up to the rows scored in one go; one of its own moment alone."""
+        """Requests for the next batch: those waiting longest, as far as there is time; one of its own moment alone."""
         jobs = [self._waiting.popleft()]
-        rows = len(jobs[0].member_ids)
+        share = len(jobs[0].member_ids) / self._rows_in_time(jobs[0])
         while self._waiting and jobs[0].moment is None:
             other = self._waiting[0]
-            rows += len(other.member_ids)
-            if other.moment is not None or other.models is not jobs[0].models or rows > ROWS_TOGETHER:
+            share += len(other.member_ids) / self._rows_in_time(other)
+            if other.moment is not None or other.models is not jobs[0].models or share > 1:
                 break
             jobs.append(self._waiting.popleft())
         return jobs
+
+    def _rows_in_time(self, job: Job) -> int:
+        """Rows of such a request that make a batch, by what a row has taken so far."""
+        row_s = self._row_s + (self._reason_s if job.top else 0.0)
+        return max(FEWEST_ROWS, min(ROWS_TOGETHER, int(BATCH_S / row_s)))
 
     async def _one_by_one(self, jobs: list[Job], error: Exception) -> None:
         if len(jobs) == 1:
@@ -148,13 +159,22 @@ class Engine:
         moment = jobs[0].moment or self._clock()
         context = ScoringContext(CONTRACT, jobs[0].models, moment, self._stale_after_s)
         batch = Batch(context, read, jobs, self._reader.priors)
+        begun = time.monotonic()
         batch.score(reason_s=self._reason_s)
-        self._reason_s = batch.reason_s or self._reason_s
+        self._learn(batch, len(member_ids), time.monotonic() - begun)
         if batch.below:
             batch.nightly = await self._reader.nightly([member_ids[place] for place in batch.below])
         for job, reply in zip(jobs, batch.replies(), strict=True):
             _give(job, reply)
         self._score_in_the_shadow(batch)
+
+    def _learn(self, batch: Batch, rows: int, seconds: float) -> None:
+        """What a row takes, its reasons apart: an eighth of each batch counts, so that one hiccup does not."""
+        if batch.reason_s is not None:
+            self._reason_s += (batch.reason_s - self._reason_s) / 8
+            seconds -= batch.reason_s * batch.told
+        if rows >= FEWEST_ROWS:
+            self._row_s += (max(seconds, 0.0) / rows - self._row_s) / 8
 
     def _score_in_the_shadow(self, batch: Batch) -> None:
         """Let a challenger answer as well, to be counted and told to nobody; after the batch has been answered."""
