@@ -6,9 +6,11 @@ It reads no more of an answer than its status and length, so that it takes less 
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -106,3 +108,23 @@ async def burst(port: int, requests: Sequence[bytes], *, connections: int, secon
     for connection in opened:
         connection.close()
     return Burst(len(times) / took, times, others)
+
+
+def worker_of(supervisor: int) -> tuple[int, float]:
+    """Process and resident megabytes of the largest worker of a supervisor."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/status"):
+        try:
+            fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
+        except OSError:
+            continue
+        if int(fields["PPid"]) == supervisor and "VmRSS" in fields:
+            found.append((int(fields["VmRSS"].split()[0]) / 1024, int(path.parent.name)))
+    megabytes, process = max(found)
+    return process, megabytes
+
+
+def cpu_s(process: int) -> float:
+    """Seconds of processor that a process has taken, all its threads together."""
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")

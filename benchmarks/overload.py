@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import uvloop
 
-from benchmarks.load import Connection, burst, request
+from benchmarks.load import Connection, burst, cpu_s, request, worker_of
 from benchmarks.serving_world import last_line, world
 from serving.launch import running_server
 
@@ -77,17 +77,25 @@ async def flood(requests: list[bytes], *, rate: float, seconds: float, connectio
     return outcome
 
 
-def measure(requests: list[bytes], *, seconds: float) -> dict[str, Any]:
-    """Peak, and what is left of it."""
+def measure(requests: list[bytes], process: int, *, seconds: float) -> dict[str, Any]:
+    """Peak, and what is left of it, by time passed and by the worker's processor."""
     tried = {n: uvloop.run(burst(PORT, requests, connections=n, seconds=seconds / 2)).rps for n in (16, 32, IN_FLIGHT)}
     best = max(tried, key=lambda n: tried[n])
     peak = uvloop.run(burst(PORT, requests, connections=best, seconds=seconds)).rps
+    begun = cpu_s(process)
     outcome = uvloop.run(flood(requests, rate=3 * peak, seconds=seconds, connections=600))
-    again = uvloop.run(burst(PORT, requests, connections=best, seconds=seconds)).rps
+    flooded = cpu_s(process)
+    after = uvloop.run(burst(PORT, requests, connections=best, seconds=seconds))
+    cpu_s_each, calm_s_each = (
+        (flooded - begun) / max(1, len(outcome.answered)),
+        (cpu_s(process) - flooded) / max(1, len(after.seconds)),
+    )
+    again = after.rps
     useful = sum(took <= LATE_S for took in outcome.answered) / seconds
     refused = outcome.refused or [float("nan")]
     return {
         "goodput_ratio": round(useful / max(peak, again), 3),
+        "cpu_goodput_ratio": round(calm_s_each / cpu_s_each, 3),
         "refusal_p99_ms": round(float(np.percentile(refused, 99)) * 1000, 2),
         "refusal_median_ms": round(float(np.median(refused)) * 1000, 2),
         "peak_rps": round(peak),
@@ -111,8 +119,8 @@ def main() -> None:
         contents = [{"member_ids": ids[at : at + ROWS], **body} for at in range(0, 2000, ROWS)]
         requests = [request("/v1/score", json.dumps(content).encode()) for content in contents]
         settings = made.settings(api_keys=("k",), port=PORT, redis_timeout_ms=2000, workers=1, in_flight=IN_FLIGHT)
-        with running_server(settings, log=made.folder / "server.log"):
-            found = measure(requests, seconds=chosen.seconds)
+        with running_server(settings, log=made.folder / "server.log") as server:
+            found = measure(requests, worker_of(server.process.pid)[0], seconds=chosen.seconds)
     last_line(found)
 
 

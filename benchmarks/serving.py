@@ -25,7 +25,7 @@ from typing import Any
 import redis
 import uvloop
 
-from benchmarks.load import Burst, Connection, burst, request
+from benchmarks.load import Burst, Connection, burst, cpu_s, request, worker_of
 from benchmarks.serving_world import NOW, World, last_line, world
 from features.contract import CONTRACT
 from features.online_store import RecommendationList, RecommendedItem, RedisStore
@@ -188,26 +188,6 @@ def measure(made: World, servers: dict[str, Server], *, rounds: int, seconds: fl
 def figures(seen: Seen) -> dict[str, float]:
     """What one server did."""
     return {"rps": round(seen.rps), "p99_ms": round(seen.p99_ms, 2), "cpu_us": round(seen.cpu_us, 1)}
-
-
-def worker_of(supervisor: int) -> tuple[int, float]:
-    """Process and resident megabytes of the largest worker."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/status"):
-        try:
-            fields = dict(line.split(":", 1) for line in path.read_text().splitlines() if ":" in line)
-        except OSError:
-            continue
-        if int(fields["PPid"]) == supervisor and "VmRSS" in fields:
-            found.append((int(fields["VmRSS"].split()[0]) / 1024, int(path.parent.name)))
-    megabytes, process = max(found)
-    return process, megabytes
-
-
-def cpu_s(process: int) -> float:
-    """Seconds of processor that a process has taken, all its threads together."""
-    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def main() -> None:

@@ -77,7 +77,7 @@ class Batch:
     nightly
         What is stored of those members' nightly answers, in that order.
     reason_s
-        Seconds that the reasons of one row took; None where none were given.
+        Seconds of processor that the reasons of one row took; None where none were given.
     told
         Rows that were given reasons.
     """
@@ -190,12 +190,12 @@ class Batch:
     def _explain(self, scored: Scored, reason_s: float) -> None:
         """Reasons for the requests that ask for them and have the time."""
         groups: dict[tuple[int, Language, tuple[str, ...]], list[_Part]] = {}
-        begun, rows_told = time.monotonic(), 0
+        now, begun, rows_told = time.monotonic(), time.thread_time(), 0
         for part in self._parts:
             job = part.job
             if not job.top:
                 continue
-            if begun + reason_s * len(job.member_ids) > job.deadline:
+            if now + reason_s * len(job.member_ids) > job.deadline:
                 part.reasons = "dropped"
             else:
                 part.reasons = "given"
@@ -207,7 +207,7 @@ class Batch:
             for part in parts:
                 part.told = told
         if rows_told:
-            self.told, self.reason_s = rows_told, (time.monotonic() - begun) / rows_told
+            self.told, self.reason_s = rows_told, (time.thread_time() - begun) / rows_told
 
     def _rows(self, part: _Part) -> list[int]:
         """Rows of the scored matrix that belong to a request and are answered from there."""

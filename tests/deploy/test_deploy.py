@@ -2,8 +2,10 @@
 
 import ast
 import configparser
+import json
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import yaml
 
 import rapport
 from features.settings import Settings, variable_of
+from serving.metrics import METRICS
 
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
@@ -129,3 +132,44 @@ def test_the_readme_names_every_file() -> None:
 
     for path in FILES:
         assert path.name == "README.md" or path.name in text or path.suffix == ".timer", path
+
+
+def _expressions(node: object) -> Iterator[str]:
+    """Every PromQL expression below a node of a dashboard or of rules."""
+    if isinstance(node, dict):
+        for name, value in node.items():
+            if name == "expr":
+                yield str(value)
+            else:
+                yield from _expressions(value)
+    elif isinstance(node, list):
+        for value in node:
+            yield from _expressions(value)
+
+
+def test_dashboard_and_alarms_ask_for_series_and_labels_that_there_are() -> None:
+    declared = {metric.name: metric for metric in METRICS}
+    texts = [
+        json.loads((DEPLOY / "grafana" / "rapport.json").read_text()),
+        yaml.safe_load((DEPLOY / "prometheus/rules.yml").read_text()),
+    ]
+    asked = [expression for text in texts for expression in _expressions(text)]
+    assert len(asked) > 15
+    used = set()
+    for expression in asked:
+        for name, selector in re.findall(r"(rapport_[a-z_]+)(\{[^}]*\})?", expression):
+            metric = declared.get(name) or declared[re.sub(r"_(bucket|sum|count)$", "", name)]
+            used.add(metric.name)
+            labels = dict(metric.labels)
+            for label, value in re.findall(r'([a-z]+)=~?"([^"]*)"', selector):
+                assert set(value.split("|")) <= set(labels[label])
+    assert used == set(declared)
+
+
+def test_alarms_are_in_the_operators_page() -> None:
+    page = (DEPLOY.parent / "docs" / "operate.md").read_text()
+    rules = yaml.safe_load((DEPLOY / "prometheus" / "rules.yml").read_text())
+    for rule in rules["groups"][0]["rules"]:
+        assert f"`{rule['alert']}`" in page
+    for metric in METRICS:
+        assert f"`{metric.name}`" in page
