@@ -51,6 +51,10 @@ rules_app = typer.Typer(no_args_is_help=True, help="What may stand in lists: doc
 app.add_typer(rules_app, name="rules")
 stock_app = typer.Typer(no_args_is_help=True, help="What is sold out, seen by servers within seconds: docs/rules.md.")
 app.add_typer(stock_app, name="stock")
+members_app = typer.Typer(no_args_is_help=True, help="Single members.")
+app.add_typer(members_app, name="members")
+jobs_app = typer.Typer(no_args_is_help=True, help="Bulk jobs: scores and lists of many members into files.")
+app.add_typer(jobs_app, name="jobs")
 
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object instead of tables.")]
 AsOf = Annotated[
@@ -542,6 +546,44 @@ def serve(
     configured = Settings.from_env({**os.environ, **given})
     configured = replace(configured, port=port or configured.port, workers=workers or configured.workers)
     raise typer.Exit(Jobs(configured, as_json=False).serve())
+
+
+@members_app.command("erase")
+def members_erase(
+    member: Annotated[str | None, typer.Argument(help="A member id; without one, only what is owed is done.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Erase a member from store and files, and whoever else is owed it. `rapport nightly` does what is owed by itself.
+
+    Example: `rapport members erase 682`
+    """
+    from rapport_members import MemberJobs
+
+    jobs = MemberJobs(_settings(), as_json=as_json)
+    jobs.screen.result(jobs.erase(member))
+
+
+@jobs_app.command("run")
+def jobs_run(
+    until_eof: Annotated[
+        bool, typer.Option("--until-eof", help="End when standard input does, as the server wants it.")
+    ] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Work through the bulk jobs that were asked for over HTTP; the server does so by itself.
+
+    Example: `rapport jobs run`
+    """
+    from features.screen import Screen
+    from serving.light_imports import load_xgboost
+
+    load_xgboost()  # before anything loads it with all that is installed beside it: seconds of each start
+    from rapport_bulk import run_jobs
+
+    screen = Screen(as_json=as_json)
+    ended = run_jobs(_settings(), until_eof=until_eof)
+    screen.say(f"{ended:,} jobs have ended.")
+    screen.result({"ended": ended})
 
 
 @app.command()

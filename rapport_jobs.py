@@ -23,6 +23,7 @@ from features.publish import Published, publish
 from features.screen import Screen
 from features.settings import Settings
 from rapport_features import FeatureJobs
+from rapport_members import MemberJobs
 from rapport_models import mlflow_command
 from serving.launch import Server, running_server
 from serving.openapi import as_json as openapi_page
@@ -143,6 +144,7 @@ class Jobs:
             self.publish_shop(url, facts)
             tags = self.publish_tags(url, facts, rows)
             used = self.publish_answers(url, facts, rows)
+            MemberJobs(self.settings, as_json=True).sweep(url, rows.member_ids.tolist())
         return {
             "members": len(rows.member_ids),
             "written": published.written,

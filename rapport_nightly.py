@@ -4,6 +4,7 @@ import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from features.settings import Settings
 from features.state import State
 from rapport_features import FeatureJobs
 from rapport_jobs import Jobs
+from rapport_members import MemberJobs
 from training.answers import BLOCK, Champions, able_to_score, champions, scored
 from training.lists.behaviour import behaviour
 from training.publish_answers import publish_lists, publish_scores, published_already
@@ -62,6 +64,7 @@ class NightlyJob:
         self.settings = settings
         self.jobs = Jobs(settings, as_json=as_json)
         self.screen: Screen = self.jobs.screen
+        self.erasing = MemberJobs(settings, as_json=as_json)
 
     def run(self, as_of: str | None) -> dict[str, Any]:
         """One night; returns its report, which is kept below `nightly` in the data folder as well.
@@ -74,6 +77,9 @@ class NightlyJob:
         with ExitStack() as stack:
             for job in ("nightly", "publish", "features"):
                 stack.enter_context(only_run(self.settings, job))
+            if self.erasing.erasures.all():
+                with only_run(self.settings, "import"):
+                    self.erasing.erase_owed()
             night = self._begin(as_of)
             url = stack.enter_context(store_url(self.settings))
             try:
@@ -107,6 +113,10 @@ class NightlyJob:
         models = self._score(night, state)
         self._publish_scores(night, url, models)
         self._publish_lists(night, url, state)
+        if self.erasing.erasures.all():
+            with night.record.step("erasures") as step:
+                published = chain.from_iterable(part.member_ids.tolist() for part in state.buckets())
+                step.found["brought_back"] = self.erasing.sweep(url, published)
         with night.record.step("old scores") as step:
             step.found["forgotten"] = forget_before(self.scores, night.day - self.settings.scores_kept_days)
 

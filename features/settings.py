@@ -66,6 +66,9 @@ class Settings:
     scores_kept_days: int = field(
         default=400, metadata={"meaning": "nights whose scores are kept on disk, to be held against what happened"}
     )
+    jobs_kept_h: int = field(
+        default=24, metadata={"meaning": "hours that files of bulk jobs are kept; erasures rely on no more than 24"}
+    )
     drift: tuple[tuple[str, float], ...] = field(
         default=(),
         metadata={"meaning": "limits of rapport drift that differ from docs/operate.md: psi=0.3,calibration=0.05"},
@@ -155,7 +158,16 @@ def _parse(name: str, text: str) -> object:
     try:
         if name in {"data_dir", "mlruns_dir", "rules_dir"}:
             return Path(text)
-        if name in {"redis_timeout_ms", "port", "workers", "max_staleness_h", "memory_mb", "tuning_trials", "scores_kept_days"}:
+        if name in {
+            "redis_timeout_ms",
+            "port",
+            "workers",
+            "max_staleness_h",
+            "memory_mb",
+            "tuning_trials",
+            "scores_kept_days",
+            "jobs_kept_h",
+        }:
             return int(text)
         if name in {"rate_limit", "in_flight"}:
             return int(text)

@@ -27,6 +27,7 @@ from serving.engine import Engine
 from serving.health import readiness
 from serving.list_routes import ListRoutes
 from serving.metrics import Meter
+from serving.office import Office
 from serving.passports import base_passport, score_passport
 from serving.problems import ApiError, new_app, of_rapport_error, problem
 from serving.reading import GuardedReader
@@ -71,6 +72,7 @@ class Api:
         if settings.shadow:
             self._engine.shadow = lambda: self._watch.lineup.challengers.get("churn")
         self._lists = ListRoutes(settings, self._read_lists, lambda: self._watch.champions, self._list_passport)
+        self._office = Office(settings, lambda: self._watch.champions)
 
     def app(self) -> Starlette:
         """The routes."""
@@ -80,6 +82,7 @@ class Api:
                 Route("/v1/recommend", _answering(_as_json(self.recommend)), methods=["POST"]),
                 Route("/v1/similar", _answering(_as_json(self._lists.similar)), methods=["POST"]),
                 Route("/v1/cashier", _answering(_as_json(self._lists.cashier)), methods=["POST"]),
+                *self._office.routes(_answering),
                 Route("/metrics", _answering(self.metrics)),
                 Route("/health/live", _answering(self.live)),
                 Route("/health/ready", _answering(self.ready)),
@@ -144,6 +147,7 @@ class Api:
         await self._lists.close()
         await self._guarded.close()
         await self._reader.close()
+        self._office.close()
 
     async def _read_lists(self, member_ids: Sequence[str]) -> tuple[list[bytes | None], list[bool]]:
         """Lists and refusals, unless the breaker is open."""

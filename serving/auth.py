@@ -17,6 +17,8 @@ from starlette.responses import Response
 
 from serving.keys import Caller, KeyRing
 from serving.metrics import Meter
+from serving.paths import BODY_LIMITS, UPLOADS, route_of, template_of
+from serving.paths import BODY_SECONDS as LONGER_SECONDS
 from serving.problems import RETRY_AFTER_S, problem
 
 Scope: TypeAlias = MutableMapping[str, Any]
@@ -174,7 +176,7 @@ class Guard:
 
         refusal = self._refusal(scope, dict(scope["headers"]))
         try:
-            await (refusal or self._app)(scope, limited(receive), send_with_headers)
+            await (refusal or self._app)(scope, limited(receive, scope["path"]), send_with_headers)
         except BodyTooLarge:
             if not status:
                 await too_large(request_id)(scope, receive, send_with_headers)
@@ -195,27 +197,32 @@ class Guard:
 
     def _refusal_of(self, caller: Caller, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
         request_id, path = scope["rapport.request_id"], scope["path"]
+        scope["rapport.key_name"] = caller.name
         if not caller.may(scope["method"], path):
             logger.warning('{"request_id": "%s", "audit": "role_missing", "key": "%s"}', request_id, caller.name)
             return self._refused("role_missing", f"the role {caller.role} does not allow this", request_id)
         if not caller.takes_turn():
             return self._refused("rate_limited", "this key asks more often than it may", request_id)
         length = headers.get(b"content-length", b"0")[:16]
-        return too_large(request_id) if length.isdigit() and int(length) > BODY_LIMIT else None
+        return too_large(request_id) if length.isdigit() and int(length) > BODY_LIMITS.get(path, BODY_LIMIT) else None
 
     def _refused(self, code: str, detail: str, request_id: str) -> Response:
         self._meter().add("rapport_refusals_total", code)
         return problem(code, detail, request_id=request_id)
 
     def _count(self, path: str, status: int, seconds: float) -> None:
-        meter, route = self._meter(), ROUTE_OF.get(path, "other")
+        meter, route = self._meter(), ROUTE_OF.get(path) or route_of(path) or "other"
         meter.add("rapport_requests_total", route, f"{min(5, max(2, status // 100))}xx")
         meter.observe("rapport_request_seconds", route, value=seconds)
 
 
 def too_large(request_id: str) -> Response:
     """The answer to a body above the limit."""
-    return problem("too_large", f"a body may have {BODY_LIMIT} bytes", request_id=request_id)
+    return problem(
+        "too_large",
+        f"a body may have {BODY_LIMIT} bytes, a file of members {BODY_LIMITS[UPLOADS]}",
+        request_id=request_id,
+    )
 
 
 def too_slow(request_id: str) -> Response:
@@ -259,11 +266,12 @@ async def _whole_body(receive: Receive) -> bytes:
     return b"".join(parts)
 
 
-def limited(receive: Receive) -> Receive:
+def limited(receive: Receive, path: str = "") -> Receive:
     """`receive` that ends what takes too much or too long: a body has a limit of bytes and one of seconds, however it comes."""
     arrived, whole = 0, False
     loop = asyncio.get_running_loop()
-    until = loop.time() + BODY_SECONDS
+    until = loop.time() + LONGER_SECONDS.get(path, BODY_SECONDS)
+    most = BODY_LIMITS.get(path, BODY_LIMIT)
 
     async def receive_limited() -> Message:
         nonlocal arrived, whole
@@ -276,7 +284,7 @@ def limited(receive: Receive) -> Receive:
             raise BodyTooSlow from None
         arrived += len(message.get("body", b""))
         whole = not message.get("more_body", False)
-        if arrived > BODY_LIMIT:
+        if arrived > most:
             raise BodyTooLarge
         if message["type"] == "http.disconnect":
             raise BodyTooSlow
@@ -287,7 +295,7 @@ def limited(receive: Receive) -> Receive:
 
 def _line(request_id: str, method: str, path: str, status: int, seconds: float) -> str:
     """One JSON line without anything the client sent but the method; paths of ours are listed, others are not repeated."""
-    known = path if path in LOGGED_PATHS else "other"
+    known = path if path in LOGGED_PATHS else template_of(path) or "other"
     told = method if method.isascii() and method.isalpha() and len(method) < 16 else "other"
     begun = f'"request_id": "{request_id}", "method": "{told}", "path": "{known}"'
     return f'{{{begun}, "status": {status}, "ms": {seconds * 1000:.2f}}}'

@@ -28,7 +28,6 @@ from serving.rules_in_force import REFRESH_S, RulesInForce, Ruling, version_of
 from serving.similar import goes_with, popular, popular_in_store
 
 decisions = logging.getLogger("rapport.decisions")
-ListRequest = RecommendRequest | SimilarRequest | CashierRequest
 ReadLists = Callable[[Sequence[str]], Awaitable[tuple[Sequence[bytes | None], Sequence[bool]]]]
 Passport = Callable[[Request, ModelSet, datetime], dict[str, Any]]
 
@@ -83,7 +82,9 @@ class ListRoutes:
         wanted = Asked(asked.k, frozenset(asked.exclude), tuple(asked.item_ids), asked.dry_run)
         member = Member("", None, standing)
         below = Below(with_context=alike)
-        (row,) = recommend_members([member], wanted, below, self._compiled(ruling, rules, asked, [member], below))
+        (row,) = recommend_members(
+            [member], wanted, below, self._compiled(ruling, rules, [member], below, store=asked.store, adult=asked.adult)
+        )
         found: dict[str, Any] = {name: row[name] for name in ("status", "reason", "items", "removed")}
         passport = self._list_passport(request, models, moment, ruling, rules)
         return {"passport": passport, "unknown_items": unknown, **found}
@@ -95,6 +96,13 @@ class ListRoutes:
         (row,) = answer["rows"]
         kept = {name: row[name] for name in ("status", "reason", "fallback", "list_model", "as_of", "age_seconds")}
         return {"passport": answer["passport"], **kept, "things": worth_saying(row["items"], things=asked.things)}
+
+    async def in_bulk(self, member_ids: Sequence[str], *, k: int, moment: datetime) -> list[Row]:
+        """A list a member as /v1/recommend answers without placement, store or context; no place is left to chance."""
+        ruling, members = await asyncio.gather(self.rules.now(), self._members(member_ids, moment))
+        rules, below = self._rules(ruling, None), self._below(self._models(), (), None)
+        compiled = self._compiled(ruling, rules, members, below, store=None, adult=False)
+        return recommend_members(members, Asked(k, frozenset(), (), False, ""), below, compiled)
 
     async def close(self) -> None:
         """Give the connections back."""
@@ -117,7 +125,8 @@ class ListRoutes:
         exclude = frozenset(asked.exclude) if isinstance(asked, RecommendRequest) else frozenset[str]()
         by_chance = isinstance(asked, RecommendRequest)  # what is said at the till are not the places of a list
         wanted = Asked(k, exclude, tuple(context), dry_run, _decision(request) if by_chance else "")
-        rows = recommend_members(members, wanted, below, self._compiled(ruling, rules, asked, members, below))
+        compiled = self._compiled(ruling, rules, members, below, store=asked.store, adult=asked.adult)
+        rows = recommend_members(members, wanted, below, compiled)
         self._log_chance(request, rules, rows)
         return {"passport": self._list_passport(request, models, moment, ruling, rules), "rows": rows}
 
@@ -168,15 +177,15 @@ class ListRoutes:
         return rules
 
     def _compiled(
-        self, ruling: Ruling, rules: Rules, asked: ListRequest, members: Sequence[Member], below: Below
+        self, ruling: Ruling, rules: Rules, members: Sequence[Member], below: Below, *, store: str | None, adult: bool
     ) -> CompiledRules:
         """The rules on the shelf; where nobody published one, on the items that may be offered, of which nothing is known."""
-        compiled = ruling.compiled(rules, store=asked.store, adult=asked.adult)
+        compiled = ruling.compiled(rules, store=store, adult=adult)
         if compiled is not None and len(compiled.shelf):
             return compiled
         own = [item.item_id for member in members if member.own is not None for item in member.own.items]
         others = [item for scored in (below.with_context, below.in_store, below.popular) for item, _ in scored]
-        return compile_rules(rules, Shelf.of_ids([*rules.pinned, *own, *others]), adult=asked.adult)
+        return compile_rules(rules, Shelf.of_ids([*rules.pinned, *own, *others]), adult=adult)
 
     def _list_passport(
         self, request: Request, models: ModelSet, moment: datetime, ruling: Ruling, rules: Rules

@@ -19,7 +19,7 @@ from pathlib import Path
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 ROWS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 250.0, 1000.0)
 SHARES = tuple(place / 10 for place in range(1, 11))
-ROUTES = ("score", "recommend", "similar", "cashier", "health", "pages", "other")
+ROUTES = ("score", "recommend", "similar", "cashier", "members", "audience", "jobs", "models", "health", "pages", "other")
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
 STATUSES = ("OK", "STALE", "PARTIAL", "COLD", "FALLBACK", "OPTED_OUT")
 STEPS = ("none", "nightly", "prior", "item_item", "popular_in_store", "popular", "refused")

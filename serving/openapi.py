@@ -1,12 +1,12 @@
 """The OpenAPI document, made from the schemas and the list of problem codes, so that it cannot drift from either."""
 
 import json
-from importlib.metadata import version
 from typing import Any
 
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
+from serving import openapi_office
 from serving.list_schemas import (
     CashierRequest,
     CashierResponse,
@@ -18,6 +18,7 @@ from serving.list_schemas import (
 from serving.problems import CODES
 from serving.schemas import REASON_MEANING, STATUS_MEANING, Problem
 from serving.score_schemas import FALLBACK_MEANING, ScoreRequest, ScoreResponse
+from serving.version import rapport_version
 
 REF = "#/components/schemas/{model}"
 DESCRIPTION = """Scores and recommendation lists for a retailer's members.
@@ -41,14 +42,14 @@ def document() -> dict[str, Any]:
     """The whole OpenAPI 3.1 document."""
     models: tuple[type[BaseModel], ...] = (
         ScoreRequest, ScoreResponse, RecommendRequest, RecommendResponse, SimilarRequest, SimilarResponse,
-        CashierRequest, CashierResponse, Problem,
+        CashierRequest, CashierResponse, Problem, *openapi_office.MODELS,
     )  # fmt: skip
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
     return {
         "openapi": "3.1.0",
         "info": {
             "title": "Rapport",
-            "version": version("rapport"),
+            "version": rapport_version(),
             "description": "\n".join([DESCRIPTION, *(_table(name, meanings) for name, meanings in TABLES.items())]),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
@@ -58,6 +59,7 @@ def document() -> dict[str, Any]:
             "/v1/recommend": {"post": _post("recommend", "What to offer next", RecommendRequest, RecommendResponse)},
             "/v1/similar": {"post": _post("similar", "What goes with some items", SimilarRequest, SimilarResponse)},
             "/v1/cashier": {"post": _post("cashier", "What is worth saying at the till", CashierRequest, CashierResponse)},
+            **openapi_office.paths(),
             "/health/live": {"get": _health("live", "The process runs", (200,))},
             "/health/ready": {"get": _health("ready", "Models are loaded and features are published", (200, 503))},
         },
@@ -110,10 +112,11 @@ def _health(name: str, summary: str, statuses: tuple[int, ...]) -> dict[str, Any
 
 def _problems() -> dict[str, Any]:
     """One response a status, naming the codes that come with it."""
-    statuses = sorted({status for status, _ in CODES.values()} - {405})
+    codes = {code: found for code, found in CODES.items() if code not in openapi_office.ONLY_HERE}
+    statuses = sorted({status for status, _ in codes.values()} - {405})
     return {
         str(status): {
-            "description": "; ".join(f"`{code}`: {meaning}" for code, (s, meaning) in CODES.items() if s == status),
+            "description": "; ".join(f"`{code}`: {meaning}" for code, (s, meaning) in codes.items() if s == status),
             "content": {"application/problem+json": _content(Problem)},
         }
         for status in statuses

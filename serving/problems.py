@@ -3,6 +3,7 @@
 import http
 import json
 from collections.abc import Sequence
+from typing import Any
 
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
@@ -18,10 +19,17 @@ CODES = {
     "key_missing": (401, "no API key was sent, or none that is known"),
     "role_missing": (403, "the role of this key does not allow the request"),
     "not_found": (404, "there is nothing under this path"),
+    "unknown_job": (404, "there is no such job or file, or it was removed after its time"),
+    "unknown_member": (404, "the store knows no member of this id"),
     "method_not_allowed": (405, "this path has other methods"),
+    "idempotency_conflict": (409, "this Idempotency-Key came before with another request"),
+    "job_not_done": (409, "the job has not ended yet, or has failed: it has no files"),
+    "cursor_outdated": (409, "tags were published since the page before; begin again"),
     "too_large": (413, "the body or the list of members is above the limit"),
     "unsupported_media_type": (415, "the content type is not application/json"),
     "invalid_request": (422, "a field is missing, unknown, of another type or out of range"),
+    "audience_unreadable": (422, "an audience expression breaks the grammar or names what does not exist; `errors` say where"),
+    "audience_needs_features": (422, "an audience expression compares features, which only jobs do"),
     "body_timeout": (408, "the body did not arrive in time"),
     "rate_limited": (429, "this key asks more often than it may"),
     "internal": (500, "a fault of ours; the log has it under the request id"),
@@ -67,6 +75,12 @@ def problem(code: str, detail: str, *, request_id: str, errors: Sequence[dict[st
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Basic realm="Rapport: any user name, an API key as password", charset="UTF-8"'
     return Response(json.dumps(document), status, headers, "application/problem+json")
+
+
+def answer_json(content: dict[str, Any], status: int = 200) -> Response:
+    """An answer as JSON that nobody keeps."""
+    body = json.dumps(content, allow_nan=False, ensure_ascii=False).encode()
+    return Response(body, status, {"Cache-Control": "no-store"}, "application/json")
 
 
 def new_app(routes: Sequence[BaseRoute] = ()) -> Starlette:

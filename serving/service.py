@@ -21,12 +21,14 @@ from serving.problems import new_app
 from serving.request_log import RequestLog
 
 SETTINGS = Settings.from_env(os.environ)
-if not SETTINGS.api_keys:
+BUILDING = sys.argv[1:2] == ["build"]
+"""`bentoml build` imports this module to read its name, and starts nothing: it needs neither key nor store."""
+if not SETTINGS.api_keys and not BUILDING:
     raise ConfigurationError(
         "the server needs at least one API key",
         remedy='set RAPPORT_API_KEYS, or use "rapport serve", which makes one',
     )
-if not SETTINGS.redis_url:
+if not SETTINGS.redis_url and not BUILDING:
     raise ConfigurationError("REDIS_URL is not set", remedy='set it, or use "rapport serve", which starts a store')
 ROUTES = new_app()
 HOT: dict[str, Answer] = {}

@@ -24,21 +24,32 @@ COMMAND = re.compile(r"\brapport ((?:[a-z]+)(?: [^&|;>`\"\n]*)?)")
 
 def commands(path: Path) -> list[str]:
     """What stands after `rapport` wherever a file calls it, comments and prose left out."""
+    if path.name == "Containerfile":
+        return []  # it installs
     if path.suffix == ".yaml":
-        words = [c["command"] for document in yaml.safe_load_all(path.read_text()) for c in containers(document)]
+        found = (container for document in yaml.safe_load_all(path.read_text()) for container in containers(document))
+        words = [container["command"] for container in found if "command" in container]
         return [" ".join(command[1:]) for command in words if command[0] == "rapport"]
     if path.suffix == ".py":
         texts = [node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)]
         text = "\n".join(value for value in texts if isinstance(value, str) and "exit code" not in value.lower())
-    else:
+    elif path.suffix in {".service", ".md", ""}:
         text = "\n".join(line for line in path.read_text().splitlines() if not line.startswith("#"))
+    else:
+        return []  # settings and boards call no command
     if path.suffix == ".service":
         text = "\n".join(line for line in text.splitlines() if line.startswith("ExecStart"))
     return [found.strip() for found in COMMAND.findall(text)]
 
 
 def containers(document: dict) -> list[dict]:
-    spec = document["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    """Containers of a Kubernetes object, or services of a compose file; none of anything else."""
+    if "services" in document:
+        return list(document["services"].values())
+    if document.get("kind") not in {"CronJob", "Deployment"}:
+        return []
+    spec = document["spec"]["jobTemplate"]["spec"] if document["kind"] == "CronJob" else document["spec"]
+    spec = spec["template"]["spec"]
     return [*spec.get("initContainers", []), *spec["containers"]]
 
 
@@ -51,6 +62,7 @@ def test_there_are_commands_in_each_way_to_run() -> None:
     assert {path for path, _ in CALLS} >= {
         "README.md",
         "airflow/rapport_dag.py",
+        "compose.yaml",
         "crontab",
         "kubernetes/cronjobs.yaml",
         "systemd/rapport-nightly.service",

@@ -108,7 +108,7 @@ def _scope(method: str, path: str, headers: Sequence[tuple[str, str | bytes]]) -
     raw = [(n.lower().encode("latin-1"), v if isinstance(v, bytes) else v.encode("utf-8")) for n, v in headers]
     return {
         "type": "http",
-        "asgi": {"version": "3.0"},
+        "asgi": {"version": "3.0", "spec_version": "2.4"},
         "http_version": "1.1",
         "method": method,
         "scheme": "http",

@@ -19,9 +19,12 @@ MakeClient = Callable[..., Client]
 
 
 @pytest.fixture(scope="session")
-def settings(rows: FeatureRows, mlruns: Path, store_url: str, published: str) -> Settings:
+def settings(
+    rows: FeatureRows, mlruns: Path, store_url: str, published: str, tmp_path_factory: pytest.TempPathFactory
+) -> Settings:
     """Settings of a worker that answers at the moment of the slice's last publish."""
     return Settings(
+        data_dir=tmp_path_factory.mktemp("data"),
         mlruns_dir=mlruns,
         redis_url=store_url,
         redis_timeout_ms=2000,  # a busy machine is no fault; tests of faults set their own

@@ -1,0 +1,213 @@
+"""The client against our own server over real HTTP, its errors and its retry, and every example of docs/client.md."""
+
+import asyncio
+import re
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from features.build import FeatureRows
+from features.member_store import MemberStore
+from features.publish import publish
+from features.settings import Settings
+from serving import client_calls as calls
+from serving.api import Api
+from serving.client import AsyncClient, Client
+from serving.client_errors import (
+    ClientError,
+    Conflict,
+    NotAllowed,
+    NotFound,
+    Problem,
+    Refused,
+    ServerFault,
+    Unavailable,
+    Unreachable,
+)
+from tests.features.test_tag_store import table_of
+from tests.serving.asgi import KEY
+from tests.serving.live_server import live
+from tests.serving.small_shop import TAGS
+
+PAGE = (Path(__file__).parents[2] / "docs" / "client.md").read_text()
+
+
+@dataclass(frozen=True, slots=True)
+class Shop:
+    """A running server, and who is in its store."""
+
+    address: str
+    members: list[str]
+
+
+@pytest.fixture(scope="module")
+def shop(rows: FeatureRows, store_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """Published features and a few tags, without models."""
+    store = MemberStore(store_url, prefix="test-client")
+    publish(rows, store)
+    store.publish_tags(table_of(12, TAGS), generation="first", contract=rows.contract.hash)
+    store.close()
+    folder = tmp_path_factory.mktemp("shop")
+    settings = Settings(
+        data_dir=folder, mlruns_dir=folder / "mlruns", redis_url=store_url, redis_timeout_ms=2000, key_prefix="test-client"
+    )
+    api = Api(replace(settings, now=rows.as_of))
+    with live(api) as address:
+        yield Shop(address, rows.member_ids.tolist())
+
+
+@pytest.fixture
+def rapport(shop: Shop) -> Iterator[Client]:
+    with Client(shop.address, KEY, timeout_s=60) as client:
+        yield client
+
+
+def test_answers_are_objects(rapport: Client, shop: Shop) -> None:
+    one, other = shop.members[:2]
+    answer = rapport.score([one, "nobody", other])
+    assert [row.member_id for row in answer.rows] == [one, "nobody", other]
+    assert [row.status for row in answer.rows] == ["PARTIAL", "COLD", "PARTIAL"]
+    assert rapport.recommend([one], k=3).rows[0].member_id == one
+    assert rapport.member(one).profile.lifecycle_stage
+    assert rapport.models().models == []
+    assert rapport.audience("tier=gold", limit=2).member_ids == ["m0000000", "m0000002"]
+    assert len(list(rapport.audience_ids("tier=gold"))) == 5
+
+
+def test_any_number_of_members_is_scored_in_order(rapport: Client, shop: Shop) -> None:
+    ids = [shop.members[number % len(shop.members)] for number in range(2100)]
+    assert [row.member_id for row in rapport.score_all(iter(ids))] == ids
+
+    async def all_of_them() -> list[str]:
+        async with AsyncClient(shop.address, KEY, timeout_s=60) as client:
+            first = [row.member_id async for row in client.score_all(iter(ids))]
+            async for _ in client.score_all(iter(ids)):
+                break  # whoever stops early leaves nothing behind
+            return first
+
+    assert asyncio.run(all_of_them()) == ids
+    assert list(rapport.score_all([])) == []
+
+
+def test_a_job_from_a_file_to_a_file(rapport: Client, shop: Shop, tmp_path: Path) -> None:
+    file = rapport.upload("\n".join(shop.members[:30]).encode())
+    job = rapport.start_job({"file": file}, key="once")
+    assert rapport.start_job({"file": file}, key="once").job_id == job.job_id
+    done = rapport.wait(job.job_id, timeout_s=120, poll_s=0.1)
+    assert done.status == "done", done.failure
+    rapport.download(done, "scores.csv", tmp_path / "scores.csv")
+    assert len((tmp_path / "scores.csv").read_text().splitlines()) == 31
+    with pytest.raises(NotFound):
+        rapport.download(done, "lists.csv", tmp_path / "lists.csv")
+    changed = done.model_copy(update={"files": [done.files[0].model_copy(update={"sha256": "0" * 64})]})
+    with pytest.raises(ClientError, match="did not arrive"):
+        rapport.download(changed, "scores.csv", tmp_path / "scores.csv")
+    with pytest.raises(Conflict):
+        rapport.start_job({"everyone": True}, key="once")
+
+
+def test_errors_are_exceptions_by_what_can_be_done(rapport: Client, shop: Shop) -> None:
+    with pytest.raises(NotFound) as missing:
+        rapport.member("../score")
+    assert len(missing.value.request_id) == 32
+    with pytest.raises(Refused) as refused:
+        rapport.audience("teir=gold")
+    assert "did you mean" in refused.value.errors[0]["problem"]
+    with pytest.raises(Refused, match="invalid_request"):
+        rapport.score([])
+    with Client(shop.address, "wrong") as stranger, pytest.raises(NotAllowed):
+        stranger.models()
+    with Client("http://127.0.0.1:9", KEY) as nobody, pytest.raises(Unreachable) as away:
+        nobody.member("13812345678")
+    assert "138" not in str(away.value)
+
+
+def answering(*outcomes: int | type[httpx.TransportError]) -> tuple[Callable[[httpx.Request], httpx.Response], list[Any]]:
+    """A server that answers so, one after another, and what it was sent."""
+    seen: list[httpx.Request] = []
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        seen.append(request)
+        outcome = outcomes[len(seen) - 1]
+        if isinstance(outcome, int):
+            body = {"models": [], "missing": []} if outcome == 200 else {"code": "x"}
+            return httpx.Response(outcome, json=body, headers={"Retry-After": "0"})
+        raise outcome("gone")
+
+    return answer, seen
+
+
+RETRIED: list[tuple[tuple[Any, ...], type[Exception] | None]] = [
+    ((503, 200), None),
+    ((429, 200), None),
+    ((httpx.ReadTimeout, 200), None),
+    ((httpx.ConnectError, 200), None),
+    ((503, 503), Unavailable),
+    ((httpx.ReadTimeout, httpx.ReadTimeout), Unreachable),
+    ((httpx.ReadTimeout, 500), ServerFault),
+    ((500,), ServerFault),
+    ((422,), Refused),
+    ((302,), Problem),
+]
+
+
+@pytest.mark.parametrize(("outcomes", "error"), RETRIED)
+def test_a_call_is_sent_once_more_and_no_more(outcomes: tuple[Any, ...], error: type[Exception] | None) -> None:
+    answer, seen = answering(*outcomes)
+    with Client("http://test", KEY, transport=httpx.MockTransport(answer)) as client:
+        if error is None:
+            assert client.models().models == []
+        else:
+            with pytest.raises(error):
+                client.models()
+    assert len(seen) == len(outcomes)
+
+    async def the_same() -> None:
+        again, sent = answering(*outcomes)
+        async with AsyncClient("http://test", KEY, transport=httpx.MockTransport(again)) as other:
+            if error is None:
+                await other.send(calls.models())
+            else:
+                with pytest.raises(error):
+                    await other.send(calls.models())
+        assert len(sent) == len(outcomes)
+
+    asyncio.run(the_same())
+
+
+def test_a_job_sent_again_has_the_same_key() -> None:
+    answer, seen = answering(httpx.ReadTimeout, 503)
+    with Client("http://test", KEY, transport=httpx.MockTransport(answer)) as client, pytest.raises(Unavailable):
+        client.start_job({"everyone": True})
+    assert len({request.headers["idempotency-key"] for request in seen}) == 1
+
+
+def test_an_answer_of_a_newer_server_is_read() -> None:
+    def newer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, json={"models": [], "missing": [], "retired": ["x"]})
+
+    with Client("http://test", KEY, transport=httpx.MockTransport(newer)) as client:
+        assert client.models().missing == []
+
+
+@pytest.mark.parametrize("code", re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL))
+def test_examples_in_python_run(code: str, shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "docs/client.md", "exec"), {"address": shop.address, "key": KEY})
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl here")
+@pytest.mark.parametrize("code", re.findall(r"```bash\n(.*?)```", PAGE, re.DOTALL))
+def test_examples_with_curl_run(code: str, shop: Shop, tmp_path: Path) -> None:
+    script = "set -eu\n" + code.replace("curl -s", "curl -sS --fail-with-body --max-time 60")
+    environment = {"RAPPORT": shop.address, "KEY": KEY, "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    ran = subprocess.run(
+        ["bash", "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=240, check=False
+    )
+    assert ran.returncode == 0, (code, ran.stdout, ran.stderr)
