@@ -7,7 +7,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from training.predictors import Recommender
+from training.predictors.catalogue import Catalogue
 from training.registry import DATABASE, HASH_TAG, load, resolve
 
 
@@ -35,15 +38,20 @@ def shrink_catalogue(mlruns: Path, items: int) -> list[str]:
     """Save the recommender again with only its first items; returns those, most popular first."""
     recommender = load(resolve(mlruns, "recommender"))
     assert isinstance(recommender, Recommender)
-    small = replace(
-        recommender,
-        item_ids=recommender.item_ids[:items],
-        factors=recommender.factors[:items],
-        popularity=recommender.popularity[:items],
-        golden=recommender.golden[:, :items],
-    )
+    small = replace(recommender, catalogue=first_of(recommender.catalogue, items))
     put_in_place(mlruns, "recommender", small)
     return small.popular_items(items)
+
+
+def first_of(catalogue: Catalogue, items: int) -> Catalogue:
+    """The catalogue with its first items only; what pointed beyond them points to nothing."""
+    arrays = catalogue.arrays()
+    kept = {name: values[:items] if len(values) == len(catalogue) else values for name, values in arrays.items()}
+    for name, strength in (("neighbours", "similarities"), ("leads", "effects")):
+        inside = kept[name] < items
+        kept[name] = np.where(inside, kept[name], -1).astype(np.int32)
+        kept[strength] = np.where(inside, kept[strength], 0).astype(np.float32)
+    return Catalogue.of({**kept, "store_share": catalogue.store_share[:, :items]})
 
 
 def forget(mlruns: Path, *names: str) -> None:
