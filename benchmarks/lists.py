@@ -102,6 +102,7 @@ def main() -> None:
     found: dict[str, Any] = {question: of_question(proofs, question) for question in QUESTIONS}
     found["coverage"] = {name: [round(proof.coverage[name], 4) for proof in proofs] for name in proofs[0].coverage}
     found["candidate_recall"] = [proof.notes["candidate_recall"]["together"] for proof in proofs]
+    found["variety"] = proofs[-1].notes["variety"]
     found["by_source"] = proofs[-1].notes["candidate_recall"]
     found["by_history"] = by_history(proofs)
     found["serves"] = what_serves(proofs, seed=SEED)

@@ -16,7 +16,7 @@ from training.lists.behaviour import Behaviour, behaviour
 from training.lists.cutoffs import Cutoff, candidates_of, cutoff
 from training.lists.evidence import Proof, evidence_of, figures, gains, listed_coverage
 from training.lists.kept_settings import found_settings
-from training.lists.proof import QUESTIONS, Question, candidate_recall, history_groups, model_lists, recalls
+from training.lists.proof import QUESTIONS, Question, candidate_recall, history_groups, model_lists, recalls, variety
 from training.lists.ranker import examples, fit_ranker, together
 from training.lists.settings import (
     ListPeriod,
@@ -47,7 +47,7 @@ class Workshop:
     Attributes
     ----------
     kept
-        Examples of each cut-off a ranker learned from, by day.
+        Examples of each cut-off a ranker learned from, by day; None where no item had enough buyers yet.
     """
 
     facts: Facts
@@ -66,8 +66,13 @@ class Workshop:
         """A ranker for a period, and golden rows of what it learned from."""
         for day in period.train:
             if day not in self.kept:
-                self._learn(self.at(day))
-        learned = together([self.kept[day] for day in period.train])
+                self._learn(day)
+        parts = [part for part in (self.kept[day] for day in period.train) if part is not None and len(part.rows)]
+        if not parts:
+            raise NotEnoughData(
+                "no candidate was bought after any earlier cut-off: there is nothing for a ranker to learn from"
+            )
+        learned = together(parts)
         golden = learned.rows[:: max(1, len(learned.rows) // GOLDEN_ROWS)][:GOLDEN_ROWS]
         return fit_ranker(learned, self.settings.ranker, engine=self.engine, seed=self.seed), golden
 
@@ -76,8 +81,13 @@ class Workshop:
         ranker, golden = self.ranker(period)
         return Recommender(self.manifest(of, period), of.catalogue, ranker, golden)
 
-    def _learn(self, of: Cutoff) -> None:
-        self.kept[of.day] = examples(of, candidates_of(of), seed=self.seed)
+    def _learn(self, day: int) -> None:
+        try:
+            of = self.at(day)
+        except NotEnoughData:  # too early: no item had enough buyers yet
+            self.kept[day] = None
+        else:
+            self.kept[day] = examples(of, candidates_of(of), seed=self.seed)
 
     def proof(self, period: ListPeriod) -> Proof:
         """The recipe judged at a test cut-off, once, beside the baselines."""
@@ -94,6 +104,7 @@ class Workshop:
         notes = {
             "items": len(of.catalogue),
             "members": len(of.histories),
+            "variety": {name: variety(lists, of) for name, lists in {"list": mine["repeats"], **everything}.items()},
             "candidate_recall": candidate_recall(of, candidates, SOURCES),
         }
         if of.day not in self.kept:
@@ -206,7 +217,10 @@ def proved(shop: Workshop, done: Callable[[str], None] = lambda name: None) -> t
     """
     proofs = []
     for period in list_periods(shop.facts, horizon_days=shop.horizon_days):
-        proof = shop.proof(period)
+        try:
+            proof = shop.proof(period)
+        except NotEnoughData:  # too early; a later period may do
+            continue
         if len(proof.by_question["repeats"].rows):
             proofs.append(proof)
         done(f"period of day {period.test}")

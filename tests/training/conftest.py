@@ -175,12 +175,13 @@ def _value(engine: Engine, data: Examples) -> ValuePredictor:
 
 
 def _recommender() -> Recommender:
-    """Thirty members, twelve items; everyone buys most items of the same remainder by three."""
+    """Forty-eight members, twelve items; everyone buys most items of the same remainder by three, and again."""
     lines = [
-        Line(f"m{member:02}", float((member * 7 + item) % 60), item=f"i{item:02}")
-        for member in range(36)
+        Line(f"m{member:02}", float((member * 7 + item) % 20 + 20 * turn), item=f"i{item:02}")
+        for member in range(48)
         for item in range(12)
-        if item % 3 == member % 3 and (member + item) % 7
+        for turn in range(3)
+        if item % 3 == member % 3 and (member + item + turn) % 7
     ]
     made = workshop(shop(lines), seed=1, engine="xgboost", search=None)
     small = replace(made, settings=SMALL_LISTS)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from scipy import sparse
 
 from features.contract import CONTRACT
 from features.errors import BundleRefused
@@ -22,6 +21,7 @@ from training.predictors import (
     ValuePredictor,
     load_bundle,
 )
+from training.predictors.histories import bought_once
 from training.predictors.trees import MODEL_FILES
 
 KINDS = ("churn-xgboost", "churn-lightgbm", "churn-bgnbd", "tier", "value-xgboost", "value-lightgbm", "segments", "recommender")
@@ -48,11 +48,10 @@ def answers(predictor: AnyPredictor, made_up: Examples) -> bytes:
     """Every number a predictor gives on rows it has not been checked by."""
     if isinstance(predictor, Recommender):
         generator = np.random.default_rng(5)
-        weights = sparse.random(
-            40, len(predictor.item_ids), density=0.3, random_state=generator, dtype=np.float32, format="csr"
-        )
-        ranked = predictor.rank(weights, k=9)
-        return predictor.taste(weights).tobytes() + ranked.items.tobytes() + ranked.sources.tobytes()
+        drawn = [generator.integers(0, len(predictor.item_ids), 4).astype(np.int32) for _ in range(40)]
+        histories = bought_once(drawn, day=90)
+        ranked = predictor.lists(histories, k=9)
+        return predictor.taste(histories).tobytes() + ranked.items.tobytes() + ranked.scores.tobytes()
     return predictor.score(made_up.matrix[600:]).tobytes()
 
 

@@ -173,9 +173,9 @@ def test_moves_are_counted_from_the_tier_of_now(predictors: Scorers, made_up: Ex
 
 
 def test_popular_items_are_those_with_most_buyers(predictors: dict[str, Recommender]) -> None:
-    recommender = replace(
-        predictors["recommender"], popularity=np.array([1, 5, 5, 0, 9, 2, 2, 2, 2, 2, 2, 2], dtype=np.float32)
-    )
+    buyers = np.array([1, 5, 5, 0, 9, 2, 2, 2, 2, 2, 2, 2], dtype=np.float32)
+    known = predictors["recommender"]
+    recommender = replace(known, catalogue=replace(known.catalogue, buyers_28d=buyers))
 
     assert recommender.popular_items(4) == ["i04", "i01", "i02", "i05"]
     assert len(recommender.popular_items(99)) == 12

@@ -15,7 +15,7 @@ from training.evidence_files import evidence_bytes
 from training.gate.measures import measure_of
 from training.lists.als import AlsSettings
 from training.lists.evidence import evidence_of, figures, gains
-from training.lists.proof import QUESTIONS
+from training.lists.proof import QUESTIONS, variety
 from training.lists.settings import ListSettings, list_horizon, list_periods, period_of_today, searched_als
 from training.predictors import Recommender
 from training.recommender import train_recommender, what_serves
@@ -92,6 +92,25 @@ def test_the_report_holds_every_question_period_and_group(trained: Trained) -> N
         assert mean == pytest.approx(period["repeats"]["list"])
         assert 0 < period["candidate_recall"]["together"]["repeats"] <= 1
         assert period["candidate_recall"]["bought_before"]["novel"] == 0
+        assert set(period["variety"]) == {"list", *trained.baselines}
+
+
+def test_variety_is_what_can_be_counted() -> None:
+    """Two fruits of which the pear is dearer, and soap; a member who buys apples."""
+    lines = [Line(None, 0.0), Line(None, 90.0)]
+    lines += [Line(f"m{m}", float(d), item=item) for m in range(1, 12) for d in range(m, 90, 11) for item in ("apple",)]
+    lines += [Line(f"m{m}", 3.0 * m, item=item) for m in range(12) for item in ("pear", "soap")]
+    made = recipe.workshop(shop(lines), seed=7, engine="xgboost", search=None)
+    of = made.at(made.facts.manifest.until_day)
+    apple, pear, soap = (int(np.flatnonzero(of.catalogue.item_ids == item)[0]) for item in ("apple", "pear", "soap"))
+
+    one = variety(np.tile([apple, pear, soap], (12, 1)), of)
+    other = variety(np.tile([apple, pear, -1], (12, 1)), of)
+
+    assert (one["categories"], other["categories"]) == (2, 1)
+    levels = of.catalogue.price_level
+    assert levels[pear] == pytest.approx(np.log(11 / 9) / 2, abs=1e-5)
+    assert other["price_gap"] > 0
 
 
 def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:

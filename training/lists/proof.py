@@ -12,6 +12,7 @@ from scipy import sparse
 from training.lists.baselines import LIST_LENGTH, OWN, Lists
 from training.lists.cutoffs import Cutoff
 from training.predictors import Recommender, Scores
+from training.predictors.list_features import price_levels
 from training.predictors.list_sources import Candidates
 
 Question = Literal["repeats", "novel", "basket"]
@@ -93,6 +94,25 @@ def coverage(lists: Lists, items: int) -> float:
     """Share of the catalogue that at least one member's list names."""
     named = np.unique(lists[lists >= 0])
     return len(named) / items
+
+
+def variety(lists: Lists, of: Cutoff) -> dict[str, float]:
+    """How varied lists are and whether they cost what the member is used to.
+
+    Returns
+    -------
+    Mean number of narrowest categories a list names, and the mean distance of its items' price level within their category
+    from the member's own (log of the ratio); NaN where prices or categories are not known.
+    """
+    catalogue, named = of.catalogue, lists >= 0
+    kinds = np.where(named, catalogue.kinds[lists], -1)
+    categories = [len(set(row[row >= 0].tolist())) for row in kinds]
+    levels = catalogue.price_level[lists] - price_levels(catalogue, of.histories)[:, None]
+    gaps = np.abs(levels)[named & np.isfinite(levels)]
+    return {
+        "categories": float(np.mean(categories)) if (kinds >= 0).any() else float("nan"),
+        "price_gap": float(gaps.mean()) if len(gaps) else float("nan"),
+    }
 
 
 def history_groups(of: Cutoff, rows: NDArray[np.int64]) -> NDArray[np.str_]:

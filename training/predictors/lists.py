@@ -258,7 +258,6 @@ class Recommender:
         golden, catalogue = read_arrays(folder / GOLDEN), Catalogue.of(read_arrays(folder / CATALOGUE))
         recommender = cls(manifest, catalogue, _ranker(folder, manifest), golden["rows"])
         check_golden(manifest.name, golden["scores"], recommender.score(recommender.golden))
-        check_golden(manifest.name, golden["factors"], catalogue.factors[:1])
         return recommender
 
     def _check(self, histories: Histories) -> None:
