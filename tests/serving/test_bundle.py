@@ -44,7 +44,7 @@ def cut(path: Path) -> None:
 
 FILES = [
     *[(name, file) for name in ("churn", "tier") for file in ("model.json", "golden.npz", "manifest.json")],
-    *[("recommender", file) for file in ("factors.npz", "golden.npz", "manifest.json")],
+    *[("recommender", file) for file in ("catalogue.npz", "golden.npz", "manifest.json")],
 ]
 
 
