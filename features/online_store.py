@@ -424,11 +424,12 @@ class RedisStore:
                 self._client.srem(self._keys.opted_outs, *part)
 
     def delete_members(self, member_ids: MemberIds) -> None:
-        """Forget all that is kept of these members, each member at once."""
+        """Forget all that is kept of these members, each member at once; a refusal stays until the facts take it back."""
         for start in range(0, len(member_ids), DELETED_TOGETHER):
             with translated(), self._client.pipeline(transaction=False) as pipeline:
                 for member in member_ids[start : start + DELETED_TOGETHER].tolist():
-                    pipeline.delete(*self._keys.of_member(member.decode()))
+                    keys = set(self._keys.of_member(member.decode()))
+                    pipeline.delete(*sorted(keys - {self._keys.opted_out(member.decode())}))
                 pipeline.execute()
 
     def stored_members(self) -> Iterator[MemberIds]:

@@ -263,13 +263,14 @@ def test_one_members_keys_share_a_slot_and_members_do_not_share_keys() -> None:
         keys.aggregates("ann"),
         keys.profile("ann"),
         keys.answer("ann"),
+        keys.opted_out("ann"),
         keys.recommendations("ann"),
         keys.recommended_items("ann"),
     ]
 
     assert len({key[key.index("{") : key.index("}") + 1] for key in of_ann}) == 1
     assert keys.of_member("ann") == tuple(of_ann)
-    assert len({*of_ann, keys.stamp, keys.aggregates("bob")}) == 7
+    assert len({*of_ann, keys.stamp, keys.aggregates("bob")}) == 8
 
 
 def test_publishing_twice_changes_nothing_but_moments(
@@ -314,18 +315,20 @@ def test_members_in_the_store_are_found_under_their_own_prefix_only(store_url: s
     assert found == {*(f"m{i}" for i in range(1200)), "会员一", "}", "{"}
 
 
-def test_nothing_is_left_of_a_deleted_member(store: RedisStore, client: redis.Redis, prefix: str) -> None:
+def test_nothing_but_a_refusal_is_left_of_a_deleted_member(store: RedisStore, client: redis.Redis, prefix: str) -> None:
     for member in ("ann", "bob", "会员一"):
         store.write_aggregates([member], [b"x"])
         store.write_profiles([member], [{"a": 1}])
         store.write_lists([member], [of_items(("pear", 1.0))])
         store.load_answers(np.array([member.encode()]), np.array([b"answer"], dtype="V6"))
+    store.replace_opt_outs(np.array([b"ann", b"bob"]))
 
     store.delete_members(np.array([b"ann", "会员一".encode(), b"nobody"]))
     store.delete_members(np.empty(0, dtype="S1"))
 
     left = {key.decode() for key in client.scan_iter(count=1000)}
-    assert {key for key in left if key.startswith(f"{prefix}:")} == set(Keys(prefix).of_member("bob"))
+    refusals = {Keys(prefix).opted_out("ann"), Keys(prefix).opted_outs}  # kept: should ann come back, hers still holds
+    assert {key for key in left if key.startswith(f"{prefix}:")} == set(Keys(prefix).of_member("bob")) | refusals
 
 
 # Trouble
