@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.build import FeatureRows
+from features.days import calendar_day
 from features.derive import model_columns
 from features.errors import BundleRefused, NotEnoughData
 from features.facts import Facts
@@ -58,7 +59,7 @@ def segment_periods(facts: Facts) -> tuple[Period, ...]:
     if not whole:
         raise NotEnoughData(
             f"segments need {MIN_HISTORY_DAYS + MONTH} days of facts; there are "
-            f"{facts.manifest.until_day - facts.manifest.first_day}",
+            f"{facts.manifest.until_day - facts.manifest.first_day}, from {calendar_day(facts.manifest.first_day)}",
             remedy="import a longer history",
         )
     return whole

@@ -127,7 +127,7 @@ class Broken:
 def test_a_model_that_gives_no_numbers_is_named_and_the_others_go_on(
     rows: FeatureRows, models: Champions, tmp_path: Path
 ) -> None:
-    churn, tier, _ = models.able
+    churn, _, tier, _ = models.able
     assert isinstance(churn.predictor, ChurnPredictor)
     bad = replace(churn, predictor=replace(churn.predictor, model=Broken()))  # type: ignore[arg-type]
 

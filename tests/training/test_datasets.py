@@ -14,7 +14,7 @@ from training.churn import ChurnDefinition, churn_label
 from training.datasets import Examples, Labelled, Snapshots, examples
 from training.labels import purchased_within, spend_within
 from training.periods import MIN_HISTORY_DAYS
-from training.tier import split_members, tier_cutoffs
+from training.spending import member_folds, spending_periods
 
 
 def span(days: int) -> Facts:
@@ -23,24 +23,24 @@ def span(days: int) -> Facts:
     return shop(ends + [Line(f"m{i}", float(day)) for i in range(4) for day in range(i, days, 9 + i)])
 
 
-def test_tier_windows_never_touch_either() -> None:
+def test_windows_of_spending_never_touch_either() -> None:
     for days in (266, 300, 365, 420):
         facts = span(days)
-        cuts = tier_cutoffs(facts, horizon_days=90)
-        assert max(cuts.train) + 90 <= cuts.test
-        assert cuts.test + 90 == facts.manifest.until_day
-        assert list(cuts.days) == sorted(set(cuts.days))
-        assert min(cuts.train) >= facts.manifest.first_day + MIN_HISTORY_DAYS
+        newest = spending_periods(facts)[-1]
+        assert max(newest.train) + 90 <= newest.test
+        assert newest.test + 90 == facts.manifest.until_day
+        assert list(newest.days) == sorted(set(newest.days))
+        assert min(newest.train) >= facts.manifest.first_day + MIN_HISTORY_DAYS
 
 
-def test_the_shortest_history_for_tiers_is_the_one_the_message_names() -> None:
+def test_the_shortest_history_for_spending_is_the_one_the_message_names() -> None:
     with pytest.raises(NotEnoughData, match="there are 200, from 2024-01-01") as caught:
-        tier_cutoffs(span(200), horizon_days=90)
+        spending_periods(span(200))
     needed = int(str(caught.value).split(" need ")[1].split()[0])
 
-    assert len(tier_cutoffs(span(needed), horizon_days=90).train) == 1
+    assert spending_periods(span(needed))
     with pytest.raises(NotEnoughData):
-        tier_cutoffs(span(needed - 1), horizon_days=90)
+        spending_periods(span(needed - 1))
 
 
 def spend_of_everybody(facts: Facts, horizon_days: int) -> Labelled:
@@ -107,25 +107,24 @@ def test_both_puts_one_after_the_other() -> None:
     assert whole.days.tolist() == whole.matrix[:, 0].tolist() == whole.labels.tolist() == [0, 1, 2, 3, 4]
 
 
-def test_held_out_members_are_whole_members() -> None:
-    members = [f"m{number % 50}" for number in range(400)]
-    data = table(members)
+def test_each_member_is_held_out_once_and_whole() -> None:
+    data = table([f"m{number % 50}" for number in range(400)])
 
-    fitted, held_out = split_members(data, seed=3)
+    folds = list(member_folds(data, seed=3, folds=5))
 
-    assert not set(fitted.member_ids.tolist()) & set(held_out.member_ids.tolist())
-    assert sorted([*fitted.labels.tolist(), *held_out.labels.tolist()]) == list(range(400))
-    assert 0.1 < len(set(held_out.member_ids.tolist())) / 50 < 0.35
-    for part in (fitted, held_out):
-        assert part.matrix[:, 0].tolist() == part.labels.tolist() == part.days.tolist()
-        assert part.member_ids.tolist() == [members[number] for number in part.labels.tolist()]
+    assert sorted(place for fold in folds for place in fold.held_out.tolist()) == list(range(400))
+    for fold in folds:
+        assert not set(data.member_ids[fold.fitted]) & set(data.member_ids[fold.held_out])
+        assert len(fold.fitted) + len(fold.held_out) == 400
+        assert len(set(data.member_ids[fold.held_out])) == 10
 
 
 def test_who_is_held_out_depends_on_the_seed_and_not_on_the_order_of_rows() -> None:
     data = table([f"m{number % 50}" for number in range(200)])
     reverse = Examples(data.member_ids[::-1], data.days[::-1], data.matrix[::-1], data.labels[::-1])
 
-    held_out = {seed: set(split_members(data, seed=seed)[1].member_ids.tolist()) for seed in (3, 4)}
+    first = {seed: next(member_folds(data, seed=seed)).held_out for seed in (3, 4)}
+    again = next(member_folds(reverse, seed=3)).held_out
 
-    assert held_out[3] == set(split_members(reverse, seed=3)[1].member_ids.tolist())
-    assert held_out[3] != held_out[4]
+    assert set(data.member_ids[first[3]]) == set(reverse.member_ids[again])
+    assert set(data.member_ids[first[3]]) != set(data.member_ids[first[4]])

@@ -192,7 +192,7 @@ def test_without_champions_nothing_is_written(store: RedisStore, rows: FeatureRo
 
 def test_a_model_without_a_champion_is_left_out(store: RedisStore, rows: FeatureRows, facts: Facts, registry: Path) -> None:
     client = open_registry(registry)
-    for name in ("churn", "value", "recommender"):
+    for name in ("churn", "value", "segments", "recommender"):
         client.delete_registered_model_alias(name, CHAMPION)
 
     assert publish_answers(rows, facts, registry, store) == {"tier": "tier@1"}
@@ -208,7 +208,7 @@ def test_what_a_model_said_that_is_no_longer_there_is_emptied(
     assert store.read_profile(member)["churn_model"] == "churn@1"
 
     client = open_registry(registry)
-    for name in ("churn", "recommender"):
+    for name in ("churn", "segments", "recommender"):
         client.delete_registered_model_alias(name, CHAMPION)
     publish_answers(rows, facts, registry, store)
     profile = store.read_profile(member)
@@ -274,11 +274,12 @@ def test_packed_answers_say_what_profiles_say(
         assert answer is not None
         assert {model.name: model.label for model in answer.edition.models} == {
             "churn": "churn@1",
+            "segments": "segments@1",
             "tier": "tier@1",
             "value": "value@1",
         }
         assert answer.edition.as_of == profile["scores_as_of"] == rows.as_of.isoformat()
-        tiers = answer.edition.models[1].labels
+        tiers = next(model.labels for model in answer.edition.models if model.name == "tier")
         assert tiers[int(answer.values["tier.likely"])] == profile["next_tier"]
         assert sum(answer.values[f"tier.{tier}"] for tier in tiers) == pytest.approx(1, abs=1e-5)
         chance = answer.values["churn.probability"]

@@ -68,7 +68,7 @@ def begin(facts: Facts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     monkeypatch.setattr(retraining, "check_model", lambda facts, model: ModelCheck(model, (ready,), "nothing"))
 
     def begin(fits: Fits, *, key: str = "run") -> Retraining:
-        monkeypatch.setattr(retraining, "steps", lambda snapshots, models, churn, search: [Step("churn", "xgboost", fits)])
+        monkeypatch.setattr(retraining, "steps", lambda *asked, **how: [Step("churn", "xgboost", fits)])
         purpose = Purpose(("churn",), facts.manifest.until_day, key, code="c")
         work = KeptWork(tmp_path / "retrain" / purpose.key)
         run = Retraining(facts, tmp_path / "mlruns", work, purpose, who="tester", clock=lambda: datetime.now(UTC))
