@@ -3,7 +3,6 @@
 import http.client
 import json
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -47,8 +46,7 @@ class Server:
         return response.status, json.loads(response.read())
 
     def wait(self) -> int:
-        """Block until the server ends; returns its exit code, 0 after Ctrl-C. A SIGTERM is passed on."""
-        signal.signal(signal.SIGTERM, lambda *_: self.process.terminate())
+        """Block until the server ends, or Ctrl-C; returns its exit code, 0 after Ctrl-C."""
         try:
             return self.process.wait()
         except KeyboardInterrupt:
