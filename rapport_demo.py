@@ -80,9 +80,9 @@ def ask(jobs: Jobs, server: Server, facts: Facts, members: list[str]) -> float:
         names = item_names(facts, [item["item_id"] for row in lists["rows"] for item in row["items"]])
         jobs.screen.table(
             f"Three real members as of {scores['passport']['moment'][:16]}",
-            ("member", "stage", "risk of leaving", "tier to come", "offer next"),
+            ("member", "group", "risk of leaving", "tier to come", "spends in 90 days", "offer next"),
             [
-                (score["member_id"], score["lifecycle_stage"], _risk(score), _tier(score), _offer(listed, names))
+                (score["member_id"], _group(score), _risk(score), _tier(score), _spend(score), _offer(listed, names))
                 for score, listed in zip(scores["rows"], lists["rows"], strict=True)
             ],
         )
@@ -143,6 +143,18 @@ def _tier(score: dict[str, Any]) -> str:
         return "-"
     likely = score["tier"]["likely"]
     return f"{likely} ({score['tier']['probabilities'][likely]:.0%})"
+
+
+def _group(score: dict[str, Any]) -> str:
+    return str(score["segment"]["name"]) if score["segment"] else f"({score['lifecycle_stage']})"
+
+
+def _spend(score: dict[str, Any]) -> str:
+    """The forecast with its interval, in whole units of the currency."""
+    if not score["value"]:
+        return "-"
+    amount, low, high = (score["value"][name] / 100 for name in ("cents", "low_cents", "high_cents"))
+    return f"{amount:,.0f} ({low:,.0f} to {high:,.0f})"
 
 
 def _offer(listed: dict[str, Any], names: dict[str, str]) -> str:

@@ -127,7 +127,7 @@ def main() -> None:
     parser.add_argument("--members", type=int, default=1_000_000)
     members = parser.parse_args().members
     with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapport-")))
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rapport-", ignore_cleanup_errors=True)))
         facts = some_facts(folder)
         rows = build(facts, as_of=facts.midnight(facts.manifest.until_day))
         models = some_models(facts, folder)
