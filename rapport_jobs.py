@@ -36,7 +36,10 @@ if TYPE_CHECKING:  # these take seconds to import: only the jobs that use them w
     from training.datasets import Snapshots
     from training.pipeline import Outcome, Step
 
-SHOWN_METRICS = ("auc", "average_precision", "lift_top_tenth", "calibration_error", "qwk", "accuracy", "agreement", "recall20")
+SHOWN_METRICS = (
+    "auc", "average_precision", "lift_top_tenth", "calibration_error",
+    "qwk", "accuracy", "spearman", "total_bias", "agreement", "recall20",
+)  # fmt: skip
 
 
 CLOCKS_MAY_DIFFER = timedelta(days=1)

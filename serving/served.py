@@ -95,6 +95,12 @@ def load_served(mlruns: Path, model: RegisteredModel) -> ServedModel:
         registered=model,
         predictor=predictor,
         bands=Bands(tuple(name for name, _ in bands), np.array([edge for _, edge in bands[1:]])),
-        intervals=IntervalTable.of(parameters["interval"]) if parameters.get("interval") is not None else None,
+        intervals=_intervals(predictor),
         explained=isinstance(predictor, ChurnPredictor | TierPredictor) and prepare(predictor),
     )
+
+
+def _intervals(predictor: Any) -> IntervalTable | None:
+    """The table around probabilities; that around amounts is behind `ValuePredictor.interval_of`."""
+    numbers = predictor.manifest.parameters.get("interval")
+    return IntervalTable.of(numbers) if numbers is not None and predictor.kind in KINDS["churn"] else None

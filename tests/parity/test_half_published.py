@@ -24,7 +24,7 @@ from features.facts import Facts
 from features.online_store import RedisReader, RedisStore
 from features.publish import publish
 from features.stamp import Stamp
-from serving.scoring import ScoringContext, editions_of, feature_matrix, score_members
+from serving.scoring import PublishedFeatures, ScoringContext, vectors_of
 from tests.serving.own_redis import OwnRedis
 
 NEVER_STALE = float("inf")
@@ -90,10 +90,9 @@ def seen(url: str, prefix: str, members: list[str], moment: datetime) -> Seen:
     stamp, values = asyncio.run(ask())
     assert stamp is not None
     context = ScoringContext(CONTRACT, NO_MODELS, moment, NEVER_STALE)
-    answers = [row for row in score_members(context, members, stamp, values) if row["status"] != "COLD"]
-    stored = decode(CONTRACT, [value for value in values if value is not None])
-    matrix = feature_matrix(context, stamp, stored.records, editions_of(stamp, stored.written_at))
-    return Seen([row["member_id"] for row in answers], matrix, [row["as_of"] for row in answers])
+    known = [(member, value) for member, value in zip(members, values, strict=True) if value is not None]
+    vectors = vectors_of(context, PublishedFeatures(stamp), [value for _, value in known])
+    return Seen([member for member, _ in known], vectors.matrix, vectors.as_of)
 
 
 def expected(rows: FeatureRows, day: int) -> dict[str, NDArray[np.float32]]:

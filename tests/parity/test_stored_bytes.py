@@ -23,7 +23,7 @@ from serving.bundle import ModelSet
 from serving.scoring import ScoringContext, feature_matrix
 from training.datasets import Snapshots, examples
 
-NO_MODELS = ModelSet(None, None, None, {})
+NO_MODELS = ModelSet({}, {})
 
 
 def stored(rows: FeatureRows) -> list[bytes]:

@@ -24,7 +24,7 @@ def test_every_champion_is_loaded_from_a_registry_that_has_moved(mlruns_copy: Pa
     models = ModelSet.load(mlruns_copy)
 
     assert models.missing == ()
-    assert set(models.registered) == {"churn", "tier", "recommender"}
+    assert set(models.registered) == {"churn", "tier", "value", "segments", "recommender"}
     assert all(mlruns_copy in model.bundle.parents for model in models.registered.values())
     assert models.churn is not None
     assert models.churn.manifest.contract_hash == CONTRACT_HASH
@@ -161,7 +161,7 @@ def test_one_missing_model_leaves_the_other(
     assert (row["status"], row["reason"]) == ("PARTIAL", "model_missing")
     assert row[gone] is None
     assert row[left] is not None
-    assert set(reply["passport"]["models"]) == {left}
+    assert set(reply["passport"]["models"]) == {left, "value", "segments"}
     ready = client.get("/health/ready", headers=[])
     assert (ready.status, ready.json()[gone], ready.json()[left]) == (200, "no champion", f"{left}@1")
 

@@ -5,6 +5,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -29,6 +30,7 @@ from serving.score_schemas import ScoreRequest, ScoreResponse
 from serving.served import Bands, ServedModel
 from tests.serving.asgi import JSON, Client, problem_of
 from tests.serving.conftest import MakeClient
+from tests.serving.registries import forget
 from training.predictors.reasons import explain
 from training.registry import CHALLENGER, load, registered_models
 
@@ -46,12 +48,15 @@ def asked(client: Client, *member_ids: str, **more: Any) -> Any:
 def test_only_the_outputs_asked_for_are_answered(client: Client, active_member: str) -> None:
     whole = asked(client, active_member)["rows"][0]
     reply = asked(client, active_member, outputs=["churn"])
-    assert reply["rows"][0] == {**whole, "tier": None}
+    assert reply["rows"][0] == {**whole, "tier": None, "value": None, "segment": None}
     assert set(reply["passport"]["models"]) == {"churn"}
 
 
-def test_an_output_without_a_model_is_null_and_said_to_be(client: Client, active_member: str) -> None:
-    (row,) = asked(client, active_member, outputs=["churn", "value", "segment"])["rows"]
+def test_an_output_without_a_model_is_null_and_said_to_be(
+    make_client: MakeClient, mlruns_copy: Path, active_member: str
+) -> None:
+    forget(mlruns_copy, "value", "segments")
+    (row,) = asked(make_client(mlruns_dir=mlruns_copy), active_member, outputs=["churn", "value", "segment"])["rows"]
     assert (row["status"], row["reason"], row["value"], row["segment"]) == ("PARTIAL", "model_missing", None, None)
     assert row["churn"] is not None
 
@@ -186,7 +191,7 @@ def test_below_the_live_vector_stands_last_nights_score(
     assert (row["status"], row["reason"], row["fallback"]) == ("FALLBACK", "record_unreadable", "nightly")
     (run,) = reply["passport"]["nightly"]
     assert row["nightly_run"] == run["run"]
-    assert run["models"] == {"churn": "churn@1", "tier": "tier@1"}
+    assert run["models"] == {name: f"{name}@1" for name in ("churn", "segments", "tier", "value")}
     models = ModelSet.load(settings.mlruns_dir)
     matrix = rows.matrix[rows.member_ids == active_member][:, model_columns(CONTRACT)]
     assert row["churn"]["probability"] == pytest.approx(models.churn.score(matrix)[0], abs=1e-6)

@@ -70,23 +70,15 @@ def listed_items(before: Behaviour) -> Positions:
     return listed
 
 
-def catalogue_positions(behaviour: Behaviour, catalogue: Catalogue) -> Positions:
-    """Position in the behaviour's item ids of each row of a catalogue.
+def catalogue_positions(behaviour: Behaviour, catalogue: Catalogue) -> tuple[Positions, Positions]:
+    """Rows of a catalogue whose items the behaviour knows, and their positions in its item ids; both ascending.
 
-    Raises
-    ------
-    NotEnoughData
-        The facts do not know an item of the catalogue: they are not those it was trained on, or not a continuation.
+    Items that facts no longer tell of, because old files went or a department closed, are nobody's history.
     """
     ids = behaviour.bought.item_ids
     found = np.searchsorted(ids, catalogue.item_ids).clip(max=max(len(ids) - 1, 0))
-    missing = ids[found] != catalogue.item_ids if len(ids) else np.ones(len(catalogue), dtype=np.bool_)
-    if missing.any():
-        raise NotEnoughData(
-            f"{int(missing.sum())} of the {len(catalogue)} items that lists were trained on are not in these facts",
-            remedy='train again on these facts ("rapport train")',
-        )
-    return found.astype(np.int64)
+    known = ids[found] == catalogue.item_ids if len(ids) else np.zeros(len(catalogue), dtype=np.bool_)
+    return np.flatnonzero(known), found[known].astype(np.int64)
 
 
 def histories_of(before: Behaviour, members: Positions, listed: Positions, *, day: int) -> Histories:
