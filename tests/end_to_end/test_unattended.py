@@ -153,7 +153,7 @@ def test_a_model_that_cannot_answer_is_left_out_and_said(
     assert profile["tier_model"] == "tier@1"
     key = key_of(path_of(shop / "data" / "scores", DAY))
     assert key is not None
-    assert [model.name for model in key.models] == ["tier", "value"]
+    assert [model.name for model in key.models] == ["segments", "tier", "value"]
 
 
 def test_without_models_features_are_published_and_it_says_what_to_do(
