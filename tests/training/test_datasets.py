@@ -38,7 +38,7 @@ def test_windows_of_spending_never_touch_either() -> None:
 def test_the_shortest_history_for_spending_is_the_one_the_message_names() -> None:
     with pytest.raises(NotEnoughData, match="there are 200, from 2024-01-01") as caught:
         spending_periods(span(200))
-    needed = int(re.search(r"(\d+) days", str(caught.value))[1])  # type: ignore[index]
+    needed = int(re.search(r"needs (\d+) days", str(caught.value))[1])  # type: ignore[index]
 
     assert spending_periods(span(needed))
     with pytest.raises(NotEnoughData):
