@@ -67,7 +67,7 @@ class RunRecord:
         _forget_peak()
         try:
             yield record
-        except BaseException:
+        except BaseException:  # a step that Ctrl-C ends has failed too; it is raised on
             record.outcome = "failed"
             raise
         finally:

@@ -199,7 +199,7 @@ def _writing(mlruns: Path) -> Iterator[sqlite3.Connection]:
         database.execute("BEGIN IMMEDIATE")
         try:
             yield database
-        except BaseException:
+        except BaseException:  # whatever ends it, nothing half written stays; it is raised on
             database.execute("ROLLBACK")
             raise
         database.execute("COMMIT")

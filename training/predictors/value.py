@@ -60,6 +60,11 @@ class ValuePredictor:
     manifest: BundleManifest
     model: TreeModel
     golden: Matrix = field(repr=False)
+    table: AmountTable = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Read the interval's table once: a server asks for intervals with every request."""
+        object.__setattr__(self, "table", AmountTable.of(self.manifest.parameters["interval"]))
 
     def score(self, matrix: Matrix) -> Scores:
         """Expected net spend in cents of each row, shape (rows,), 0 or more: trees answer in units of `unit_cents`."""
@@ -68,7 +73,7 @@ class ValuePredictor:
 
     def interval_of(self, cents: Scores) -> tuple[Scores, Scores]:
         """Low and high end of the interval around answers of `score`, each of their shape."""
-        return AmountTable.of(self.manifest.parameters["interval"]).around(cents)
+        return self.table.around(cents)
 
     def save(self, folder: Path) -> str:
         """Write the bundle; returns the sha256 of its manifest."""
