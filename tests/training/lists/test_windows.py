@@ -1,6 +1,7 @@
 """Histories as of a day: a naive count beside them, the future left out, and a purchase added as training would have it."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from features.days import day_number
 from features.errors import CorruptRecord, NotEnoughData
 from training.interactions import MIN_BUYERS
 from training.lists.behaviour import LOOKS, Behaviour, behaviour
-from training.lists.windows import Window, already, bought_in, bought_next, histories_of, window
+from training.lists.windows import Window, already, bought_in, bought_next, catalogue_positions, histories_of, window
 from training.predictors.histories import (
     ENTRY_FIELDS,
     FAST_DAYS,
@@ -234,3 +235,13 @@ def test_records_of_another_catalogue_or_cut_short_are_refused(seen: Behaviour, 
         unpack(record, b"87654321")
     with pytest.raises(ValueError, match="not 2"):
         pack(replace(no_histories(2, day=1)), HASH)
+
+
+def test_items_that_the_facts_no_longer_know_are_passed_over(seen: Behaviour) -> None:
+    known = seen.bought.item_ids[[1, 3, 4]]
+    catalogue = SimpleNamespace(item_ids=np.sort(np.append(known, ["a-gone", "i01-gone", "z-gone"])))
+
+    rows, positions = catalogue_positions(seen, catalogue)  # type: ignore[arg-type] # it is asked for its ids alone
+
+    assert catalogue.item_ids[rows].tolist() == known.tolist()
+    assert positions.tolist() == [1, 3, 4]
