@@ -120,12 +120,19 @@ def _gaps(same: list[Aggregate], facts: pd.DataFrame) -> dict[str, Series]:
 
 def _switches(aggregate: Aggregate, facts: pd.DataFrame) -> Series:
     keyed = facts.assign(key=evaluate(aggregate.key, facts, {})).dropna(subset="key")  # type: ignore[arg-type]
-    order = [name for name in dict.fromkeys(("member_id", "occurred_at", *aggregate.table.key)) if name in keyed]
-    keyed = keyed.sort_values(order)
+    keyed = keyed.assign(tie=_ties(keyed, [name for name in aggregate.table.key if name in keyed]))
+    keyed = keyed.sort_values(["member_id", "occurred_at", "tie"])
     codes = keyed["key"].cat.codes
     before = codes.groupby(keyed["member_id"], observed=True).shift()
     changed = before.notna() & (before != codes)
     return changed.groupby(keyed["member_id"], observed=True).sum()
+
+
+def _ties(facts: pd.DataFrame, by: list[str]) -> Series:
+    """The rank of facts of one member and moment by the text of some columns; categories sort by when they were first met."""
+    tied = facts.duplicated(["member_id", "occurred_at"], keep=False)
+    ranks = facts.loc[tied, by].astype(str).apply(tuple, axis=1).rank(method="first") if tied.any() else 0
+    return pd.Series(0, index=facts.index).where(~tied, ranks)
 
 
 def _keyed(same: list[Aggregate], facts: pd.DataFrame, recent: pd.DataFrame, day: int) -> dict[str, Series]:

@@ -41,11 +41,11 @@ class Cells:
     squared_days: Windows | None = None
 
 
-def segments_of(members: int, keys: int, group: Iterable[Aggregate], moments: Iterable[Moment]) -> Segments:
-    """Cells of members and keys by the stretches of days between the windows of some aggregates."""
+def segments_of(pairs: int, first_day: int, group: Iterable[Aggregate], moments: Iterable[Moment]) -> Segments:
+    """Cells of members and keys by the stretches of days between the windows of some aggregates, from the first day on."""
     windows = {aggregate.days or 0 for aggregate in group}
     edges = {edge for m in moments for edge in (m.until, *(m.day - w for w in windows)) if edge is not None}
-    return Segments.between(members * keys, edges)
+    return Segments.between(pairs, {edge for edge in edges if edge > first_day})
 
 
 def are_few(segments: Segments, days: NDArray[np.int32]) -> bool:

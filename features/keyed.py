@@ -146,7 +146,9 @@ def _in_cells(
 ) -> Cells | None:
     """A cell for each member and key; None if these were too many, or if sums of values depend on their order."""
     keys = int(codes.max(initial=-1)) + 1
-    segments = segments_of(len(moments[0].records), keys, group, moments)
+    if not len(rows):
+        return None
+    segments = segments_of(len(moments[0].records) * keys, int(rows.days.min()), group, moments)
     if not are_few(segments, rows.days) or any(given.dtype.kind == "f" for given in values.values()):
         return None
     pairs = rows.members[chosen].astype(np.int64) * keys + codes[chosen]

@@ -192,8 +192,8 @@ class Narrow:
         name = PURCHASES.name if table is LINES else table.name
         if self._days is None:
             return name
-        spans = (f"SELECT * FROM {name} WHERE local_day >= {a} AND local_day < {b}" for a, b in self._days[table.name])
-        return f"({' UNION ALL '.join(spans)})"
+        spans = (f"(local_day >= {a} AND local_day < {b})" for a, b in self._days[table.name])
+        return f"(SELECT * FROM {name} WHERE {' OR '.join(spans)})"
 
     def _present(self, table: FactTable, as_of: datetime) -> Numbers:
         """Numbers of the members with a fact in a table that was known and past as of a moment."""

@@ -82,9 +82,12 @@ class Segments:
         return Windows(self, sums, running)
 
     def stretches(self, start: int | None, until: int | None) -> slice:
-        """The stretches from the day `start` up to before the day `until`, both edges; None is the beginning or the end."""
-        first = 0 if start is None else int(np.searchsorted(self.edges, start)) + 1
-        end = self.shape[0] if until is None else int(np.searchsorted(self.edges, until)) + 1
+        """The stretches from the day `start` up to before the day `until`; None is the beginning or the end.
+
+        Both are edges, or days before which there are no facts.
+        """
+        first = 0 if start is None else int(np.searchsorted(self.edges, start, side="right"))
+        end = self.shape[0] if until is None else int(np.searchsorted(self.edges, until, side="right"))
         return slice(first, max(first, end))
 
 

@@ -1,23 +1,23 @@
 """Aggregates of everyone as of a midnight, on disk bucket by bucket: what the next night starts from.
 
     FOLDER/state.json                      contract, moment, and the files of facts that went in
-    FOLDER/03.members.npy, 03.records.npy  bucket 3: member ids, sorted, and a record each
-    FOLDER/03.present.npy                  of each member a bit for each fact table in which they have facts
-    FOLDER/03.lines-item_id.0.npy          what members did with each item, a column a file: `features.tiles`
-    FOLDER/items.parquet                   the catalogue of that night
+    FOLDER/03.members    bucket 3: member ids, sorted; a record each; and a bit for each fact table in which they have facts
+    FOLDER/03.tiles      what members did with each item, category and so on, column by column: `features.tiles`
+    FOLDER/items.parquet the catalogue of that night
 
-Plain numpy files, read without pickle. A folder is written whole or not at all.
+Arrays in numpy's own format one after the other, read without pickle. A folder is written whole or not at all.
 """
 
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from functools import partial
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,7 +34,7 @@ from features.slices import Tiling, tilings
 from features.tiles import Tile, fill_keyed, lasting, tiles_since
 
 STATE = "state.json"
-FORMAT = 2
+FORMAT = 3
 Present = NDArray[np.uint8]
 BIT_OF = {table.name: np.uint8(1 << position) for position, table in enumerate(SUMMARISED)}
 
@@ -89,17 +89,13 @@ class State:
 
     def bucket(self, number: int) -> BucketState:
         """What it holds of one bucket."""
-        read = {name: np.load(self.folder / f"{number:02d}.{name}.npy", allow_pickle=False) for name in _PARTS}
-        return BucketState(read["members"], read["records"], read["present"])
+        with (self.folder / f"{number:02d}.members").open("rb") as file:
+            return BucketState(*(np.load(file, allow_pickle=False) for _ in range(3)))
 
     def tiles(self, number: int, contract: Contract) -> dict[str, Tile]:
         """The tiles of one bucket, by name of the tiling."""
-        found = {}
-        for tiling in tilings(contract):
-            columns = [f.name for f in tiling.fields]
-            arrays = (np.load(path, allow_pickle=False) for path in _tile_files(self.folder, number, tiling))
-            found[tiling.name] = Tile(next(arrays), next(arrays), next(arrays), dict(zip(columns, arrays, strict=True)))
-        return found
+        with (self.folder / f"{number:02d}.tiles").open("rb") as file:
+            return {tiling.name: _tile(file, tiling) for tiling in tilings(contract)}
 
     def buckets(self) -> Iterator[BucketState]:
         """What it holds, bucket by bucket."""
@@ -146,7 +142,10 @@ class State:
         return datetime.fromisoformat(self.manifest.as_of)
 
 
-_PARTS = ("members", "records", "present")
+def _tile(file: BinaryIO, tiling: Tiling) -> Tile:
+    """The tile that comes next in a file."""
+    members, codes, keys, *columns = (np.load(file, allow_pickle=False) for _ in range(3 + len(tiling.fields)))
+    return Tile(members, codes, keys, {field.name: column for field, column in zip(tiling.fields, columns, strict=True)})
 
 
 class StateDraft:
@@ -159,13 +158,17 @@ class StateDraft:
 
     def write(self, number: int, part: BucketState, contract: Contract) -> None:
         """Keep one bucket."""
-        for tiling in tilings(contract):
-            tile = part.tiles[tiling.name]
-            arrays: list[NDArray[Any]] = [tile.members, tile.codes, tile.keys, *(tile.columns[f.name] for f in tiling.fields)]
-            for path, array in zip(_tile_files(self.place, number, tiling), arrays, strict=True):
-                np.save(path, array, allow_pickle=False)
-        for name, array in zip(_PARTS, (part.member_ids, part.records, part.present), strict=True):
-            np.save(self.place / f"{number:02d}.{name}.npy", array, allow_pickle=False)
+        tiles = [(part.tiles[tiling.name], tiling.fields) for tiling in tilings(contract)]
+        columns: list[list[NDArray[Any]]] = [
+            [t.members, t.codes, t.keys, *(t.columns[f.name] for f in fields)] for t, fields in tiles
+        ]
+        self._save(f"{number:02d}.members", (part.member_ids, part.records, part.present))
+        self._save(f"{number:02d}.tiles", chain(*columns))
+
+    def _save(self, name: str, arrays: Iterable[NDArray[Any]]) -> None:
+        with (self.place / name).open("wb") as file:
+            for array in arrays:
+                np.save(file, array, allow_pickle=False)
 
     def finish(self, facts: Facts, contract: Contract, *, day: int) -> State:
         """Put it in place, and return it.
@@ -222,8 +225,3 @@ def bits_of(numbers: NDArray[np.int64], present: dict[str, NDArray[np.int64]]) -
     for table, members in present.items():
         bits[np.searchsorted(numbers, members)] |= BIT_OF[table]
     return bits
-
-
-def _tile_files(folder: Path, number: int, tiling: Tiling) -> list[Path]:
-    names = ["members", "codes", "keys", *(str(place) for place in range(len(tiling.fields)))]
-    return [folder / f"{number:02d}.{tiling.name}.{name}.npy" for name in names]
