@@ -135,7 +135,7 @@ def test_a_first_import_is_killed_and_run_again(shop: Path, run: Run, child: Chi
 
 @pytest.mark.parametrize(
     ("event", "where"),
-    [("open", "features.writing/00.records"), ("os.rename", "features.old"), ("os.rename", "features.writing")],
+    [("open", "features.writing/00.tiles"), ("os.rename", "features.old"), ("os.rename", "features.writing")],
 )
 def test_a_refresh_is_killed_and_run_again(shop: Path, run: Run, child: Child, event: str, where: str) -> None:
     run(*imports(shop))
