@@ -16,7 +16,8 @@ import bentoml
 from features.errors import ConfigurationError
 from features.settings import Settings
 from serving import trials
-from serving.auth import Answer, Guard, Receive, Scope, Send
+from serving.auth import Answer, Guard
+from serving.front import Receive, Scope, Send
 from serving.keys import KeyRing
 from serving.metrics import Meter, shared_folder
 from serving.problems import new_app
@@ -123,5 +124,6 @@ RapportService.add_asgi_middleware(  # type: ignore[attr-defined] # the decorato
     hot=HOT,
     meter=lambda: METERS[0],
     in_flight=SETTINGS.in_flight,
+    in_front=not SETTINGS.traced,  # OpenTelemetry stands before the guard
     log=LOG,
 )
