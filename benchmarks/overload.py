@@ -100,8 +100,12 @@ async def probe(content: bytes, *, seconds: float) -> tuple[list[float], list[fl
 
 
 def beside(seconds: float) -> subprocess.Popen[bytes]:
-    """The process that asks while others flood."""
-    return subprocess.Popen([sys.executable, __file__, "--probe", "--seconds", str(seconds)], stdout=subprocess.PIPE)
+    """The process that asks while others flood, from the next line on that it is sent."""
+    command = [sys.executable, __file__, "--probe", "--seconds", str(seconds)]
+    prober = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert prober.stdout is not None  # a pipe was asked for
+    prober.stdout.readline()  # its imports are done
+    return prober
 
 
 @dataclass(slots=True)
@@ -119,10 +123,13 @@ class Turn:
 
 def take_turn(requests: list[bytes], process: int, *, best: int, seconds: float) -> Turn:
     """The peak, and then the flood."""
+    prober = beside(seconds - 0.2)
+    assert prober.stdin is not None  # a pipe was asked for
     begun = cpu_s(process)
     calm = uvloop.run(burst(PORT, requests, connections=best, seconds=seconds))
     after = cpu_s(process)
-    prober = beside(seconds - 0.2)
+    prober.stdin.write(b"\n")
+    prober.stdin.flush()
     outcome = uvloop.run(flood(requests, rate=3 * calm.rps, seconds=seconds, connections=600))
     refused, late = json.loads(prober.communicate(timeout=60)[0])
     useful = sum(took <= LATE_S for took in outcome.answered)
@@ -167,6 +174,8 @@ def main() -> None:
     chosen = parser.parse_args()
     if chosen.probe:
         content = request("/v1/score", json.dumps({"member_ids": ["00000001"], "outputs": ["churn"]}).encode())
+        print("ready", flush=True)
+        sys.stdin.readline()
         last_line(uvloop.run(probe(content, seconds=chosen.seconds)))
         return
     with world(chosen.members) as made:
