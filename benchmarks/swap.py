@@ -53,12 +53,16 @@ class Count:
             self.last_old = time.perf_counter()
 
 
-async def load(made: World, count: Count, *, promotions: int, connections: int, pause_s: float) -> None:
-    """Ask over some connections, and promote again and again."""
+ROWS = 5
+
+
+async def load(made: World, count: Count, *, promotions: int, connections: int, pause_s: float, answers: int) -> None:
+    """Ask over some connections, and promote again and again: as answers come in, and not sooner than after a pause."""
     loop, over = asyncio.get_running_loop(), asyncio.Event()
     ids = [member.decode() for member in made.member_ids]
     bodies = [
-        request("/v1/score", json.dumps({"member_ids": ids[at : at + 10], "outputs": ["churn"]}).encode()) for at in range(500)
+        request("/v1/score", json.dumps({"member_ids": ids[at : at + ROWS], "outputs": ["churn"]}).encode())
+        for at in range(500)
     ]
 
     async def ask(place: int) -> None:
@@ -71,12 +75,16 @@ async def load(made: World, count: Count, *, promotions: int, connections: int, 
     async def promote() -> None:
         for turn in range(promotions):
             await asyncio.sleep(pause_s)
+            while count.answers < answers * turn // promotions:
+                await asyncio.sleep(0.05)
             if turn:
                 count.seen.append(max(0.0, count.last_old - count.moved_at))
             count.version = "3" if turn % 2 == 0 else "2"
             await asyncio.to_thread(move_alias, made.folder / "mlruns", "churn", int(count.version))
             count.moved_at = count.last_old = time.perf_counter()
         await asyncio.sleep(pause_s)
+        while count.answers < answers:
+            await asyncio.sleep(0.05)
         over.set()
 
     await asyncio.gather(promote(), *(ask(place) for place in range(connections)))
@@ -86,8 +94,9 @@ def main() -> None:
     """Print the figures as JSON."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--promotions", type=int, default=50)
-    parser.add_argument("--pause", type=float, default=3.0, help="seconds between promotions")
-    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--pause", type=float, default=1.5, help="seconds between promotions, at least")
+    parser.add_argument("--answers", type=int, default=100_000)
+    parser.add_argument("--connections", type=int, default=32)
     chosen = parser.parse_args()
     with world(2000, trees=5) as made:
         features, golden = CONTRACT.model_features, made.matrix[:8].copy()
@@ -97,7 +106,8 @@ def main() -> None:
         settings = made.settings(api_keys=("k",), port=PORT, redis_timeout_ms=2000, workers=2)
         count = Count()
         with running_server(settings, log=made.folder / "server.log"):
-            uvloop.run(load(made, count, promotions=chosen.promotions, connections=chosen.connections, pause_s=chosen.pause))
+            given = {"promotions": chosen.promotions, "connections": chosen.connections, "answers": chosen.answers}
+            uvloop.run(load(made, count, **given, pause_s=chosen.pause))
     seen = [round(value, 2) for value in sorted(count.seen)]
     last_line(
         {

@@ -33,6 +33,7 @@ from serving.problems import ApiError, new_app, of_rapport_error, problem
 from serving.reading import GuardedReader
 from serving.score_parsing import parse_score
 from serving.scoring import default_outputs
+from serving.trials import Trials
 from serving.watch import ModelWatch
 from training.registry import CHAMPION
 
@@ -59,12 +60,18 @@ DOCS_SCRIPT = """window.onload = () => SwaggerUIBundle({
 
 
 class Api:
-    """What answers requests: models, store and settings of one worker."""
+    """What answers requests: models, store and settings of one worker.
 
-    def __init__(self, settings: Settings, *, meter: Meter | None = None) -> None:
+    Parameters
+    ----------
+    trials
+        What champions have to pass before they are loaded, at the start as well; without it they are loaded at once.
+    """
+
+    def __init__(self, settings: Settings, *, meter: Meter | None = None, trials: Trials | None = None) -> None:
         self.meter = meter or Meter()
         self._settings = settings
-        self._watch = ModelWatch(settings.mlruns_dir, meter=self.meter)
+        self._watch = ModelWatch(settings.mlruns_dir, trials=trials, meter=self.meter)
         self._reader = RedisReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=settings.redis_timeout_ms)
         self._stale_after_s = settings.max_staleness_h * 3600.0
         self._guarded = GuardedReader(self._reader, meter=self.meter)
@@ -130,8 +137,9 @@ class Api:
     async def ready(self, request: Request) -> Response:
         """GET /health/ready."""
         await self._guarded.refresh_priors()
+        lineup, moment = self._watch.lineup, self._settings.clock()
         found = await readiness(
-            self._watch.champions, self._reader, moment=self._settings.clock(), stale_after_s=self._stale_after_s
+            lineup.champions, self._reader, moment=moment, stale_after_s=self._stale_after_s, refused=lineup.refused
         )
         if self._settings.drain_file.exists():
             return _json({"status": "draining", **found.checks}, 503)

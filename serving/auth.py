@@ -9,23 +9,19 @@ import base64
 import logging
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterable, Mapping, MutableMapping
-from typing import Any, TypeAlias
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from typing import TypeAlias
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
+from serving.front import App, Message, Receive, Scope, Send, stand_in_front
 from serving.keys import Caller, KeyRing
 from serving.metrics import Meter
 from serving.paths import BODY_LIMITS, UPLOADS, route_of, template_of
 from serving.paths import BODY_SECONDS as LONGER_SECONDS
 from serving.problems import RETRY_AFTER_S, problem
 
-Scope: TypeAlias = MutableMapping[str, Any]
-Message: TypeAlias = MutableMapping[str, Any]
-Receive: TypeAlias = Callable[[], Awaitable[Message]]
-Send: TypeAlias = Callable[[Message], Awaitable[None]]
-App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 Answer: TypeAlias = Callable[[bytes, str, str], Awaitable[bytes | Response]]
 """A fast route: from a body, its content type and the request's id to the body of a 200, or to another response."""
 
@@ -41,6 +37,8 @@ ROUTE_OF = {
 LOGGED_PATHS = OPEN_PATHS | {"/v1/score", "/v1/recommend", "/v1/similar", "/v1/cashier", "/metrics"}
 BODY_LIMIT = 1_048_576
 BODY_SECONDS = 5.0
+ANSWER_SECONDS = 10.0
+"""What a fast route may take at most, as BentoML's own timeout has it for the others."""
 IN_FLIGHT = 256
 """Requests that a worker has under way, at most; one more is told to come back."""
 SECURITY_HEADERS = {
@@ -80,6 +78,8 @@ class Guard:
         Fast routes by path, for POST; read at each request, so that a worker may fill it when its models are loaded.
     in_flight
         Requests under way at most.
+    in_front
+        Whether to take the place before the other layers of the server (`serving.front`).
     log
         Takes one JSON line a request.
     """
@@ -92,6 +92,7 @@ class Guard:
         hot: Mapping[str, Answer] | None = None,
         meter: Callable[[], Meter] | None = None,
         in_flight: int = IN_FLIGHT,
+        in_front: bool = True,
         log: Callable[[str], None] = logger.info,
     ) -> None:
         self._app = app
@@ -100,6 +101,7 @@ class Guard:
         spare = Meter()
         self._meter = meter or (lambda: spare)
         self._in_flight = in_flight
+        self._in_front = in_front
         self._under_way = 0
         before, _, after = bytes(problem("overloaded", OVERLOADED, request_id="<id>").body).partition(b"<id>")
         self._overloaded = (before, after)
@@ -108,6 +110,8 @@ class Guard:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request, or pass it on."""
         if scope["type"] != "http":
+            if scope["type"] == "lifespan" and self._in_front:
+                stand_in_front(self, scope)
             await self._app(scope, receive, send)
             return
         request_id = uuid.uuid4().hex
@@ -129,6 +133,12 @@ class Guard:
             self._count(path, status, seconds)
             self._log(_line(request_id, scope["method"], path, status, seconds))
 
+    def answers(self, scope: Scope) -> bool:
+        """Whether the app behind is not asked: a fast route, or one request too many."""
+        if scope["method"] == "POST" and scope["path"] in self._hot:
+            return True
+        return self._under_way >= self._in_flight and scope["path"] not in OPEN_PATHS
+
     async def _turn_away(self, request_id: str, send: Send) -> int:
         """Refuse a request at the least cost, as there will be many like it: nothing of it is looked at."""
         self._meter().add("rapport_refusals_total", "overloaded")
@@ -147,7 +157,10 @@ class Guard:
             try:
                 body = await _whole_body(receive)
                 content_type = headers.get(b"content-type", b"").decode("latin-1")
-                response = await answer(body, content_type, request_id)
+                async with asyncio.timeout(ANSWER_SECONDS):
+                    response = await answer(body, content_type, request_id)
+            except TimeoutError:
+                response = problem("timeout", f"there was no answer within {ANSWER_SECONDS:g} s", request_id=request_id)
             except BodyTooLarge:
                 response = too_large(request_id)
             except BodyTooSlow:

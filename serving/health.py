@@ -1,5 +1,6 @@
 """Whether the server is alive, and whether it can answer: models loaded, store reachable, features published and fresh."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -18,10 +19,20 @@ class Readiness:
     checks: dict[str, Any]
 
 
-async def readiness(models: ModelSet, reader: OnlineReader, *, moment: datetime, stale_after_s: float) -> Readiness:
-    """Ready when a champion is loaded and the store holds features of this contract. Stale ones are served, flagged."""
+async def readiness(
+    models: ModelSet, reader: OnlineReader, *, moment: datetime, stale_after_s: float, refused: Collection[str] = ()
+) -> Readiness:
+    """Ready when a champion is loaded and the store holds features of this contract. Stale ones are served, flagged.
+
+    Parameters
+    ----------
+    refused
+        Versions that should serve and do not: the log says why.
+    """
     checks: dict[str, Any] = {name: model.label for name, model in models.registered.items()}
     checks.update(dict.fromkeys(models.missing, "no champion"))
+    if refused:
+        checks["refused"] = sorted(refused)
     try:
         stamp, _ = await reader.read([])
     except RapportError as error:

@@ -40,6 +40,7 @@ CODES = {
     "corrupt_record": (503, "what Redis holds is not what Rapport wrote"),
     "bundle_refused": (503, "a model's files failed their check"),
     "rules_refused": (503, "the rules file of this placement cannot be used"),
+    "timeout": (504, "there was no answer in time"),
     "model_missing": (503, "no champion is registered"),
     "model_not_found": (404, "the version that `model` names is not registered"),
     "model_loading": (503, "the version that `model` names is being loaded"),

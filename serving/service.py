@@ -5,6 +5,7 @@ bentoml serve serving.service:RapportService   the same, for those who bring RED
 """
 
 import asyncio
+import gc
 import logging
 import os
 import signal
@@ -14,7 +15,9 @@ import bentoml
 
 from features.errors import ConfigurationError
 from features.settings import Settings
-from serving.auth import Answer, Guard, Receive, Scope, Send
+from serving import trials
+from serving.auth import Answer, Guard
+from serving.front import Receive, Scope, Send
 from serving.keys import KeyRing
 from serving.metrics import Meter, shared_folder
 from serving.problems import new_app
@@ -60,19 +63,32 @@ class RapportService:
     def __init__(self) -> None:
         from serving.light_imports import load_xgboost  # the supervisor needs no models: only workers load the libraries
 
+        gc.disable()  # until all is loaded: hardly anything of it is garbage
         load_xgboost()
         from serving.api import Api
 
         log_to_stderr()
         METERS[:] = [Meter(shared_folder())]
-        self._api = Api(SETTINGS, meter=METERS[0])
+        self._api = Api(SETTINGS, meter=METERS[0], trials=trials.Trials(SETTINGS.data_dir / trials.FOLDER))
         self._tasks: list[asyncio.Task[None]] = []
         ROUTES.router.routes[:] = self._api.app().router.routes
         HOT.update(self._api.hot)
 
+    @bentoml.on_deployment  # type: ignore[untyped-decorator]
+    @staticmethod
+    def try_champions() -> None:
+        """What the supervisor does before there are workers: it takes them a second to ask for what this finds out."""
+        trials.begin()
+
     @bentoml.on_startup  # type: ignore[untyped-decorator]
     async def begin(self) -> None:
-        """Look after the registry, and after whoever started this process, from now on."""
+        """Look after the registry, and after whoever started this process, from now on.
+
+        What has been loaded stays, and is left out when garbage is looked for: going through it took a tenth of a second.
+        """
+        gc.collect()
+        gc.freeze()
+        gc.enable()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._api.watch_models()), loop.create_task(end_with_parent())]
 
@@ -108,5 +124,6 @@ RapportService.add_asgi_middleware(  # type: ignore[attr-defined] # the decorato
     hot=HOT,
     meter=lambda: METERS[0],
     in_flight=SETTINGS.in_flight,
+    in_front=not SETTINGS.traced,  # OpenTelemetry stands before the guard
     log=LOG,
 )

@@ -6,7 +6,7 @@ until the registry names another.
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -16,8 +16,8 @@ from serving.bundle import ModelSet
 from serving.metrics import Meter
 from serving.problems import ApiError
 from serving.served import KINDS, ServedModel, load_served
+from serving.trials import Trials
 from training.registry import CHALLENGER, CHAMPION, DATABASE, RegisteredModel, registered_models
-from training.trial import Trial, try_bundle
 
 logger = logging.getLogger("rapport")
 POLL_S = 0.5
@@ -46,17 +46,24 @@ class Lineup:
 
 
 class ModelWatch:
-    """The models of one worker."""
+    """The models of one worker.
 
-    def __init__(self, mlruns: Path, *, trial: Callable[..., Trial] = try_bundle, meter: Meter | None = None) -> None:
+    Parameters
+    ----------
+    trials
+        What is tried before it is loaded; without it the champions there are at first are loaded at once.
+    """
+
+    def __init__(self, mlruns: Path, *, trials: Trials | None = None, meter: Meter | None = None) -> None:
         self._mlruns = mlruns
         self._meter = meter or Meter()
-        self._trial = trial
+        self._trials = trials or Trials(None)
         self._loaded: dict[tuple[str, str], ServedModel] = {}
         self._loading: set[str] = set()
         self._refused: dict[tuple[str, str], str] = {}
         self._seen: Seen = ()  # challengers are taken in by the first look, when champions serve already
-        self._lineup = self._first()
+        self._lineup = Lineup(ModelSet.of_champions({}), {}, {})
+        self._lineup = self._next(CHAMPION) if trials is not None else self._first()
 
     @property
     def lineup(self) -> Lineup:
@@ -107,7 +114,7 @@ class ModelWatch:
         if seen == self._seen:
             return False
         try:
-            lineup = await asyncio.to_thread(self._next)
+            lineup = await asyncio.to_thread(self._next, CHAMPION, CHALLENGER)
         except RapportError as error:  # locked or unreadable for now: what serves goes on serving
             logger.warning("the registry cannot be read: %s", error)
             return False
@@ -128,20 +135,28 @@ class ModelWatch:
         """When the registry's files were last written: the database, and what SQLite keeps beside it."""
         return tuple(_written(self._mlruns / f"{DATABASE}{end}") for end in ("", "-wal", "-journal"))
 
-    def _next(self) -> Lineup:
-        """What should stand now; blocking, for a thread."""
+    def _next(self, *aliases: str) -> Lineup:
+        """What should stand now under these aliases; blocking, for a thread."""
         registered = [model for model in registered_models(self._mlruns) if model.name in KINDS]
-        found: dict[str, dict[str, ServedModel]] = {CHAMPION: {}, CHALLENGER: {}}
+        wanted = {alias: [model for model in registered if alias in model.aliases] for alias in aliases}
+        self._trials.ahead([model for models in wanted.values() for model in models if self._is_new(model)])
         refused: dict[str, str] = {}
-        for alias, models in found.items():
-            for model in registered:
-                if alias in model.aliases:
-                    served = self._load(model, refused)
-                    before = self._lineup.champions.served.get(model.name) if alias == CHAMPION else None
-                    if served or before:
-                        models[model.name] = served or before  # type: ignore[assignment] # one of them is there
-        self._keep({**found[CHALLENGER], **self._lineup.champions.served, **found[CHAMPION]})
-        return Lineup(ModelSet.of_champions(found[CHAMPION]), found[CHALLENGER], refused)
+        before = self._lineup.champions.served
+        champions = self._loaded_of(wanted[CHAMPION], refused, before)
+        challengers = self._loaded_of(wanted.get(CHALLENGER, ()), refused, {})
+        self._keep({**challengers, **before, **champions})
+        return Lineup(ModelSet.of_champions(champions), challengers, refused)
+
+    def _loaded_of(
+        self, models: Sequence[RegisteredModel], refused: dict[str, str], before: Mapping[str, ServedModel]
+    ) -> dict[str, ServedModel]:
+        """Versions by model; one that is refused leaves the one before it."""
+        found = {model.name: self._load(model, refused) or before.get(model.name) for model in models}
+        return {name: served for name, served in found.items() if served is not None}
+
+    def _is_new(self, model: RegisteredModel) -> bool:
+        key = (model.label, model.sha256)
+        return key not in self._loaded and key not in self._refused
 
     def _load(self, model: RegisteredModel, refused: dict[str, str]) -> ServedModel | None:
         """A version from memory or from its files, which a child process tries first; None if it is refused."""
@@ -150,8 +165,7 @@ class ModelWatch:
             return self._loaded[key]
         if key not in self._refused:
             try:
-                self._trial(model.bundle, sha256=model.sha256)
-                return load_served(self._mlruns, model)
+                return load_served(self._mlruns, model, tried=self._trials.of(model))
             except RapportError as error:
                 logger.error("%s is not served: %s (%s)", model.label, error, error.remedy)  # no stack: ours
                 self._refused[key] = str(error)

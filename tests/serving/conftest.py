@@ -13,6 +13,7 @@ from features.build import FeatureRows
 from features.online_store import RedisStore
 from features.settings import Settings
 from serving.api import Api
+from serving.trials import Trials
 from tests.serving.asgi import Client
 
 MakeClient = Callable[..., Client]
@@ -46,8 +47,8 @@ def make_client(settings: Settings) -> Iterator[MakeClient]:
     """Clients of apps with other settings, closed after the test."""
     opened: list[Client] = []
 
-    def make(**other: Any) -> Client:
-        opened.append(Client(Api(replace(settings, **other))))
+    def make(*, trials: Trials | None = None, **other: Any) -> Client:
+        opened.append(Client(Api(replace(settings, **other), trials=trials)))
         return opened[-1]
 
     yield make

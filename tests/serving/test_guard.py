@@ -8,6 +8,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from starlette.applications import Starlette
+from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.routing import Route
 
 from serving import auth
 from serving.auth import Guard
@@ -191,3 +196,77 @@ def test_a_request_log_that_cannot_be_written_loses_lines_and_nothing_else() -> 
 
 async def _write(log: RequestLog, line: str) -> None:
     log(line)
+
+
+async def _started(app: Starlette) -> None:
+    """What a server does first: the app's lifespan, up to the end of its start."""
+    begun = asyncio.Event()
+
+    async def receive() -> dict[str, str]:
+        if begun.is_set():
+            await asyncio.Event().wait()
+        return {"type": "lifespan.startup"}
+
+    async def send(message: Any) -> None:
+        begun.set()
+
+    task = asyncio.ensure_future(app({"type": "lifespan"}, receive, send))
+    await begun.wait()
+    task.cancel()
+
+
+@pytest.mark.parametrize("in_front", [True, False])
+def test_fast_routes_and_refusals_do_not_go_through_the_layers_before_the_guard(in_front: bool) -> None:
+    seen: list[str] = []
+    statuses: list[int] = []
+
+    class Layer:
+        def __init__(self, app: Any) -> None:
+            self._app = app
+
+        async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+            seen.append(scope.get("path", "lifespan"))
+            await self._app(scope, receive, send)
+
+    async def slow(request: Request) -> PlainTextResponse:
+        await asyncio.sleep(0.05)
+        return PlainTextResponse("done")
+
+    async def fast(body: bytes, content_type: str, request_id: str) -> bytes:
+        return b"{}"
+
+    guard = Middleware(Guard, keys=("k",), hot={"/v1/score": fast}, in_flight=1, in_front=in_front)
+    app = Starlette(routes=[Route("/v1/models", slow)], middleware=[Middleware(Layer), guard])
+
+    async def ask(method: str, path: str, key: str = "k") -> None:
+        async def receive() -> dict[str, Any]:
+            return {"type": "http.request", "body": b"{}", "more_body": False}
+
+        async def send(message: Any) -> None:
+            if message["type"] == "http.response.start":
+                statuses.append(message["status"])
+
+        scope = {"type": "http", "method": method, "path": path, "headers": [(b"x-api-key", key.encode())], "query_string": b""}
+        await app(scope, receive, send)
+
+    async def all_of_it() -> None:
+        await _started(app)
+        await ask("POST", "/v1/score")
+        await ask("POST", "/v1/score", key="wrong")
+        await asyncio.gather(ask("GET", "/v1/models"), ask("GET", "/v1/models"))
+
+    asyncio.run(all_of_it())
+    assert sorted(statuses) == [200, 200, 401, 503]
+    fast_ones = [] if in_front else ["/v1/score", "/v1/score"]
+    refused = [] if in_front else ["/v1/models"]
+    assert seen == ["lifespan", *fast_ones, "/v1/models", *refused]
+
+
+def test_a_fast_route_that_hangs_is_answered_in_the_end(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def never(body: bytes, content_type: str, request_id: str) -> bytes:
+        return await asyncio.get_running_loop().create_future()
+
+    monkeypatch.setattr(auth, "ANSWER_SECONDS", 0.05)
+    other = guarded(client, ("k",))
+    other._app._hot = {"/v1/score": never}
+    problem_of(ask(other, "k"), 504, "timeout")

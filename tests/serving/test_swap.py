@@ -3,7 +3,7 @@
 import asyncio
 import json
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -18,14 +18,14 @@ from serving.watch import ModelWatch
 from tests.serving.asgi import JSON, KEY, Client
 from tests.serving.conftest import MakeClient
 from training.registry import DATABASE, version_of
-from training.trial import Trial
+from training.trial import Trial, Untried
 
 LOW, HIGH = 0.1, 0.9
 
 
-def passed(folder: Path, *, sha256: str | None = None) -> Trial:
-    """A trial that finds everything right, at once."""
-    return Trial(0.0, None, None, True, 0)
+def passed(bundles: Sequence[Untried]) -> list[Trial | BundleRefused]:
+    """Trials that find everything right, at once."""
+    return [Trial(0.0, None, None, True, 0) for _ in bundles]
 
 
 @pytest.fixture
@@ -42,7 +42,7 @@ def registry(tmp_path: Path) -> Path:
 def served(registry: Path, make_client: MakeClient) -> Iterator[Client]:
     """A client of an app on that registry."""
     client = make_client(mlruns_dir=registry)
-    client.api._watch._trial = passed
+    client.api._watch._trials.trying = passed
     look(client)
     return client
 
@@ -106,10 +106,10 @@ def test_no_answer_fails_and_none_is_mixed_while_models_change(served: Client, r
 
 
 def test_a_version_that_fails_its_trial_leaves_the_champion(served: Client, registry: Path, members: list[str]) -> None:
-    def refuses(folder: Path, *, sha256: str | None = None) -> Trial:
-        raise BundleRefused("it crashed the process that tried to load it (SIGSEGV)", remedy="train again")
+    def refuses(bundles: Sequence[Untried]) -> list[Trial | BundleRefused]:
+        return [BundleRefused("it crashed the process that tried to load it (SIGSEGV)", remedy="train again") for _ in bundles]
 
-    served.api._watch._trial = refuses
+    served.api._watch._trials.trying = refuses
     move_alias(registry, "churn", 2)
     assert not look(served)
     assert answered(served, members[0]) == ("1", {LOW})
@@ -162,7 +162,7 @@ def test_a_canary_answers_its_share_of_requests_and_says_so(
     registry: Path, make_client: MakeClient, members: list[str]
 ) -> None:
     client = make_client(mlruns_dir=registry, canary=0.25)
-    client.api._watch._trial = passed
+    client.api._watch._trials.trying = passed
     with closing(sqlite3.connect(registry / DATABASE)) as database, database:
         database.execute("INSERT INTO registered_model_aliases VALUES ('churn', 'challenger', 2)")
     look(client)
@@ -176,7 +176,7 @@ def test_a_canary_answers_its_share_of_requests_and_says_so(
 
 def test_a_shadow_is_counted_and_not_seen(registry: Path, make_client: MakeClient, members: list[str]) -> None:
     client = make_client(mlruns_dir=registry, shadow=True)
-    client.api._watch._trial = passed
+    client.api._watch._trials.trying = passed
     with closing(sqlite3.connect(registry / DATABASE)) as database, database:
         database.execute("INSERT INTO registered_model_aliases VALUES ('churn', 'challenger', 2)")
     look(client)

@@ -13,7 +13,7 @@ from features.errors import BundleRefused
 from training import trial
 from training.artifacts import GOLDEN, read_arrays, read_manifest, write_bundle
 from training.predictors import ChurnPredictor, Recommender, TierPredictor
-from training.trial import try_bundle
+from training.trial import Untried, try_bundle, try_bundles
 
 Predictors = dict[str, ChurnPredictor | TierPredictor | Recommender]
 
@@ -95,3 +95,23 @@ def test_a_child_that_dies_or_hangs_is_told(tmp_path: Path, monkeypatch: pytest.
         try_bundle(tmp_path, timeout_s=3.0)
     with pytest.raises(ChildProcessError):
         os.waitpid(-1, os.WNOHANG)  # none is left behind
+
+
+def test_of_several_the_one_that_breaks_the_child_is_refused_and_the_others_are_tried(
+    predictors: Predictors, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The child crashes at the second bundle of three, having told of the first: another child tries the third."""
+    for name in ("first", "third"):
+        predictors["churn-xgboost"].save(tmp_path / name)
+    crash = "import os, signal, pathlib; os.kill(os.getpid(), signal.SIGSEGV)"
+    start = f"import sys, training.trial as t; from pathlib import Path; real = t.measure\ndef measure(b):\n    if b.folder.name == 'second': exec({crash!r})\n    return real(b)\nt.measure = measure\ngiven = sys.argv[1:]\nt.main([t.Untried(Path(p)) for p in given[::3]])"  # noqa: E501
+    ran = subprocess.run
+
+    def run(command: list[str], **options: object) -> object:
+        assert command[1:3] == ["-m", "training.trial"]
+        return ran([sys.executable, "-c", start, *command[3:]], **options)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(trial.subprocess, "run", run)
+    found = try_bundles([Untried(tmp_path / name) for name in ("first", "second", "third")])
+    assert [isinstance(each, BundleRefused) for each in found] == [False, True, False]
+    assert "SIGSEGV" in str(found[1])

@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
 from typing import Any, Literal, TypeAlias
 from weakref import WeakKeyDictionary
 
@@ -121,6 +124,36 @@ def prepare(predictor: Explainable) -> bool:
     return _explainer(predictor.model, predictor.manifest.features).tables is not None
 
 
+def write_tables(predictor: Explainable, path: Path) -> str | None:
+    """Write the tables of a model for whoever loads it after us; their SHA-256, or None where there can be none."""
+    tables = _explainer(predictor.model, predictor.manifest.features).tables
+    if tables is None:
+        return None
+    content = BytesIO()
+    np.savez(content, allow_pickle=False, **tables.arrays())
+    path.write_bytes(content.getbuffer())
+    return sha256(content.getbuffer()).hexdigest()
+
+
+def take_tables(predictor: Explainable, path: Path, digest: str | None) -> bool:
+    """Use tables written by `write_tables` for the same model; without a digest there are none, and the library explains.
+
+    False if the file is not there or not what was written: then they have to be worked out.
+    """
+    tables = None
+    if digest is not None:
+        try:
+            content = path.read_bytes()
+        except OSError:
+            return False
+        if sha256(content).hexdigest() != digest:
+            return False
+        with np.load(BytesIO(content), allow_pickle=False) as arrays:
+            tables = ShapleyTables.from_arrays(arrays)
+    _keep(predictor.model, predictor.manifest.features, tables)
+    return True
+
+
 def reasons(explanations: Explanations, matrix: Matrix, features: Sequence[str], language: Language) -> list[list[Reason]]:
     """The strongest reasons of each row with their sentences, strongest first.
 
@@ -155,12 +188,15 @@ def _reason(code: int, contribution: float, values: dict[str, float], language: 
 
 def _explainer(model: TreeModel, features: tuple[str, ...]) -> _Explainer:
     if model.booster not in _kept:
-        reason_of = reason_of_feature(features)
         trees = plain_trees(model)
-        tables = None if trees is None else ShapleyTables.of(trees, reason_of, len(CODES))
-        nothing = np.full((1, len(features)), np.nan, dtype=np.float32)
-        _kept[model.booster] = _Explainer(tables, reason_of, _tree_shap(model, nothing)[0, :, -1])
+        tables = None if trees is None else ShapleyTables.of(trees, reason_of_feature(features), len(CODES))
+        _keep(model, features, tables)
     return _kept[model.booster]
+
+
+def _keep(model: TreeModel, features: tuple[str, ...], tables: ShapleyTables | None) -> None:
+    nothing = np.full((1, len(features)), np.nan, dtype=np.float32)
+    _kept[model.booster] = _Explainer(tables, reason_of_feature(features), _tree_shap(model, nothing)[0, :, -1])
 
 
 def _margins(explainer: _Explainer, model: TreeModel, matrix: Matrix, *, exact: bool) -> NDArray[np.float64]:

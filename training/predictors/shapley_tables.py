@@ -16,8 +16,9 @@ v2, Yang 2021, keeps tables by leaf and feature.)
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +96,23 @@ class ShapleyTables:
             outputs=tuple(firsts.tolist()),
             expected=np.array([sum(_mean(tree) for tree in ordered if tree.output == place) for place in range(classes)]),
         )
+
+    @classmethod
+    def from_arrays(cls, arrays: Mapping[str, NDArray[Any]]) -> ShapleyTables:
+        """Tables out of what `arrays` gave."""
+        return cls(
+            features=int(arrays["features"]),
+            columns=arrays["columns"],
+            thresholds=arrays["thresholds"],
+            starts=arrays["starts"],
+            table=arrays["table"],
+            outputs=tuple(arrays["outputs"].tolist()),
+            expected=arrays["expected"],
+        )
+
+    def arrays(self) -> dict[str, NDArray[Any]]:
+        """All of it as arrays, to be written down."""
+        return {field.name: np.asarray(getattr(self, field.name)) for field in fields(self)}
 
     def contributions(self, matrix: Matrix) -> NDArray[np.float64]:
         """What each reason adds to the margin, shape (rows, classes, reasons); columns are the features of the trees."""
