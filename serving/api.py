@@ -20,8 +20,9 @@ from features.errors import RapportError
 from features.online_store import RedisReader
 from features.settings import Settings
 from serving import openapi
-from serving.auth import Answer, BodyTooLarge, BodyTooSlow, too_large, too_slow
+from serving.auth import Answer, too_large, too_slow
 from serving.batch import NO_DEADLINE
+from serving.bodies import BodyTooLarge, BodyTooSlow
 from serving.bundle import ModelSet
 from serving.engine import Engine
 from serving.health import readiness
