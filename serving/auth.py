@@ -225,7 +225,10 @@ def sent_key(headers: Mapping[bytes, bytes] | Headers) -> bytes:
     """The key a request carries, as the bytes that were sent; empty if none."""
     if isinstance(headers, Headers):
         headers = dict(headers.raw)
-    scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
+    sent = headers.get(b"authorization")
+    if sent is None:
+        return headers.get(b"x-api-key", b"")
+    scheme, _, value = sent.partition(b" ")
     if scheme.lower() == b"bearer":
         return value.strip()
     if scheme.lower() == b"basic":
