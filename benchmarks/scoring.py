@@ -22,7 +22,7 @@ from features.jobs import open_facts, store_url
 from features.online_store import RedisStore
 from features.settings import Settings
 from serving.bundle import ModelSet
-from serving.scoring import PublishedFeatures, Row, ScoringContext, feature_matrix, row_of, score, vectors_of
+from serving.scoring import PublishedFeatures, Row, ScoringContext, feature_matrix, rows_of, score, vectors_of
 
 BATCHES = (1, 10, 100, 1000)
 
@@ -38,11 +38,11 @@ def median_us(work: Callable[[], object], repeats: int) -> float:
     return statistics.median(times) * 1e6
 
 
-def rows_of(context: ScoringContext, published: PublishedFeatures, values: Sequence[bytes]) -> list[Row]:
+def whole_rows(context: ScoringContext, published: PublishedFeatures, values: Sequence[bytes]) -> list[Row]:
     """Rows of an answer from stored values."""
     outputs = ("churn", "tier")
     scored = score(context, vectors_of(context, published, values), outputs)
-    return [row_of(scored, place, outputs, stale_after_s=context.stale_after_s) for place in range(len(values))]
+    return rows_of(scored, range(len(values)), [""] * len(values), outputs, stale_after_s=context.stale_after_s)
 
 
 def measure(members: Sequence[str], store: RedisStore, models: ModelSet, batch: int, repeats: int) -> dict[str, float]:
@@ -61,7 +61,7 @@ def measure(members: Sequence[str], store: RedisStore, models: ModelSet, batch: 
         "derive": lambda: feature_matrix(context, stamp, records),
         "churn": lambda: models.churn.score(matrix),
         "tier": lambda: models.tier.score(matrix),
-        "whole_row": lambda: rows_of(context, PublishedFeatures(stamp), known),
+        "whole_row": lambda: whole_rows(context, PublishedFeatures(stamp), known),
     }
     return {name: round(median_us(work, repeats) / batch, 2) for name, work in parts.items()}
 

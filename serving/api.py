@@ -9,7 +9,6 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-import msgspec
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
@@ -20,15 +19,16 @@ from features.errors import RapportError
 from features.online_store import RedisReader
 from features.settings import Settings
 from serving import openapi
-from serving.auth import Answer, BodyTooLarge, BodyTooSlow, too_large, too_slow
+from serving.auth import Answer, too_large, too_slow
 from serving.batch import NO_DEADLINE
+from serving.bodies import BodyTooLarge, BodyTooSlow
 from serving.bundle import ModelSet
 from serving.engine import Engine
 from serving.health import readiness
 from serving.list_routes import ListRoutes
 from serving.metrics import Meter
 from serving.office import Office
-from serving.passports import base_passport, score_passport
+from serving.passports import PassportPrinter, base_passport
 from serving.problems import ApiError, new_app, of_rapport_error, problem
 from serving.reading import GuardedReader
 from serving.score_parsing import parse_score
@@ -76,6 +76,7 @@ class Api:
         self._stale_after_s = settings.max_staleness_h * 3600.0
         self._guarded = GuardedReader(self._reader, meter=self.meter)
         self._engine = Engine(self._guarded, settings.clock, stale_after_s=self._stale_after_s, meter=self.meter)
+        self._passports = PassportPrinter()
         if settings.shadow:
             self._engine.shadow = lambda: self._watch.lineup.challengers.get("churn")
         self._lists = ListRoutes(settings, self._read_lists, lambda: self._watch.champions, self._list_passport)
@@ -119,8 +120,8 @@ class Api:
         else:
             models = self._watch.models_for(asked.model)
         reply = await self._engine.score(asked, models, deadline=limit)
-        passport = score_passport(reply, models, asked.outputs or default_outputs(models), request_id=request_id)
-        return msgspec.json.encode({"passport": passport, "rows": reply.rows})
+        outputs = tuple(asked.outputs) if asked.outputs is not None else default_outputs(models)
+        return self._passports.answer(reply, models, outputs, request_id=request_id)
 
     async def recommend(self, request: Request) -> dict[str, Any]:
         """POST /v1/recommend."""

@@ -7,19 +7,19 @@ and a route costs twice what a score does.
 import asyncio
 import base64
 import logging
+import os
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import TypeAlias
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
+from serving.bodies import BODY_LIMIT, Arrivals, BodyTooLarge, BodyTooSlow, limited
 from serving.front import App, Message, Receive, Scope, Send, stand_in_front
 from serving.keys import Caller, KeyRing
 from serving.metrics import Meter
 from serving.paths import BODY_LIMITS, UPLOADS, route_of, template_of
-from serving.paths import BODY_SECONDS as LONGER_SECONDS
 from serving.problems import RETRY_AFTER_S, problem
 
 Answer: TypeAlias = Callable[[bytes, str, str], Awaitable[bytes | Response]]
@@ -35,8 +35,6 @@ ROUTE_OF = {
     **dict.fromkeys(("/", "/docs", "/docs.js", "/openapi.json"), "pages"),
 }
 LOGGED_PATHS = OPEN_PATHS | {"/v1/score", "/v1/recommend", "/v1/similar", "/v1/cashier", "/metrics"}
-BODY_LIMIT = 1_048_576
-BODY_SECONDS = 5.0
 ANSWER_SECONDS = 10.0
 """What a fast route may take at most, as BentoML's own timeout has it for the others."""
 IN_FLIGHT = 256
@@ -57,14 +55,6 @@ _TURNED_AWAY = [
 ]
 OVERLOADED = "as many requests are under way as can be answered in time"
 logger = logging.getLogger("rapport.requests")
-
-
-class BodyTooLarge(Exception):
-    """More bytes arrived than a body may have."""
-
-
-class BodyTooSlow(Exception):
-    """A body did not arrive in time, or its sender has gone."""
 
 
 class Guard:
@@ -103,6 +93,7 @@ class Guard:
         self._in_flight = in_flight
         self._in_front = in_front
         self._under_way = 0
+        self._arrivals = Arrivals()
         before, _, after = bytes(problem("overloaded", OVERLOADED, request_id="<id>").body).partition(b"<id>")
         self._overloaded = (before, after)
         self._log = log
@@ -114,7 +105,7 @@ class Guard:
                 stand_in_front(self, scope)
             await self._app(scope, receive, send)
             return
-        request_id = uuid.uuid4().hex
+        request_id = os.urandom(16).hex()
         scope["rapport.request_id"] = request_id
         started, path = time.perf_counter(), scope["path"]
         answer = self._hot.get(path) if scope["method"] == "POST" else None
@@ -155,7 +146,7 @@ class Guard:
         response: bytes | Response | None = self._refusal(scope, headers)
         if response is None:
             try:
-                body = await _whole_body(receive)
+                body = await self._arrivals.whole(receive)
                 content_type = headers.get(b"content-type", b"").decode("latin-1")
                 async with asyncio.timeout(ANSWER_SECONDS):
                     response = await answer(body, content_type, request_id)
@@ -240,14 +231,17 @@ def too_large(request_id: str) -> Response:
 
 def too_slow(request_id: str) -> Response:
     """The answer to a body that does not come."""
-    return problem("body_timeout", f"the body did not arrive within {BODY_SECONDS:g} s", request_id=request_id)
+    return problem("body_timeout", f"the body did not arrive within {bodies.BODY_SECONDS:g} s", request_id=request_id)
 
 
 def sent_key(headers: Mapping[bytes, bytes] | Headers) -> bytes:
     """The key a request carries, as the bytes that were sent; empty if none."""
     if isinstance(headers, Headers):
         headers = dict(headers.raw)
-    scheme, _, value = headers.get(b"authorization", b"").partition(b" ")
+    sent = headers.get(b"authorization")
+    if sent is None:
+        return headers.get(b"x-api-key", b"")
+    scheme, _, value = sent.partition(b" ")
     if scheme.lower() == b"bearer":
         return value.strip()
     if scheme.lower() == b"basic":
@@ -256,54 +250,6 @@ def sent_key(headers: Mapping[bytes, bytes] | Headers) -> bytes:
         except ValueError:  # no Base64, or not even ASCII
             return b""
     return headers.get(b"x-api-key", b"")
-
-
-async def _whole_body(receive: Receive) -> bytes:
-    """The body of a request.
-
-    Raises
-    ------
-    BodyTooLarge
-        It passes the limit.
-    BodyTooSlow
-        It does not arrive in time, or its sender has gone.
-    """
-    receive = limited(receive)
-    message = await receive()
-    if not message.get("more_body", False):
-        return bytes(message.get("body", b""))
-    parts = [message.get("body", b"")]
-    while message.get("more_body", False):
-        message = await receive()
-        parts.append(message.get("body", b""))
-    return b"".join(parts)
-
-
-def limited(receive: Receive, path: str = "") -> Receive:
-    """`receive` that ends what takes too much or too long: a body has a limit of bytes and one of seconds, however it comes."""
-    arrived, whole = 0, False
-    loop = asyncio.get_running_loop()
-    until = loop.time() + LONGER_SECONDS.get(path, BODY_SECONDS)
-    most = BODY_LIMITS.get(path, BODY_LIMIT)
-
-    async def receive_limited() -> Message:
-        nonlocal arrived, whole
-        if whole:  # what comes now is the client's going away, for which one may wait long
-            return await receive()
-        try:
-            async with asyncio.timeout_at(until):
-                message = await receive()
-        except TimeoutError:
-            raise BodyTooSlow from None
-        arrived += len(message.get("body", b""))
-        whole = not message.get("more_body", False)
-        if arrived > most:
-            raise BodyTooLarge
-        if message["type"] == "http.disconnect":
-            raise BodyTooSlow
-        return message
-
-    return receive_limited
 
 
 def _line(request_id: str, method: str, path: str, status: int, seconds: float) -> str:

@@ -14,7 +14,7 @@ from serving.ladder import Below, Priors, run_passport
 from serving.outputs import Cell, NotANumber, answer
 from serving.reading import MembersRead
 from serving.reasoning import add_reasons
-from serving.scoring import PublishedFeatures, Row, Scored, ScoringContext, readable, row_of, score, silence_of, vectors_of
+from serving.scoring import PublishedFeatures, Row, Scored, ScoringContext, readable, rows_of, score, silence_of, vectors_of
 from serving.served import ServedModel
 from training.predictors.reason_sentences import Language
 
@@ -117,9 +117,8 @@ class Batch:
             self._all_below("contract_mismatch", self._parts)
             return
         now = time.monotonic()
-        late = [part for part in self._parts if part.job.deadline <= now]
-        self._all_below("deadline", late)
-        live = self._live([part for part in self._parts if part not in late])
+        self._all_below("deadline", [part for part in self._parts if part.job.deadline <= now])
+        live = self._live([part for part in self._parts if part.job.deadline > now])
         if live:
             values = [self._read.aggregates[place] for place in live]
             vectors = vectors_of(self._context, published, [value for value in values if value is not None])
@@ -138,8 +137,10 @@ class Batch:
             Features are of another version, and no lower step can answer anybody.
         """
         stored = dict(zip(self.below, self.nightly, strict=True)) if self.nightly else {}
-        replies = [self._reply(part, stored) for part in self._parts]
-        self._require_something(replies)
+        live = self._live_rows()
+        replies = [self._reply(part, live, stored) for part in self._parts]
+        if self._mismatch:
+            self._require_something(replies)
         return replies
 
     def difference(self, challenger: ServedModel) -> list[float]:
@@ -177,7 +178,7 @@ class Batch:
     def _not_these(self, scored: Scored) -> None:
         """Rows that are too old for their request, or that a model failed to answer, go a step down."""
         for part in self._parts:
-            limit, failed = part.job.max_staleness_s, scored.failed.intersection(part.job.outputs)
+            limit, failed = part.job.max_staleness_s, not scored.failed.isdisjoint(part.job.outputs)
             if limit is None and not failed:
                 continue
             for place in range(part.start, part.start + len(part.job.member_ids)):
@@ -211,46 +212,68 @@ class Batch:
 
     def _rows(self, part: _Part) -> list[int]:
         """Rows of the scored matrix that belong to a request and are answered from there."""
-        places = range(part.start, part.start + len(part.job.member_ids))
-        return [self._place[place] for place in places if place in self._place and place not in self.below]
+        return [self._place[place] for place in self._places(part)]
 
-    def _reply(self, part: _Part, stored: dict[int, NightlyAnswer | None]) -> Reply:
-        job = part.job
-        below = Below(self._context.models, self._priors, self._context.moment, job.max_staleness_s)
+    def _places(self, part: _Part) -> list[int]:
+        """Places of a request that are answered from the scored matrix."""
+        places = range(part.start, part.start + len(part.job.member_ids))
+        return [place for place in places if place in self._place and place not in self.below]
+
+    def _live_rows(self) -> dict[int, Row]:
+        """The rows that are answered from the scored matrix, by place; those asked for the same outputs are made together."""
+        if self._scored is None:
+            return {}
+        alike: dict[tuple[str, ...], list[_Part]] = {}
+        for part in self._parts:
+            alike.setdefault(part.job.outputs, []).append(part)
+        found: dict[int, Row] = {}
+        for outputs, parts in alike.items():
+            places = [place for part in parts for place in self._places(part)]
+            members = [part.job.member_ids[place - part.start] for part in parts for place in self._places(part)]
+            rows = [self._place[place] for place in places]
+            made = rows_of(self._scored, rows, members, outputs, stale_after_s=self._context.stale_after_s)
+            found.update(zip(places, made, strict=True))
+        return found
+
+    def _reply(self, part: _Part, live: dict[int, Row], stored: dict[int, NightlyAnswer | None]) -> Reply:
         runs: dict[str, dict[str, Any]] = {}
         rows = []
-        for offset, member in enumerate(job.member_ids):
-            place = part.start + offset
-            row = self._row(part, place, below, stored.get(place))
-            if row["nightly_run"] is not None:
-                self._note_run(runs, row["nightly_run"], stored.get(place))
-            rows.append({"member_id": member, **row})
+        for place, member in enumerate(part.job.member_ids, start=part.start):
+            row = live.get(place)
+            if row is None:
+                row = {"member_id": member, **self._row_below(part, place, stored.get(place))}
+                if row["nightly_run"] is not None:
+                    self._note_run(runs, row["nightly_run"], stored.get(place))
+            elif part.told:
+                self._tell(row, part.told, self._place[place])
+            rows.append(row)
         return Reply(rows, self._context.moment, self._read.published, list(runs.values()), part.reasons)
+
+    def _tell(self, answered: Row, told: dict[str, dict[int, list[Cell]]], row: int) -> None:
+        """Put reasons beside the scores of a row."""
+        for output, reasons in told.items():
+            if row in reasons:
+                answered[output] = {**answered[output], "reasons": reasons[row]}
 
     def _note_run(self, runs: dict[str, dict[str, Any]], run: str, nightly: NightlyAnswer | None) -> None:
         for edition in (self._priors.edition, nightly.edition if nightly is not None else None):
             if edition is not None and str(edition.run) == run:
                 runs[run] = run_passport(edition)
 
-    def _row(self, part: _Part, place: int, below: Below, nightly: NightlyAnswer | None) -> Row:
+    def _row_below(self, part: _Part, place: int, nightly: NightlyAnswer | None) -> Row:
+        """The answer about a member who is not scored here."""
         outputs = part.job.outputs
+        below = Below(self._context.models, self._priors, self._context.moment, part.job.max_staleness_s)
         if self._read.opted_out[place] is not None:
             return below.prior(outputs, None, status="OPTED_OUT")
-        if place in self.below:
-            row = self._place.get(place)
-            stage = self._scored.shown["lifecycle_stage"][row] if self._scored is not None and row is not None else None
-            return below.row(outputs, self.below[place], nightly, stage)
-        row = self._place.get(place)
-        if row is None or self._scored is None:
+        if place not in self.below:
             return below.cold()
-        answered = row_of(self._scored, row, outputs, stale_after_s=self._context.stale_after_s)
-        for output, told in part.told.items():
-            if row in told:
-                answered[output] = {**answered[output], "reasons": told[row]}
-        return answered
+        row = self._place.get(place)
+        stage = self._scored.shown["lifecycle_stage"][row] if self._scored is not None and row is not None else None
+        return below.row(outputs, self.below[place], nightly, stage)
 
     def _require_something(self, replies: Sequence[Reply]) -> None:
         """Raise what is wrong where features are of another version and nobody knows anything else to say."""
         nobody = all(row["fallback"] == "refused" for reply in replies for row in reply.rows)
-        if self._mismatch and nobody and self._read.published is not None:
+        if nobody and self._read.published is not None:
             self._read.published.require(self._context.contract)

@@ -6,8 +6,8 @@ the next batch. So a batch is as large as the load makes it, and a lone request 
 
 import asyncio
 import time
-from collections import deque
-from collections.abc import Callable
+from collections import Counter, deque
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -68,8 +68,13 @@ class Engine:
             max_staleness_s=asked.max_staleness,
             deadline=deadline,
         )
-        reply = await (self._queued(job) if len(job.member_ids) <= FEWEST_ROWS else self._in_parts(job))
-        self._count(reply, models)
+        if len(job.member_ids) <= FEWEST_ROWS and deadline == NO_DEADLINE:
+            self._enqueue(job)
+            reply = await job.answer
+        else:
+            reply = await (self._queued(job) if len(job.member_ids) <= FEWEST_ROWS else self._in_parts(job))
+        if reply.reasons == "dropped":
+            self._meter.add("rapport_reasons_dropped_total")
         return reply
 
     async def close(self) -> None:
@@ -77,10 +82,13 @@ class Engine:
         if self._working is not None:
             await self._working
 
-    async def _queued(self, job: Job) -> Reply:
+    def _enqueue(self, job: Job) -> None:
         self._waiting.append(job)
         if self._working is None or self._working.done():
             self._working = asyncio.get_running_loop().create_task(self._work())
+
+    async def _queued(self, job: Job) -> Reply:
+        self._enqueue(job)
         if job.deadline == NO_DEADLINE:
             return await job.answer
         return await self._in_time(job)
@@ -92,7 +100,9 @@ class Engine:
                 return await asyncio.shield(job.answer)
         except TimeoutError:
             job.answer.cancel()
-            return self._priors(job, "deadline")
+            reply = self._priors(job, "deadline")
+            self._count([reply], job.models)
+            return reply
 
     async def _in_parts(self, job: Job) -> Reply:
         """A long request as several, all for one moment; others are answered between them."""
@@ -146,13 +156,13 @@ class Engine:
 
     async def _one_by_one(self, jobs: list[Job], error: Exception) -> None:
         if len(jobs) == 1:
-            _give(jobs[0], error)
+            _fail(jobs[0], error)
             return
         for job in jobs:
             try:
                 await self._answer([job])
             except Exception as own:  # noqa: BLE001 # the same edge, for this request
-                _give(job, own)
+                _fail(job, own)
 
     async def _answer(self, jobs: list[Job]) -> None:
         """Read and score one batch."""
@@ -161,8 +171,11 @@ class Engine:
         try:
             read = await self._reader.members(member_ids)
         except StoreUnavailable as error:
-            for job in jobs:
-                _give(job, self._priors(job, "store_unavailable") if self._reader.priors.known else error)
+            if self._reader.priors.known:
+                self._give_all(jobs, [self._priors(job, "store_unavailable") for job in jobs])
+            else:
+                for job in jobs:
+                    _fail(job, error)
             return
         if read.published is None:
             raise NothingPublished("no features were published to the online store", remedy='run "rapport publish"')
@@ -174,8 +187,7 @@ class Engine:
         self._learn(batch, len(member_ids), time.thread_time() - begun)
         if batch.below:
             batch.nightly = await self._reader.nightly([member_ids[place] for place in batch.below])
-        for job, reply in zip(jobs, batch.replies(), strict=True):
-            _give(job, reply)
+        self._give_all(jobs, batch.replies())
         self._score_in_the_shadow(batch)
 
     def _learn(self, batch: Batch, rows: int, seconds: float) -> None:
@@ -193,17 +205,23 @@ class Engine:
             for difference in batch.difference(model):
                 self._meter.observe("rapport_shadow_difference", value=difference)
 
-    def _count(self, reply: Reply, models: ModelSet) -> None:
+    def _give_all(self, jobs: Sequence[Job], replies: Sequence[Reply]) -> None:
+        """Answer requests that were asked for the same models, but those whose deadline has passed meanwhile."""
+        given = [(job, reply) for job, reply in zip(jobs, replies, strict=True) if not job.answer.done()]
+        for job, reply in given:
+            job.answer.set_result(reply)
+        self._count([reply for _, reply in given], jobs[0].models)
+
+    def _count(self, replies: Sequence[Reply], models: ModelSet) -> None:
         """What was answered, for /metrics."""
-        meter = self._meter
+        rows = [row for reply in replies for row in reply.rows]
+        for (status, step), number in Counter((row["status"], row["fallback"]) for row in rows).items():
+            self._meter.add("rapport_rows_total", "score", status, by=number)
+            self._meter.add("rapport_ladder_total", "score", step, by=number)
         arm = "challenger" if models.aliases.get("churn") == CHALLENGER else "champion"
-        for row in reply.rows:
-            meter.add("rapport_rows_total", "score", row["status"])
-            meter.add("rapport_ladder_total", "score", row["fallback"])
-            if row["churn"] is not None and row["fallback"] == "none":
-                meter.observe("rapport_churn_probability", arm, value=row["churn"]["probability"])
-        if reply.reasons == "dropped":
-            meter.add("rapport_reasons_dropped_total")
+        cells = [row["churn"] for row in rows if row["fallback"] == "none"]
+        chances = [cell["probability"] for cell in cells if cell is not None]
+        self._meter.observe_all("rapport_churn_probability", arm, values=chances)
 
     def _priors(self, job: Job, reason: str) -> Reply:
         """Means of everyone for each member: what is left without the store, or without time."""
@@ -215,10 +233,6 @@ class Engine:
         return Reply([{"member_id": m, **row} for m in job.member_ids], moment, None, runs, "dropped" if job.top else "none")
 
 
-def _give(job: Job, outcome: Reply | Exception) -> None:
-    if job.answer.done():  # its deadline has passed
-        return
-    if isinstance(outcome, Reply):
-        job.answer.set_result(outcome)
-    else:
-        job.answer.set_exception(outcome)
+def _fail(job: Job, error: Exception) -> None:
+    if not job.answer.done():  # its deadline has not passed
+        job.answer.set_exception(error)

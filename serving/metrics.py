@@ -11,7 +11,7 @@ import os
 import shutil
 import tempfile
 from bisect import bisect_left
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import product
 from pathlib import Path
@@ -85,9 +85,14 @@ class Meter:
 
     def observe(self, name: str, *labels: str, value: float) -> None:
         """Put a value into its bucket."""
-        at, buckets = self._at[(name, *labels)], self._buckets[name]
-        self._numbers[at + bisect_left(buckets, value)] += 1
-        self._numbers[at + len(buckets) + 1] += value
+        self.observe_all(name, *labels, values=(value,))
+
+    def observe_all(self, name: str, *labels: str, values: Iterable[float]) -> None:
+        """Put several values into their buckets."""
+        at, buckets, numbers = self._at[(name, *labels)], self._buckets[name], self._numbers
+        for value in values:
+            numbers[at + bisect_left(buckets, value)] += 1
+            numbers[at + len(buckets) + 1] += value
 
     def text(self) -> str:
         """The sum over all workers in Prometheus' text format."""

@@ -27,6 +27,7 @@ from training.predictors import Matrix
 
 Row = dict[str, Any]
 SHOWN = ("lifecycle_stage", "rfm_tier")
+_NO_CELLS: Mapping[str, Cell | None] = dict.fromkeys(MODEL_OF)
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,35 +196,38 @@ def _labels(contract: Contract, name: str, matrix: NDArray[np.float32]) -> list[
     return [categories[code] for code in codes.astype(np.intp).tolist()]
 
 
-def row_of(scored: Scored, i: int, outputs: Collection[str], *, stale_after_s: float) -> Row:
-    """The answer about row i, as `schemas.ScoreRow` without its member."""
-    cells: dict[str, Cell | None] = dict.fromkeys(MODEL_OF)
-    missing = not_active = False
-    for output in outputs:
-        answered = scored.by_output.get(output)
-        if answered is None:
-            missing = True
-        else:
-            cells[output] = cell = answered.cells[i]
-            not_active |= cell is None
-    age = scored.vectors.age_s[i]
-    if missing:
-        status, reason = "PARTIAL", "model_failed" if scored.failed.intersection(outputs) else "model_missing"
-    elif not_active:
-        status, reason = "PARTIAL", "not_active"
-    else:
-        status, reason = "STALE" if age > stale_after_s else "OK", None
-    return {
-        "status": status,
-        "reason": reason,
-        "fallback": "none",
-        "as_of": scored.vectors.as_of[i],
-        "age_seconds": age,
-        "nightly_run": None,
-        **cells,
-        "lifecycle_stage": scored.shown["lifecycle_stage"][i],
-        "rfm_tier": scored.shown["rfm_tier"][i],
-    }
+def rows_of(
+    scored: Scored, rows: Sequence[int], member_ids: Sequence[str], outputs: Collection[str], *, stale_after_s: float
+) -> list[Row]:
+    """The answers about some rows, as `schemas.ScoreRow`, all of them asked for the same outputs."""
+    found = [(output, scored.by_output[output].cells) for output in outputs if output in scored.by_output]
+    missing = None
+    if len(found) < len(outputs):
+        missing = "model_failed" if scored.failed.intersection(outputs) else "model_missing"
+    as_of, ages = scored.vectors.as_of, scored.vectors.age_s
+    stages, tiers = (scored.shown[name] for name in SHOWN)
+    answers = []
+    for row, member in zip(rows, member_ids, strict=True):
+        answer: Row = {
+            "member_id": member,
+            "status": "STALE" if ages[row] > stale_after_s else "OK",
+            "reason": missing,
+            "fallback": "none",
+            "as_of": as_of[row],
+            "age_seconds": ages[row],
+            "nightly_run": None,
+            **_NO_CELLS,
+            "lifecycle_stage": stages[row],
+            "rfm_tier": tiers[row],
+        }
+        for output, cells in found:
+            answer[output] = cell = cells[row]
+            if cell is None and missing is None:
+                answer["reason"] = "not_active"
+        if answer["reason"] is not None:
+            answer["status"] = "PARTIAL"
+        answers.append(answer)
+    return answers
 
 
 def default_outputs(models: ModelSet) -> tuple[str, ...]:

@@ -31,7 +31,7 @@ from features.embedded import embedded_store
 from features.errors import ConfigurationError
 from features.facts import Facts
 from features.online_store import RedisStore, Stamp
-from serving.auth import BODY_LIMIT
+from serving.bodies import BODY_LIMIT
 from serving.launch import free_port, require_free_port
 from serving.list_schemas import RecommendResponse
 from serving.score_schemas import ScoreResponse

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from serving.auth import BODY_LIMIT
+from serving.bodies import BODY_LIMIT
 from serving.problems import CODES
 from tests.serving.asgi import JSON, KEY, Client, problem_of
 

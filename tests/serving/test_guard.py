@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from serving import auth
+from serving import bodies
 from serving.auth import Guard
 from serving.breaker import Breaker
 from serving.keys import Caller, KeyRing, hashed
@@ -98,7 +98,7 @@ def test_above_its_load_a_worker_tells_clients_to_come_back(client: Client, memb
 @pytest.mark.parametrize("path", ["/v1/score", "/v1/recommend"])
 @pytest.mark.parametrize("first", [[], [{"type": "http.request", "body": b'{"mem', "more_body": True}]])
 def test_a_body_that_stalls_is_given_up(client: Client, monkeypatch: pytest.MonkeyPatch, path: str, first: list[Any]) -> None:
-    monkeypatch.setattr(auth, "BODY_SECONDS", 0.1)
+    monkeypatch.setattr(bodies, "BODY_SECONDS", 0.1)
     sent: list[Any] = []
     chunks = list(first)
 
