@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 
+import msgspec
 import numpy as np
 
 from features.online_store import RecommendationList, RecommendedItem
@@ -10,19 +11,21 @@ from features.rules.declared import LATELY_DAYS
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories
 
+FORGOTTEN_TOGETHER = 14
+"""Purchases leave `lately` fortnight by fortnight: a list that loses one every night would be written every night."""
 Bought = dict[str, tuple[int, int, int]]
 """By item: on how many days it was bought, the first and the last of them."""
 
 
 def told(lists: Iterable[RecommendationList], catalogue: Catalogue, histories: Histories) -> Iterator[RecommendationList]:
     """The lists of the members of the histories, in their order, with what reasons say and rules look at."""
+    since = histories.day - LATELY_DAYS
+    since -= since % FORGOTTEN_TOGETHER
     for which, each in enumerate(lists):
         bought = _bought(catalogue, histories, which)
         items = tuple(_told(item, bought.get(item.item_id)) for item in each.items)
         shown = {item.item_id for item in each.items}
-        lately = {
-            item: last for item, (_, _, last) in bought.items() if histories.day - last <= LATELY_DAYS and item not in shown
-        }
+        lately = {item: last for item, (_, _, last) in bought.items() if last >= since and item not in shown}
         yield replace(each, items=items, day=histories.day, lately=lately)
 
 
@@ -40,4 +43,4 @@ def _told(item: RecommendedItem, bought: tuple[int, int, int] | None) -> Recomme
         return item
     times, first, last = bought
     gap = round((last - first) / (times - 1), 1) if times > 1 else None
-    return replace(item, times=times, last_day=last, gap_days=gap)
+    return msgspec.structs.replace(item, times=times, last_day=last, gap_days=gap)
