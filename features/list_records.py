@@ -2,6 +2,8 @@
 
 16 hex digits   of all that the list says, without its moment: a night compares them and writes only what differs
 JSON            [model, as_of, items, day, lately], each item [item_id, score, source, times, last_day, gap_days]
+
+The moment is that of the night that wrote it; a later one that would have written the same says so in the stamp of all lists.
 """
 
 import json
