@@ -258,6 +258,24 @@ class StoredMembers:
     opted_out: list[bytes | None]
 
 
+@dataclass(frozen=True, slots=True)
+class StoredLists:
+    """What the store holds about the lists of several members, in the order asked for.
+
+    Attributes
+    ----------
+    stamp
+        Which night looked at everyone's lists last.
+    live
+        The Hashes of what they did: all days of the first member, all of the second, and so on.
+    """
+
+    stamp: bytes | None
+    lists: list[bytes | None]
+    refused: list[bool]
+    live: list[dict[bytes, bytes]]
+
+
 class OnlineReader(Protocol):
     """What serving does with the store."""
 
@@ -511,12 +529,32 @@ class RedisReader:
         with translated():
             return list(await self._client.mget([self._keys.recommendations(m) for m in member_ids]))
 
-    async def read_lists_and_refusals(self, member_ids: Sequence[str]) -> tuple[list[bytes | None], list[bool]]:
-        """The same lists, and whether each member refused marketing, in one round trip."""
+    async def read_list_stamp(self) -> bytes | None:
+        """Which night looked at everyone's lists, for `ListStamp.from_bytes`."""
         with translated():
-            keys = [*map(self._keys.recommendations, member_ids), *map(self._keys.opted_out, member_ids)]
-            found = await self._client.mget(keys)
-        return found[: len(member_ids)], [refusal is not None for refusal in found[len(member_ids) :]]
+            found: bytes | None = await self._client.get(self._keys.lists)
+        return found
+
+    async def read_for_lists(self, member_ids: Sequence[str], days: Sequence[int] = ()) -> StoredLists:
+        """Lists and refusals of several members, and what they did on some local days, in one round trip; nothing is parsed."""
+        keys = [self._keys.lists, *map(self._keys.recommendations, member_ids), *map(self._keys.opted_out, member_ids)]
+        with translated():
+            if not days:
+                found, live = await self._client.mget(keys), []
+            else:
+                pipeline = self._client.pipeline(transaction=False)
+                pipeline.mget(keys)
+                for member in member_ids:
+                    for day in days:
+                        pipeline.hgetall(self._keys.live_items(member, day))
+                found, *live = await pipeline.execute()
+        until = len(member_ids) + 1
+        return StoredLists(found[0], found[1:until], [refusal is not None for refusal in found[until:]], live)
+
+    async def read_list_pasts(self, member_ids: Sequence[str]) -> list[bytes | None]:
+        """What lists of members are made anew from, for `training.predictors.packed_history.unpack`."""
+        with translated():
+            return list(await self._client.mget([self._keys.list_past(member) for member in member_ids]))
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -1,6 +1,7 @@
 """The passport of an answer: all that it takes to make the answer again."""
 
 from collections.abc import Iterable
+from datetime import datetime
 from typing import Any
 
 from features.contract import CONTRACT_HASH
@@ -20,6 +21,14 @@ def score_passport(reply: Reply, models: ModelSet, outputs: Iterable[str], *, re
         passport["features_age_seconds"] = max(0, int((reply.moment - stamp.as_of_moment).total_seconds()))
     generation = stamp.generation if stamp is not None else None
     return {**passport, "features_generation": generation, "nightly": reply.runs, "reasons": reply.reasons}
+
+
+def list_passport(request_id: str, models: ModelSet, moment: datetime) -> dict[str, Any]:
+    """The passport of lists as far as models and moment go, as `list_schemas.ListPassport`, ready to be written as JSON."""
+    passport = base_passport(moment.isoformat(), request_id)
+    if "recommender" in models.served:
+        passport["models"] = {"recommender": models.passports["recommender"]}
+    return passport
 
 
 def base_passport(moment: str, request_id: str) -> dict[str, Any]:

@@ -1,6 +1,8 @@
 """Ranked lists as they are stored: ids, sources and scores, how often and when each was bought, and what else was of late."""
 
+import math
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -57,7 +59,8 @@ def _own_record(histories: Histories) -> Iterator[NDArray[Any]]:
     gaps = (histories.last_days - histories.first_days) / np.maximum(histories.times.astype(np.float64) - 1, 1)
     yield times
     yield histories.last_days.astype(object)
-    yield np.where(histories.times > 1, np.round(gaps, 1).astype(object), None)
+    gaps[histories.times <= 1] = np.nan
+    yield np.array([None if math.isnan(gap) else gap for gap in np.round(gaps, 1).tolist()], dtype=object)
 
 
 def _at(values: NDArray[Any], entry: NDArray[np.int64]) -> list[list[Any]]:
@@ -76,5 +79,5 @@ def _lately(
     late[entry[entry >= 0]] = False
     ids, days = catalogue.item_ids[histories.items[late]].tolist(), histories.last_days[late].tolist()
     ends = np.concatenate([[0], np.cumsum(late)])[histories.starts].tolist()
-    for start, end in zip(ends, ends[1:], strict=False):
+    for start, end in pairwise(ends):
         yield dict(zip(ids[start:end], days[start:end], strict=True))
