@@ -312,6 +312,10 @@ def test_kept_candidates_move_at_once_with_what_is_bought_and_looked_at(recommen
     sources = dict(zip(seen.items.tolist(), seen.sources.tolist(), strict=True))
     assert SOURCES[sources[int(strange[0])]] == "viewed"
     assert before[1] not in later
+    shown = live_list(recommender, one, looked, k=6, kept=kept)
+    assert strange[0] in shown.items[0, :3]
+    assert SOURCES[shown.sources[0, shown.items[0].tolist().index(strange[0])]] == "viewed"
+    assert len(set(shown.items[0].tolist())) == 6
     near = set(recommender.catalogue.neighbours[strange].ravel().tolist()) - {-1} - known
     assert {item for item in near if SOURCES[sources.get(item, 0)] == "goes_with"}
 

@@ -27,6 +27,8 @@ LIVE_DEPTHS = Depths(own=60, viewed=10, goes_with=25, similar_taste=25, category
 """Fewer candidates than at night, as a request is waiting; for members of whom the night kept none."""
 AGAIN_TODAY = 0.3
 """From this probability of being bought again within a day on, what was just bought is still offered."""
+LOOKED_PLACES = (2, 5, 8)
+"""Where the things looked at most stand at the latest, counted from 0: a ranker trained without looks cannot know of them."""
 OWN_DEEP, NEAR_DEEP, LED_DEEP, NEWS = 20, 12, 8, 6
 """How many own items are looked at beside those kept, how many that go with each thing of today, and how many of these."""
 _OWN_BITS = np.uint8(1 << DUE_AGAIN | 1 << BOUGHT_BEFORE)
@@ -106,7 +108,35 @@ def list_of_now(
     else:
         candidates = near_candidates(recommender, now, kept, since, allowed)
     lists = recommender.listed(candidates, recommender.rank(candidates), k=k, repeats=repeats, top_up=False)
+    if repeats is None:
+        for place, item in zip(LOOKED_PLACES, looked_at(now, since, allowed), strict=False):
+            _by_then(lists, item, place)
     return topped_up(recommender, lists, allowed)
+
+
+def looked_at(now: Histories, since: Sequence[Since], allowed: NDArray[np.bool_]) -> list[int]:
+    """Rows of what the member only looked at, on the last day with a look: what they looked at most first."""
+    looked = next((each for each in reversed(since) if len(each.looked)), None)
+    if looked is None:
+        return []
+    rows, which = np.unique(looked.looked, return_inverse=True)
+    weight = np.bincount(which, looked.weights)
+    fresh = allowed[rows] & ~np.isin(rows, now.items[now.times > 0])
+    order = np.lexsort((rows, -weight))
+    found: list[int] = rows[order][fresh[order]].tolist()
+    return found
+
+
+def _by_then(lists: RankedLists, item: int, place: int) -> None:
+    """Let an item stand at a place at the latest; the list keeps its length."""
+    items, sources, scores = lists.items[0], lists.sources[0], lists.scores[0]
+    there = np.flatnonzero(items == item)
+    at = int(there[0]) if len(there) else len(items) - 1
+    if at <= place or place >= len(items):
+        return
+    for values, value in ((items, item), (sources, VIEWED), (scores, scores[place])):
+        values[place + 1 : at + 1] = values[place:at].copy()
+        values[place] = value
 
 
 def near_candidates(
