@@ -12,9 +12,10 @@ import numpy as np
 
 from features.contract import CONTRACT
 from features.days import calendar_day
-from features.errors import ModelMissing, RapportError
+from features.errors import RapportError
 from features.facts import Facts
 from features.jobs import as_of_moment, only_run, open_facts, store_url
+from features.list_records import ListStamp
 from features.measured import STEP_COLUMNS, RunRecord
 from features.screen import Screen
 from features.settings import Settings
@@ -24,8 +25,8 @@ from rapport_jobs import Jobs
 from rapport_members import MemberJobs
 from training.answers import BLOCK, Champions, able_to_score, champions, scored
 from training.lists.behaviour import behaviour
-from training.publish_answers import publish_lists, publish_scores, published_already
-from training.registry import RegisteredModel, registered_models, resolve
+from training.publish_answers import champion_of, publish_lists, publish_scores, published_already
+from training.registry import registered_models
 from training.score_files import ScoreKey, forget_before, kept_days, key_of, path_of, read_scores, write_scores
 
 LATE_DAYS = 2
@@ -228,7 +229,7 @@ class NightlyJob:
 
     def _publish_lists(self, night: Night, url: str, state: State) -> None:
         with night.record.step("publish lists") as step:
-            champion = self._recommender()
+            champion = champion_of(self.settings.mlruns_dir, "recommender")
             if champion is None:
                 step.skip("there is no champion of recommender")
                 return
@@ -239,13 +240,8 @@ class NightlyJob:
                     changed += publish_lists(
                         ids, night.facts, champion, store, day=day, as_of=as_of, seen=seen, progress=advance
                     )
+            self.jobs.store(url).write_list_stamp(ListStamp(champion.label, as_of, day))
             step.found.update(model=champion.label, members=night.counts["members"], changed=changed)
-
-    def _recommender(self) -> RegisteredModel | None:
-        try:
-            return resolve(self.settings.mlruns_dir, "recommender")
-        except ModelMissing:
-            return None
 
     def _report(self, night: Night) -> dict[str, Any]:
         """Show the report and keep it; kept also where the run failed."""

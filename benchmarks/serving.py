@@ -26,12 +26,16 @@ import redis
 import uvloop
 
 from benchmarks.load import Burst, Connection, burst, cpu_s, request, worker_of
-from benchmarks.serving_world import NOW, World, last_line, world
+from benchmarks.serving_world import DAY, NOW, World, last_line, world
 from features.contract import CONTRACT
-from features.online_store import RecommendationList, RecommendedItem, RedisStore
+from features.list_records import ListStamp, RecommendationList, RecommendedItem
+from features.online_store import RedisStore
+from features.rules.shelf import Shelf
+from features.shop_store import ShopStore
 from serving.launch import running_server
 
-LISTED = 5000
+LISTED, SOLD = 5000, 20_000
+"""Members with lists, and items on the shelf."""
 PORT = 3950
 Load = tuple["Server", list[bytes], int]
 """Whom to ask, what, and over how many connections."""
@@ -39,7 +43,7 @@ PEERS = ("echo", "fastapi_arrays", "fastapi_frame")
 
 
 def fill_peers(made: World, members: int) -> None:
-    """The same features as Hashes, and the same lists as Sorted Sets, for the first members."""
+    """The same features as Hashes, and the same lists as Sorted Sets, for the first members; and an item table, as always."""
     client: Any = redis.Redis(unix_socket_path=str(made.redis_socket))
     store = RedisStore(f"unix://{made.redis_socket}", prefix="rapport")
     items = tuple(RecommendedItem(f"{100_000 + place}", 1 / (place + 1), "bought_before") for place in range(50))
@@ -53,8 +57,12 @@ def fill_peers(made: World, members: int) -> None:
                 pipeline.zadd(f"peer_list:{member}", {item.item_id: item.score for item in items})
             pipeline.execute()
         store.write_lists(part, [RecommendationList("recommender@1", NOW.isoformat(), items)] * len(part))
+    store.write_list_stamp(ListStamp("recommender@1", NOW.isoformat(), DAY))
     store.close()
     client.close()
+    shop = ShopStore(f"unix://{made.redis_socket}", prefix="rapport")
+    shop.write_shelf(Shelf.of_columns({"item_id": [f"{100_000 + n}" for n in range(SOLD)], "category": ["FOOD"] * SOLD}))
+    shop.close()
 
 
 @contextmanager

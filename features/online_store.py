@@ -10,8 +10,11 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:answer:{member}       String   publish      never     packed answers of those models; run and age in the header
     rapport:opted_out:{member}    String   publish      never     there is one for a member who refused marketing; says who told
     rapport:opted_outs            Set      publish      never     members whose refusal stands in the facts last published
-    rapport:list:{member}         String   publish      2 days    recommendation list with source of each item, JSON
+    rapport:lists                 String   publish      never     which night looked at everyone's lists last, JSON
+    rapport:list:{member}         String   publish      2 days    recommendation list with source of each item
     rapport:list_items:{member}   Zset     publish      2 days    the same items by score, for ZREVRANGE
+    rapport:list_past:{member}    String   publish      2 days    packed history and candidates: lists are made anew from it
+    rapport:live_items:{member}:<day>  Hash  stream     3 days    items bought, put into a cart or looked at on a local day
     rapport:tags:current          String   publish      never     name of the generation of tags that readers use
     rapport:tags:unused           String   publish      never     keys that no reader needs any more, JSON; deleted next
     rapport:tags:<generation>     String   publish      never     as_of, size, tags and their counts of a generation, JSON
@@ -21,11 +24,9 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:tag_index:<id>:<n>    String   publish      never     packed member ids of 65,536 positions
 """
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
@@ -38,12 +39,16 @@ from redis.retry import Retry
 from features.answers import AnswerStamp
 from features.bulk_load import Chunk, MemberIds, hsets, msets, send
 from features.codec import Packed
-from features.errors import ConfigurationError, CorruptRecord
+from features.errors import ConfigurationError
+from features.list_records import ListStamp as ListStamp
+from features.list_records import RecommendationList as RecommendationList
+from features.list_records import RecommendedItem as RecommendedItem
+from features.list_store import LIST_SECONDS as LIST_SECONDS
+from features.list_store import kept, lists_written, records_written
 from features.stamp import Edition as Edition
 from features.stamp import Stamp as Stamp
 from features.store_errors import address_checked, translated
 
-LIST_SECONDS = 2 * 24 * 3600
 OLDEST_REDIS = (7, 0)
 JOB_TIMEOUT_S = 10.0
 DELETED_TOGETHER = 500
@@ -118,6 +123,19 @@ class Keys:
         return f"{self.prefix}:list_items:{{{member_id}}}"
 
     @property
+    def lists(self) -> str:
+        """Which night looked at everyone's lists."""
+        return f"{self.prefix}:lists"
+
+    def list_past(self, member_id: str) -> str:
+        """What a member's list is made anew from."""
+        return f"{self.prefix}:list_past:{{{member_id}}}"
+
+    def live_items(self, member_id: str, day: int) -> str:
+        """What a member bought, put into a cart or looked at on a local day, counted from 1970-01-01."""
+        return f"{self.prefix}:live_items:{{{member_id}}}:{day}"
+
+    @property
     def current_tags(self) -> str:
         """The generation of tags that readers use."""
         return f"{self.prefix}:tags:current"
@@ -156,72 +174,8 @@ class Keys:
             self.opted_out(member_id),
             self.recommendations(member_id),
             self.recommended_items(member_id),
+            self.list_past(member_id),
         )
-
-
-@dataclass(frozen=True, slots=True)
-class RecommendedItem:
-    """One item of a list, where it came from, and the score by which it was ranked.
-
-    Attributes
-    ----------
-    times, last_day, gap_days
-        On how many days the member bought it, the last of them (days since 1970-01-01), and the days from one to the next by
-        their own rhythm; None where not known.
-    """
-
-    item_id: str
-    score: float
-    source: str
-    times: int | None = None
-    last_day: int | None = None
-    gap_days: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class RecommendationList:
-    """A member's list, best first, and what made it.
-
-    Attributes
-    ----------
-    day
-        The shop's local day of `as_of`; None in lists that do not say.
-    lately
-        The last local day of what they bought within the days that rules may look back, by item.
-    """
-
-    model: str
-    as_of: str
-    items: tuple[RecommendedItem, ...]
-    day: int | None = None
-    lately: Mapping[str, int] = field(default_factory=dict)
-
-    def to_bytes(self) -> bytes:
-        """The list as JSON, its items last."""
-        content = asdict(self, dict_factory=_known_only)
-        items = content.pop("items")
-        return json.dumps({**content, "items": items}, allow_nan=False).encode()
-
-    @classmethod
-    def from_bytes(cls, value: bytes) -> "RecommendationList":
-        """The list from JSON; CorruptRecord if it is none."""
-        try:
-            content = json.loads(value)
-            items = tuple(RecommendedItem(**item) for item in content["items"])
-            datetime.fromisoformat(content["as_of"])
-            lately = {str(item): int(day) for item, day in content.get("lately", {}).items()}
-            return cls(content["model"], content["as_of"], items, content.get("day"), lately)
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise CorruptRecord("a stored list cannot be read", remedy='publish again: "rapport publish"') from error
-
-
-def _known_only(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    return {name: value for name, value in pairs if value is not None}
-
-
-def _items_of(packed: bytes) -> bytes:
-    """The part of a packed list that names its items, without what made it and when."""
-    return packed.partition(b'"items": ')[2]
 
 
 Profile = Mapping[str, str | int | float]
@@ -239,7 +193,15 @@ class OnlineStore(Protocol):
         ...
 
     def write_lists(self, member_ids: Sequence[str], lists: Sequence[RecommendationList]) -> int:
-        """Replace recommendation lists; returns how many name other items, or in another order, than before."""
+        """Let recommendation lists be these; returns how many had to be written."""
+        ...
+
+    def write_list_pasts(self, member_ids: Sequence[str], fingerprints: Sequence[bytes], made: Callable[[int], bytes]) -> int:
+        """Let the records that lists are made anew from be these; returns how many had to be written."""
+        ...
+
+    def write_list_stamp(self, stamp: ListStamp) -> None:
+        """Say which night looked at everyone's lists."""
         ...
 
     def load_aggregates(self, member_ids: MemberIds, packed: Iterable[Packed]) -> None:
@@ -294,6 +256,24 @@ class StoredMembers:
     stamp: bytes | None
     aggregates: list[bytes | None]
     opted_out: list[bytes | None]
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLists:
+    """What the store holds about the lists of several members, in the order asked for.
+
+    Attributes
+    ----------
+    stamp
+        Which night looked at everyone's lists last.
+    live
+        The Hashes of what they did: all days of the first member, all of the second, and so on.
+    """
+
+    stamp: bytes | None
+    lists: list[bytes | None]
+    refused: list[bool]
+    live: list[dict[bytes, bytes]]
 
 
 class OnlineReader(Protocol):
@@ -446,37 +426,45 @@ class RedisStore:
                 return
 
     def write_lists(self, member_ids: Sequence[str], lists: Sequence[RecommendationList]) -> int:
-        """Replace recommendation lists, packed and sorted form together; a sorted form that stays as it is is only kept alive.
+        """Let lists be these, packed and sorted form together; those that stand already are only kept alive.
 
         Returns
         -------
-        How many name other items, or in another order, than before.
+        How many were written.
         """
-        packed = [recommended.to_bytes() for recommended in lists]
-        same = self._same_items(member_ids, packed)
-        with translated(), self._client.pipeline(transaction=True) as pipeline:
-            for member, recommended, value, unchanged in zip(member_ids, lists, packed, same, strict=True):
-                by_score = self._keys.recommended_items(member)
-                pipeline.set(self._keys.recommendations(member), value, ex=LIST_SECONDS)
-                if not unchanged:
-                    pipeline.delete(by_score)
-                    if recommended.items:
-                        pipeline.zadd(by_score, {item.item_id: item.score for item in recommended.items})
-                pipeline.expire(by_score, LIST_SECONDS)
-            pipeline.execute()
-        return len(same) - sum(same)
+        records = [recommended.to_bytes() for recommended in lists]
+        pairs = [(self._keys.recommendations(m), self._keys.recommended_items(m)) for m in member_ids]
+        with translated():
+            stands = kept(self._client, pairs, records)
+        new = [place for place, there in enumerate(stands) if not there]
+        self._load(lists_written([pairs[p] for p in new], [lists[p] for p in new], [records[p] for p in new]))
+        return len(new)
 
-    def _same_items(self, member_ids: Sequence[str], packed: Sequence[bytes]) -> list[bool]:
-        """Whether each member's stored list names the very items of the new one and its sorted form is there."""
-        with translated(), self._client.pipeline(transaction=False) as pipeline:
-            for member in member_ids:
-                pipeline.get(self._keys.recommendations(member))
-                pipeline.exists(self._keys.recommended_items(member))
-            stored = pipeline.execute()
-        return [
-            bool(there) and before is not None and _items_of(before) == _items_of(now)
-            for before, there, now in zip(stored[::2], stored[1::2], packed, strict=True)
-        ]
+    def write_list_pasts(self, member_ids: Sequence[str], fingerprints: Sequence[bytes], made: Callable[[int], bytes]) -> int:
+        """Let the records that lists are made anew from be these; those that stand already are only kept alive.
+
+        Parameters
+        ----------
+        fingerprints
+            The beginning of each record, which differs where anything does that does not follow from the day.
+        made
+            Makes the record of a position among the members.
+
+        Returns
+        -------
+        How many were written.
+        """
+        keys = [self._keys.list_past(member) for member in member_ids]
+        with translated():
+            stands = kept(self._client, [(key, key) for key in keys], fingerprints)
+        new = [place for place, there in enumerate(stands) if not there]
+        self._load(records_written([keys[place] for place in new], [made(place) for place in new]))
+        return len(new)
+
+    def write_list_stamp(self, stamp: ListStamp) -> None:
+        """Say which night looked at everyone's lists."""
+        with translated():
+            self._client.set(self._keys.lists, stamp.to_bytes())
 
     def write_stamp(self, stamp: Stamp) -> None:
         """Say what has been published, or that a publish has begun."""
@@ -541,12 +529,32 @@ class RedisReader:
         with translated():
             return list(await self._client.mget([self._keys.recommendations(m) for m in member_ids]))
 
-    async def read_lists_and_refusals(self, member_ids: Sequence[str]) -> tuple[list[bytes | None], list[bool]]:
-        """The same lists, and whether each member refused marketing, in one round trip."""
+    async def read_list_stamp(self) -> bytes | None:
+        """Which night looked at everyone's lists, for `ListStamp.from_bytes`."""
         with translated():
-            keys = [*map(self._keys.recommendations, member_ids), *map(self._keys.opted_out, member_ids)]
-            found = await self._client.mget(keys)
-        return found[: len(member_ids)], [refusal is not None for refusal in found[len(member_ids) :]]
+            found: bytes | None = await self._client.get(self._keys.lists)
+        return found
+
+    async def read_for_lists(self, member_ids: Sequence[str], days: Sequence[int] = ()) -> StoredLists:
+        """Lists and refusals of several members, and what they did on some local days, in one round trip; nothing is parsed."""
+        keys = [self._keys.lists, *map(self._keys.recommendations, member_ids), *map(self._keys.opted_out, member_ids)]
+        with translated():
+            if not days:
+                found, live = await self._client.mget(keys), []
+            else:
+                pipeline = self._client.pipeline(transaction=False)
+                pipeline.mget(keys)
+                for member in member_ids:
+                    for day in days:
+                        pipeline.hgetall(self._keys.live_items(member, day))
+                found, *live = await pipeline.execute()
+        until = len(member_ids) + 1
+        return StoredLists(found[0], found[1:until], [refusal is not None for refusal in found[until:]], live)
+
+    async def read_list_pasts(self, member_ids: Sequence[str]) -> list[bytes | None]:
+        """What lists of members are made anew from, for `training.predictors.packed_history.unpack`."""
+        with translated():
+            return list(await self._client.mget([self._keys.list_past(member) for member in member_ids]))
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -3,8 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from datetime import datetime
+from collections.abc import Awaitable, Callable
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -22,13 +21,13 @@ from serving import openapi
 from serving.auth import Answer, too_large, too_slow
 from serving.batch import NO_DEADLINE
 from serving.bodies import BodyTooLarge, BodyTooSlow
-from serving.bundle import ModelSet
 from serving.engine import Engine
 from serving.health import readiness
+from serving.list_reading import ListReader
 from serving.list_routes import ListRoutes
 from serving.metrics import Meter
 from serving.office import Office
-from serving.passports import PassportPrinter, base_passport
+from serving.passports import PassportPrinter, list_passport
 from serving.problems import ApiError, new_app, of_rapport_error, problem
 from serving.reading import GuardedReader
 from serving.score_parsing import parse_score
@@ -79,7 +78,8 @@ class Api:
         self._passports = PassportPrinter()
         if settings.shadow:
             self._engine.shadow = lambda: self._watch.lineup.challengers.get("churn")
-        self._lists = ListRoutes(settings, self._read_lists, lambda: self._watch.champions, self._list_passport)
+        reader = ListReader(self._reader, self._guarded.guarded)
+        self._lists = ListRoutes(settings, reader, lambda: self._watch.champions, list_passport, meter=self.meter)
         self._office = Office(settings, lambda: self._watch.champions)
 
     def app(self) -> Starlette:
@@ -87,7 +87,7 @@ class Api:
         return new_app(
             [
                 Route("/v1/score", _answering(_by_http(self.score)), methods=["POST"]),
-                Route("/v1/recommend", _answering(_as_json(self.recommend)), methods=["POST"]),
+                Route("/v1/recommend", _answering(_by_http(self._lists.recommend)), methods=["POST"]),
                 Route("/v1/similar", _answering(_as_json(self._lists.similar)), methods=["POST"]),
                 Route("/v1/cashier", _answering(_as_json(self._lists.cashier)), methods=["POST"]),
                 *self._office.routes(_answering),
@@ -105,7 +105,7 @@ class Api:
     @property
     def hot(self) -> dict[str, Answer]:
         """Routes that the guard answers itself, by path; POST only."""
-        return {"/v1/score": _caught(self.score)}
+        return {"/v1/score": _caught(self.score), "/v1/recommend": _caught(self._lists.recommend)}
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics: of all workers together."""
@@ -122,14 +122,6 @@ class Api:
         reply = await self._engine.score(asked, models, deadline=limit)
         outputs = tuple(asked.outputs) if asked.outputs is not None else default_outputs(models)
         return self._passports.answer(reply, models, outputs, request_id=request_id)
-
-    async def recommend(self, request: Request) -> dict[str, Any]:
-        """POST /v1/recommend."""
-        answer = await self._lists.recommend(request)
-        for row in answer["rows"]:
-            self.meter.add("rapport_rows_total", "recommend", row["status"])
-            self.meter.add("rapport_ladder_total", "recommend", row["fallback"])
-        return answer
 
     async def live(self, request: Request) -> Response:
         """GET /health/live."""
@@ -157,16 +149,6 @@ class Api:
         await self._guarded.close()
         await self._reader.close()
         self._office.close()
-
-    async def _read_lists(self, member_ids: Sequence[str]) -> tuple[list[bytes | None], list[bool]]:
-        """Lists and refusals, unless the breaker is open."""
-        return await self._guarded.guarded(self._reader.read_lists_and_refusals(member_ids))
-
-    def _list_passport(self, request: Request, models: ModelSet, moment: datetime) -> dict[str, Any]:
-        passport = base_passport(moment.isoformat(), request.scope["rapport.request_id"])
-        if "recommender" in models.served:
-            passport["models"] = {"recommender": {**models.served["recommender"].passport, "alias": CHAMPION}}
-        return passport
 
 
 def _by_http(answer: Callable[[bytes, str, str], Awaitable[bytes]]) -> Handler:
@@ -226,7 +208,8 @@ def _as_json(answer: Callable[[Request], Awaitable[dict[str, Any]]]) -> Handler:
     """A handler of what answers with a value."""
 
     async def handler(request: Request) -> Response:
-        return _json(await answer(request))
+        body = msgspec.json.encode(await answer(request))
+        return Response(body, 200, {"Cache-Control": "no-store"}, "application/json")
 
     return handler
 

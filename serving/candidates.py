@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from features.errors import CorruptRecord
-from features.online_store import RecommendationList, RecommendedItem
+from features.list_records import ListStamp, RecommendationList, RecommendedItem, moment_of
 from features.rules.compiled import CompiledRules
 from features.rules.filling import Rows
 from features.rules.shelf import PADDING, Shelf
@@ -36,7 +36,7 @@ class Positions(Protocol):
 class Member:
     """One member as far as lists go: what is stored for them, how the answer stands, and the local day it is answered on.
 
-    `impersonal` are those who refused marketing.
+    `impersonal` are those who refused marketing. `live` are those whose list was made anew from what they did since the night.
     """
 
     member_id: str
@@ -44,6 +44,7 @@ class Member:
     standing: Row
     day: int | None = None
     impersonal: bool = False
+    live: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +160,14 @@ def _known(item: RecommendedItem, day: int | None, shelf: Shelf) -> Known:
 
 
 def read_member(
-    member_id: str, stored: bytes | None, *, refused: bool, personal: bool, moment: datetime, stale_after_s: float
+    member_id: str,
+    stored: bytes | None,
+    *,
+    refused: bool,
+    personal: bool,
+    moment: datetime,
+    stale_after_s: float,
+    stamp: ListStamp | None = None,
 ) -> Member:
     """A member with the list that is stored for them.
 
@@ -169,6 +177,8 @@ def read_member(
         Whether they refused marketing: nothing of theirs is used.
     personal
         False where the store did not answer, so that nothing is known.
+    stamp
+        Which night looked at everyone's lists last, and left those as they were that it would have written again.
     """
     nothing: Row = {"as_of": None, "age_seconds": None}
     if not personal:
@@ -181,10 +191,18 @@ def read_member(
         own = _of_known_sources(RecommendationList.from_bytes(stored))
     except CorruptRecord:
         return Member(member_id, None, {"status": "FALLBACK", "reason": "record_unreadable", **nothing})
-    age = max(0, int((moment - datetime.fromisoformat(own.as_of)).total_seconds()))
+    as_of, first_day = _confirmed(own, stamp)
+    age = max(0, int((moment - moment_of(as_of)).total_seconds()))
     status = "STALE" if age > stale_after_s else "OK"
-    day = None if own.day is None else own.day + age // DAY_S
-    return Member(member_id, own, {"status": status, "reason": None, "as_of": own.as_of, "age_seconds": age}, day)
+    day = None if first_day is None else first_day + age // DAY_S
+    return Member(member_id, own, {"status": status, "reason": None, "as_of": as_of, "age_seconds": age}, day)
+
+
+def _confirmed(own: RecommendationList, stamp: ListStamp | None) -> tuple[str, int | None]:
+    """The last moment at which a list was what would have been written, and its local day."""
+    if stamp is None or stamp.model != own.model or moment_of(stamp.as_of) <= moment_of(own.as_of):
+        return own.as_of, own.day
+    return stamp.as_of, stamp.day
 
 
 def _of_known_sources(stored: RecommendationList) -> RecommendationList:

@@ -150,6 +150,7 @@ class RecommendRow(Strict):
     list_model: str | None = Field(description="version that made the member's own list; null where there is none")
     as_of: str | None = Field(description="moment up to which purchases were known to the member's own list")
     age_seconds: int | None = Field(description="its age at `moment`")
+    live: bool = Field(description="whether the list was made anew from what the member did since `as_of`")
     items: list[Item]
     removed: list[Removed] | None = Field(default=None, description="with dry_run: candidates taken away, in order")
 
@@ -182,6 +183,7 @@ class CashierResponse(Strict):
     list_model: str | None
     as_of: str | None
     age_seconds: int | None
+    live: bool
     things: list[Thing]
 
 
@@ -230,6 +232,7 @@ _ROW_EXAMPLE: JsonDict = {
     "list_model": "recommender@1",
     "as_of": "2018-01-01T05:00:00+00:00",
     "age_seconds": 36000,
+    "live": False,
     "items": [_ITEM_EXAMPLE],
     "removed": [{"item_id": "866211", "rule": "OUT_OF_STOCK", "meaning": "it cannot be sold now"}],
 }

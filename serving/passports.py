@@ -56,6 +56,14 @@ def _passport(reply: Reply, models: ModelSet, outputs: Iterable[str]) -> dict[st
     return {**passport, "features_generation": generation, "nightly": reply.runs, "reasons": reply.reasons}
 
 
+def list_passport(request_id: str, models: ModelSet, moment: datetime) -> dict[str, Any]:
+    """The passport of lists as far as models and moment go, as `list_schemas.ListPassport`, ready to be written as JSON."""
+    passport = base_passport(moment.isoformat(), request_id)
+    if "recommender" in models.served:
+        passport["models"] = {"recommender": models.passports["recommender"]}
+    return passport
+
+
 def base_passport(moment: str, request_id: str) -> dict[str, Any]:
     """What every passport holds, as `schemas.Passport`, before models and features are named."""
     return {

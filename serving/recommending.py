@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from features.online_store import RecommendedItem
+from features.list_records import RecommendedItem
 from features.rules.codes import CODES, MEANINGS, code_of
 from features.rules.compiled import Codes, CompiledRules
+from features.rules.declared import Rules
 from features.rules.exploration import Shown, as_filled, explored, generator_of
 from features.rules.filling import Filling, Rows
 from features.rules.shelf import ABSENT, PADDING, Shelf
@@ -32,7 +33,7 @@ def recommend_members(members: Sequence[Member], asked: Asked, below: Below, rul
     filling = Filling.empty(rules, lists=len(members), k=k + (drawn.pool if explores else 0))
     feeds: list[Feed] = []
     blocked = _blocked_for_all(asked, shelf)
-    lately = [_lately(member, rules) for member in members]
+    lately = [shelf.rows_of(bought_lately(member, rules.rules)) for member in members]
     for feed in feeds_of(members, asked, below, rules):
         if feeds and not len(filling.lacking):
             break
@@ -56,17 +57,17 @@ def _blocked_for_all(asked: Asked, shelf: Shelf) -> Codes:
     return blocked
 
 
-def _lately(member: Member, rules: CompiledRules) -> Rows:
-    """Rows of what a member bought within the days of the rule and is not due to buy again."""
-    within, own, today = rules.rules.bought_within_days, member.own, member.day
+def bought_lately(member: Member, rules: Rules) -> list[str]:
+    """What a member bought within the days of the rule and is not due to buy again."""
+    within, own, today = rules.bought_within_days, member.own, member.day
     if within is None or own is None or today is None:
-        return np.empty(0, dtype=np.int32)
+        return []
     last_days = {item.item_id: item.last_day for item in own.items if item.last_day is not None} | dict(own.lately)
     bought = {item: today - day for item, day in last_days.items() if today - day <= within}
-    if rules.rules.unless_due:
+    if rules.unless_due:
         due = {item.item_id for item in own.items if item.item_id in bought and _is_due(item, last_days[item.item_id], today)}
         bought = {item: days_ago for item, days_ago in bought.items() if item not in due}
-    return rules.shelf.rows_of(list(bought))
+    return list(bought)
 
 
 def _is_due(item: RecommendedItem, last_day: int, today: int) -> bool:
@@ -138,14 +139,14 @@ class _Lists:
 def _row(lists: _Lists, which: int, member: Member, asked: Asked, below: Below, *, short: bool) -> Row:
     hidden = member.impersonal and lists.filling.compiled.rules.opted_out == "empty"
     items = [] if hidden else lists.items(which)
-    row = {"member_id": member.member_id, **member.standing, "fallback": _step(member, below)}
-    row |= {"list_model": member.own.model if member.own is not None else None, "items": items}
+    row = {"member_id": member.member_id, **member.standing, "fallback": step_of(member, below)}
+    row |= {"list_model": member.own.model if member.own is not None else None, "live": member.live, "items": items}
     if not items and not hidden:
         row |= _why_empty(lists.verdicts(which), row["status"], short=short)
     return row | {"removed": removed(lists, which) if asked.dry_run else None}
 
 
-def _step(member: Member, below: Below) -> str:
+def step_of(member: Member, below: Below) -> str:
     """The highest step that the list could start from."""
     if member.own is not None:
         return "none"

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from pathlib import Path
 
 from features.errors import RapportError, RulesRefused
@@ -56,6 +57,10 @@ class Ruling:
             sold_out = self.stock.sold_out.get(store) if store is not None else None
             self._compiled[key] = compile_rules(rules, self.stock.shelf, sold_out=sold_out, adult=adult)
         return self._compiled[key]
+
+    def keeps(self, compiled: CompiledRules) -> bool:
+        """Whether these are rules that it compiled and will give again."""
+        return any(kept is compiled for kept in self._compiled.values())
 
     def age_seconds(self) -> int | None:
         """Seconds since the stock was confirmed."""
@@ -116,6 +121,7 @@ class RulesInForce:
         return rules
 
 
+@lru_cache(maxsize=256)
 def version_of(rules: Rules) -> str:
     """A hash of what the rules say."""
     return hashlib.sha256(repr(rules).encode()).hexdigest()[:16]

@@ -15,14 +15,16 @@ from features.bulk_load import utf8
 from features.errors import CorruptRecord, ModelMissing
 from features.facts import Facts
 from features.narrow import Members
-from features.online_store import OnlineStore, RecommendationList, RecommendedItem
-from features.publish import BATCH, Progress
+from features.online_store import ListStamp, OnlineStore, RecommendationList
+from features.publish import Progress
 from training.answers import STAGE, Champion, ScoreBlock, blocks_of, champions, column_dtype, profile_texts, scored
-from training.list_facts import told
 from training.lists.behaviour import Behaviour, behaviour
 from training.lists.cutoffs import in_stores_of
 from training.lists.windows import catalogue_positions, histories_of
-from training.predictors import SOURCES, Histories, Recommender
+from training.predictors import Histories, Recommender
+from training.predictors.list_facts import as_stored
+from training.predictors.nightly_lists import NightlyBlock, nightly_blocks
+from training.predictors.packed_history import fingerprints, hash_of, pack
 from training.prior_means import PriorMeans
 from training.registry import RegisteredModel, load, resolve
 
@@ -44,13 +46,15 @@ def publish_answers(
         A champion's files are not right, or it was trained on other features. Nothing was written.
     """
     models = champions(mlruns).able
-    lists = _champion(mlruns, "recommender")
+    lists = champion_of(mlruns, "recommender")
     if models:
         as_of, contract = rows.as_of.isoformat(), rows.contract.hash
         publish_scores(scored(blocks_of(rows), models), models, store, as_of=as_of, contract=contract)
     used = {champion.name: champion.registered.label for champion in models}
     if lists is not None:
-        publish_lists(rows.member_ids, facts, lists, store, day=rows.day, as_of=rows.as_of.isoformat(), progress=progress)
+        as_of = rows.as_of.isoformat()
+        publish_lists(rows.member_ids, facts, lists, store, day=rows.day, as_of=as_of, progress=progress)
+        store.write_list_stamp(ListStamp(lists.label, as_of, rows.day))
         used["recommender"] = lists.label
     return used
 
@@ -147,21 +151,12 @@ def member_histories(
 def lists_of(
     recommender: Recommender, histories: Histories, *, model: str, as_of: str, k: int = LIST_LENGTH
 ) -> Iterator[RecommendationList]:
-    """One list a member. The score of an item is 1 / its place in the list, so that a Sorted Set keeps the order."""
-    ranked = recommender.lists(histories, k=k)
-    for items, sources in zip(ranked.items, ranked.sources, strict=True):
-        yield RecommendationList(
-            model,
-            as_of,
-            tuple(
-                RecommendedItem(str(recommender.item_ids[item]), 1 / place, SOURCES[source])
-                for place, (item, source) in enumerate(zip(items, sources, strict=True), start=1)
-                if item >= 0
-            ),
-        )
+    """One list a member, as `list_facts.as_stored` has it."""
+    return as_stored(recommender.lists(histories, k=k), recommender.catalogue, histories, model=model, as_of=as_of)
 
 
-def _champion(mlruns: Path, name: str) -> RegisteredModel | None:
+def champion_of(mlruns: Path, name: str) -> RegisteredModel | None:
+    """The champion of a name; None where there is none."""
     try:
         return resolve(mlruns, name)
     except ModelMissing:
@@ -190,16 +185,28 @@ def publish_lists(
     if not isinstance(recommender, Recommender):
         return 0
     seen = behaviour(facts) if seen is None else seen
-    members = member_ids.tolist()
-    changed = 0
+    members, changed = member_ids.tolist(), 0
     everyone = member_histories(seen, recommender, members, day=day)
-    for start in range(0, len(members), BATCH):
-        batch = members[start : start + BATCH]
-        histories = everyone.of(start, start + len(batch))
-        lists = lists_of(recommender, histories, model=champion.label, as_of=as_of)
-        changed += store.write_lists(batch, list(told(lists, recommender.catalogue, histories)))
+    for block in nightly_blocks(recommender, everyone, k=LIST_LENGTH):
+        batch, members = members[: len(block.histories)], members[len(block.histories) :]
+        lists = as_stored(block.lists, recommender.catalogue, block.histories, model=champion.label, as_of=as_of)
+        changed += store.write_lists(batch, list(lists))
+        _write_pasts(batch, block, recommender, champion.label, store)
         progress(len(batch))
     return changed
+
+
+def _write_pasts(
+    member_ids: Sequence[str], block: NightlyBlock, recommender: Recommender, model: str, store: OnlineStore
+) -> None:
+    """What lists are made anew from as the day goes on: histories, and the best candidates of the night."""
+    stamp = hash_of(recommender.catalogue)
+    prints = fingerprints(block.histories, catalogue_hash=stamp, model=model)
+
+    def record(row: int) -> bytes:
+        return pack(block.histories.of(row, row + 1), stamp, kept=block.kept(row), fingerprint=prints[row])
+
+    store.write_list_pasts(member_ids, prints, record)
 
 
 def _fields(texts: Mapping[str, NDArray[np.bytes_]]) -> NDArray[np.void]:

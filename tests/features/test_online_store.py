@@ -23,6 +23,7 @@ from features.online_store import (
     LIST_SECONDS,
     Edition,
     Keys,
+    ListStamp,
     RecommendationList,
     RecommendedItem,
     RedisReader,
@@ -183,22 +184,82 @@ def test_lists_can_be_read_by_score_and_expire(store: RedisStore, client: redis.
         assert LIST_SECONDS - 60 <= client.ttl(key) <= LIST_SECONDS
 
 
-def test_what_stays_as_it_is_is_not_written_again_but_dated_anew(store: RedisStore, client: redis.Redis, prefix: str) -> None:
+def test_what_stays_as_it_is_is_not_written_again_but_lives_on(store: RedisStore, client: redis.Redis, prefix: str) -> None:
     first = of_items(("pear", 0.9), ("apple", 0.5))
-    later = replace(first, as_of="2018-01-02T05:00:00+00:00", model="recommender@2")
+    later = replace(first, as_of="2018-01-02T05:00:00+00:00", day=17_533)
     keys = Keys(prefix)
 
     assert store.write_lists(["ann", "bob"], [first, first]) == 2
-    client.expire(keys.recommended_items("ann"), 10)
+    for key in (keys.recommendations("ann"), keys.recommended_items("ann")):
+        client.expire(key, 10)
     client.delete(keys.recommended_items("bob"))
     assert store.write_lists(["ann", "bob"], [later, later]) == 1  # bob's sorted form had gone
     for member in ("ann", "bob"):
         assert client.zrevrange(keys.recommended_items(member), 0, -1) == [b"pear", b"apple"]
-        assert client.ttl(keys.recommended_items(member)) > 10
-    ann, _ = asked_lists(client, prefix, ["ann", "bob"])
-    assert ann is not None
-    assert RecommendationList.from_bytes(ann) == later
-    assert store.write_lists(["ann"], [of_items(("apple", 0.9), ("pear", 0.5))]) == 1
+        for key in (keys.recommendations(member), keys.recommended_items(member)):
+            assert client.ttl(key) > 10
+    ann, bob = asked_lists(client, prefix, ["ann", "bob"])
+    assert (ann, bob) == (first.to_bytes(), later.to_bytes())
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model": "recommender@4"},
+        {"lately": {"soap": 17_500}},
+        {"items": of_items(("apple", 0.9), ("pear", 0.5)).items},
+        {"items": (RecommendedItem("pear", 0.9, "popular", times=3),)},
+    ],
+)
+def test_a_list_that_says_anything_else_is_written(store: RedisStore, other: dict[str, Any]) -> None:
+    first = of_items(("pear", 0.9), ("apple", 0.5))
+    assert [store.write_lists(["ann"], [each]) for each in (first, first, replace(first, **other))] == [1, 0, 1]
+
+
+def test_thousands_of_lists_are_written_as_one_is(store: RedisStore, client: redis.Redis, prefix: str) -> None:
+    """Over several portions, with ids of any alphabet and lists without items among them."""
+    members = [f"会员{number}" for number in range(1203)]
+    lists = [of_items(*((f"件{item}", 1 / (item + 1)) for item in range(number % 3))) for number in range(1203)]
+
+    assert store.write_lists(members, lists) == 1203
+
+    assert asked_lists(client, prefix, members) == [each.to_bytes() for each in lists]
+    keys = Keys(prefix)
+    assert client.zrange(keys.recommended_items("会员1202"), 0, -1, withscores=True) == [
+        ("件1".encode(), 0.5),
+        ("件0".encode(), 1),
+    ]
+
+
+def test_pasts_are_made_and_written_only_where_their_beginning_differs(
+    store: RedisStore, client: redis.Redis, prefix: str
+) -> None:
+    made: list[int] = []
+
+    def make(place: int) -> bytes:
+        made.append(place)
+        return (b"%016d" % place) + b"the rest"
+
+    members, prints = ["ann", "bob"], [b"%016d" % place for place in range(2)]
+    assert store.write_list_pasts(members, prints, make) == 2
+    client.expire(Keys(prefix).list_past("ann"), 10)
+    client.delete(Keys(prefix).list_past("bob"))
+    assert store.write_list_pasts(members, prints, make) == 1
+    assert made == [0, 1, 1]
+    for place, member in enumerate(members):
+        assert client.get(Keys(prefix).list_past(member)) == (b"%016d" % place) + b"the rest"
+        assert client.ttl(Keys(prefix).list_past(member)) > 10
+
+
+@given(stamp=st.builds(ListStamp, as_of=moments, day=st.integers(0, 10**6)))
+def test_the_stamp_of_lists_comes_back(stamp: ListStamp) -> None:
+    assert ListStamp.from_bytes(stamp.to_bytes()) == stamp
+
+
+@pytest.mark.parametrize("value", [b"", b"[]", b"{}", b"\xff", b'{"model": "m", "as_of": "2018-01-02", "day": 3}'])
+def test_what_is_no_stamp_of_lists_is_corrupt(value: bytes) -> None:
+    with pytest.raises(CorruptRecord, match="lists"):
+        ListStamp.from_bytes(value)
 
 
 def test_a_new_list_replaces_the_old_one_wholly(store: RedisStore, client: redis.Redis, prefix: str) -> None:
@@ -266,11 +327,12 @@ def test_one_members_keys_share_a_slot_and_members_do_not_share_keys() -> None:
         keys.opted_out("ann"),
         keys.recommendations("ann"),
         keys.recommended_items("ann"),
+        keys.list_past("ann"),
     ]
 
     assert len({key[key.index("{") : key.index("}") + 1] for key in of_ann}) == 1
     assert keys.of_member("ann") == tuple(of_ann)
-    assert len({*of_ann, keys.stamp, keys.aggregates("bob")}) == 8
+    assert len({*of_ann, keys.stamp, keys.aggregates("bob")}) == 9
 
 
 def test_publishing_twice_changes_nothing_but_moments(
@@ -320,6 +382,7 @@ def test_nothing_but_a_refusal_is_left_of_a_deleted_member(store: RedisStore, cl
         store.write_aggregates([member], [b"x"])
         store.write_profiles([member], [{"a": 1}])
         store.write_lists([member], [of_items(("pear", 1.0))])
+        store.write_list_pasts([member], [b"0" * 16], lambda _: b"0" * 20)
         store.load_answers(np.array([member.encode()]), np.array([b"answer"], dtype="V6"))
     store.replace_opt_outs(np.array([b"ann", b"bob"]))
 
@@ -364,6 +427,7 @@ JOB_CALLS: list[Callable[[RedisStore], object]] = [
     lambda store: store.write_aggregates(["ann"], [b""]),
     lambda store: store.write_profiles(["ann"], [{"a": 1}]),
     lambda store: store.write_lists(["ann"], [of_items(("pear", 1.0))]),
+    lambda store: store.write_list_stamp(ListStamp("m@1", "2018-01-02T05:00:00+00:00", 1)),
     lambda store: store.load_aggregates(np.array([b"ann"]), [Packed(np.array([0]), np.array([b"x"], dtype="V1"))]),
     lambda store: store.load_profiles(np.array([b"ann"]), np.array([(b"1",)], dtype=[("a", "S1")])),
     lambda store: store.delete_members(np.array([b"ann"])),

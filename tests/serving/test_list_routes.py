@@ -145,7 +145,7 @@ def test_what_is_sold_out_stays_gone_while_redis_is_away(make_client: MakeClient
     client.api._lists.rules._refresh_s = 0.0
     client.recommend("nobody")
     nowhere = RedisReader("unix:///nowhere.sock", prefix=corner, timeout_ms=50)
-    client.api._lists._read = nowhere.read_lists_and_refusals
+    client.api._lists.members._reader.reader = nowhere
     client.api._lists.rules._reader = client.api._lists._shop.__class__("unix:///nowhere.sock", prefix=corner, timeout_ms=50)
     (row,) = client.recommend("1", k=3)["rows"]
     assert (row["status"], row["reason"], row["fallback"]) == ("FALLBACK", "store_unavailable", "popular")

@@ -5,10 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from features.online_store import RecommendationList, RecommendedItem
+from features.online_store import RecommendationList
 from features.rules.declared import LATELY_DAYS
-from training.list_facts import told
 from training.predictors.histories import Histories
+from training.predictors.list_facts import as_stored
+from training.predictors.lists import RankedLists
 
 DAY = 17_532
 CATALOGUE: Any = SimpleNamespace(item_ids=np.array(["bread", "jam", "milk", "soap", "tea"]))
@@ -33,20 +34,26 @@ def histories() -> Histories:
     )
 
 
-def a_list(*items: str) -> RecommendationList:
-    return RecommendationList("r@1", "2018-01-01T05:00:00+00:00", tuple(RecommendedItem(i, 1.0, "popular") for i in items))
+def told(*lists: list[str]) -> list[RecommendationList]:
+    """Lists of these items, as they are stored."""
+    known, width = CATALOGUE.item_ids.tolist(), max(map(len, lists))
+    items = [[known.index(name) for name in names] + [-1] * (width - len(names)) for names in lists]
+    ranked = RankedLists(np.array(items, dtype=np.int32), np.full((len(lists), width), 6, np.int8), np.zeros((2, width)))
+    return list(as_stored(ranked, CATALOGUE, histories(), model="r@1", as_of="2018-01-01T05:00:00+00:00"))
 
 
 def test_items_carry_the_members_own_record_and_a_rhythm_from_the_second_purchase_on() -> None:
-    ann, bob = told([a_list("milk", "jam", "soap", "tea"), a_list("milk")], CATALOGUE, histories())
+    ann, bob = told(["milk", "jam", "soap", "tea"], ["milk"])
     milk, jam, soap, tea = ann.items
     assert (milk.times, milk.last_day, milk.gap_days) == (5, DAY - 13, 12.0)
     assert (tea.times, tea.gap_days) == (2, 239.0)
     assert jam.times is soap.times is None, "never bought; a look is no purchase"
     assert (bob.items[0].times, bob.lately, bob.day) == (None, {}, DAY)
+    assert [item.item_id for item in bob.items] == ["milk"]
+    assert [(item.score, item.source) for item in ann.items[:2]] == [(1.0, "popular"), (0.5, "popular")]
 
 
 def test_what_was_bought_of_late_and_is_not_listed_is_remembered() -> None:
-    ann, _ = told([a_list("milk"), a_list()], CATALOGUE, histories())
+    ann, _ = told(["milk"], [])
     assert ann.lately == {"bread": DAY - 3}
     assert RecommendationList.from_bytes(ann.to_bytes()) == ann

@@ -17,7 +17,9 @@ from training.predictors import SOURCES, Histories, Recommender, load_bundle
 from training.predictors.histories import bought_once, no_histories, with_today
 from training.predictors.list_features import FEATURES
 from training.predictors.lists import SERVES
-from training.predictors.live_lists import Since, live_list
+from training.predictors.live_lists import Since, live_list, near_candidates, with_all
+from training.predictors.nightly_lists import nightly_blocks
+from training.predictors.packed_history import Kept, hash_of, pack, unpack
 from training.recommender import Workshop, workshop
 
 MEMBERS, ITEMS = 48, 24
@@ -274,6 +276,48 @@ def test_a_list_of_this_moment_without_news_is_that_of_the_night(recommender: Re
     live = live_list(recommender, today.histories.of(3, 4), Since(today.day), k=5)
 
     assert live.items.tolist() == night.items.tolist()
+
+
+def test_candidates_of_the_night_ranked_anew_without_news_are_the_list_of_the_night(
+    recommender: Recommender, today: Cutoff
+) -> None:
+    stamp = hash_of(recommender.catalogue)
+    for block in nightly_blocks(recommender, today.histories, k=5):
+        night = recommender.lists(block.histories, k=5)
+        for name in ("items", "sources", "scores"):
+            assert np.array_equal(getattr(block.lists, name), getattr(night, name)), name
+        for row in range(len(block.histories)):
+            history, kept = unpack(pack(block.histories.of(row, row + 1), stamp, kept=block.kept(row)), stamp)
+            live = live_list(recommender, history, Since(history.day), k=5, kept=kept)
+            assert np.array_equal(live.items[0], night.items[row])
+            assert np.array_equal(live.sources[0], night.sources[row])
+            alone = recommender.lists(block.histories.of(row, row + 1), k=5)
+            assert np.array_equal(live.scores, alone.scores), "to the bit, where it is worked out for one member"
+
+
+def test_kept_candidates_move_at_once_with_what_is_bought_and_looked_at(recommender: Recommender, today: Cutoff) -> None:
+    (block,) = nightly_blocks(recommender, today.histories.of(4, 5), k=6)
+    one, kept, before = block.histories, block.kept(0), block.lists.items[0]
+    known = set(one.items.tolist())
+    strange = np.array([item for item in range(ITEMS) if item not in known][:1], dtype=np.int32)
+
+    after = live_list(recommender, one, Since(today.day, bought=before[:2]), k=6, kept=kept).items[0]
+    looked = Since(today.day, looked=strange, weights=np.ones(1, np.float32))
+    seen = near_candidates(recommender, with_all(one, [looked]), Kept(), [looked], np.ones(ITEMS, np.bool_))
+    yesterday = Since(today.day, bought=before[:1])
+    later = live_list(recommender, one, yesterday, Since(today.day + 1, bought=before[1:2]), k=6, kept=kept).items[0]
+
+    assert not set(before[:2].tolist()) & set(after.tolist())
+    assert len(set(after.tolist())) == 6
+    sources = dict(zip(seen.items.tolist(), seen.sources.tolist(), strict=True))
+    assert SOURCES[sources[int(strange[0])]] == "viewed"
+    assert before[1] not in later
+    shown = live_list(recommender, one, looked, k=6, kept=kept)
+    assert strange[0] in shown.items[0, :3]
+    assert SOURCES[shown.sources[0, shown.items[0].tolist().index(strange[0])]] == "viewed"
+    assert len(set(shown.items[0].tolist())) == 6
+    near = set(recommender.catalogue.neighbours[strange].ravel().tolist()) - {-1} - known
+    assert {item for item in near if SOURCES[sources.get(item, 0)] == "goes_with"}
 
 
 def test_what_is_renamed_changes_no_list(made: Workshop, ranked: Recommender, today: Cutoff) -> None:

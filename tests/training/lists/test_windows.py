@@ -21,7 +21,7 @@ from training.predictors.histories import (
     no_histories,
     with_today,
 )
-from training.predictors.packed_history import pack, unpack
+from training.predictors.packed_history import Kept, fingerprints, pack, unpack
 
 DAYS = 70
 HASH = b"12345678"
@@ -214,15 +214,48 @@ def same(one: Histories, other: Histories) -> bool:
     return all(np.array_equal(getattr(one, name), getattr(other, name)) for name in ("starts", *ENTRY_FIELDS, *MEMBER_FIELDS))
 
 
-def test_a_packed_history_comes_back_to_three_digits(seen: Behaviour, first_day: int) -> None:
+def test_a_packed_history_comes_back_to_the_bit_with_its_candidates(seen: Behaviour, first_day: int) -> None:
     one = window(seen, day=first_day + 40).histories.of(3, 4)
-    found = unpack(pack(one, HASH), HASH)
+    kept = Kept(np.array([4, 1, 7], dtype=np.int32), np.array([3, 8, 64], dtype=np.uint8))
+    bought, nothing = np.array([2], dtype=np.int32), np.empty(0, dtype=np.int32)
+    seen_too = with_today(one, bought=bought, looked=bought + 3, weights=np.ones(1, np.float32), day=one.day)
+    wide = replace(one, items=one.items + 70_000)
+    for history, size in ((one, 16), (seen_too, 20), (wide, 18)):
+        record = pack(history, HASH, kept=kept, fingerprint=b"f" * 16)
+        assert len(record) == 16 + 32 + size * len(history.items) + (5 if history is wide else 3) * 3
+        assert record[:16] == b"f" * 16
+        found, candidates = unpack(record, HASH)
+        assert same(found, history)
+        assert found.day == history.day
+        assert np.array_equal(candidates.items, kept.items)
+        assert np.array_equal(candidates.found_by, kept.found_by)
+    assert len(unpack(pack(one, HASH), HASH)[1].items) == len(nothing)
 
-    assert len(pack(one, HASH)) == 28 + 16 * len(one.items)
-    for name in ("starts", "items", "times", "first_days", "last_days", "trips", "pace", "stores"):
-        assert np.array_equal(getattr(found, name), getattr(one, name)), name
-    for name in ("fast", "slow", "interest"):
-        np.testing.assert_allclose(getattr(found, name), getattr(one, name), rtol=1e-3)
+
+def test_days_that_pass_change_no_fingerprint_and_everything_else_does(seen: Behaviour, first_day: int) -> None:
+    today = window(seen, day=first_day + 40).histories
+
+    def prints(histories: Histories, model: str = "m@1", stamp: bytes = HASH) -> list[bytes]:
+        return fingerprints(histories, catalogue_hash=stamp, model=model)
+
+    before = prints(today)
+    assert len(set(before)) == len(before) == len(today)
+    assert all(len(each) == 16 for each in before)
+    assert prints(today.as_of(today.day + 90)) == before
+    assert prints(today.of(2, 5)) == before[2:5]
+    for other in (prints(today, model="m@2"), prints(today, stamp=b"other!!!")):
+        assert not set(other) & set(before)
+    one, item, nothing = today.of(3, 4), np.array([0], dtype=np.int32), np.empty(0, dtype=np.int32)
+    look = {"looked": item, "weights": np.full(1, 0.2, np.float32)}
+    grown = [
+        with_today(one, bought=item, looked=nothing, weights=np.empty(0, np.float32), day=one.day),
+        with_today(one, bought=nothing, day=one.day, **look),
+        with_today(one, bought=nothing, day=one.day + 1, **look),
+        replace(one, stores=one.stores + 1),
+    ]
+    assert len({before[3], *(prints(each)[0] for each in grown)}) == 5
+    looked_at = grown[1]
+    assert prints(looked_at.as_of(one.day + 30)) == prints(looked_at)
 
 
 def test_records_of_another_catalogue_or_cut_short_are_refused(seen: Behaviour, first_day: int) -> None:

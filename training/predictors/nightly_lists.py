@@ -1,0 +1,52 @@
+"""Everyone's lists of a night, block by block, with the candidates that lists of the next day are made from."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from training.predictors.histories import Histories
+from training.predictors.list_sources import Candidates, Depths
+from training.predictors.lists import BLOCK, RankedLists, Recommender
+from training.predictors.packed_history import Kept
+from training.predictors.trees import Scores
+
+KEPT = 100
+"""Candidates kept of each member: twice the longest list."""
+
+
+@dataclass(frozen=True, slots=True)
+class NightlyBlock:
+    """Some members with their lists, and their best candidates: those of member i stand at [starts[i], starts[i + 1])."""
+
+    histories: Histories
+    lists: RankedLists
+    starts: NDArray[np.int64]
+    candidates: Kept
+
+    def kept(self, member: int) -> Kept:
+        """The candidates of one member."""
+        part = slice(int(self.starts[member]), int(self.starts[member + 1]))
+        return Kept(self.candidates.items[part], self.candidates.found_by[part])
+
+
+def nightly_blocks(
+    recommender: Recommender, histories: Histories, *, k: int, depths: Depths | None = None
+) -> Iterator[NightlyBlock]:
+    """Lists as `Recommender.lists` makes them, and the `KEPT` best candidates of each."""
+    for block in histories.blocks(BLOCK):
+        candidates = recommender.candidates(block, depths=depths)
+        scores = recommender.rank(candidates)
+        starts, best = best_of_each(candidates, scores, KEPT)
+        kept = Kept(candidates.items[best], candidates.found_by[best])
+        yield NightlyBlock(block, recommender.listed(candidates, scores, k=k), starts, kept)
+
+
+def best_of_each(candidates: Candidates, scores: Scores, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each member's best candidates begin, and their positions, best first; ties by item, as in lists."""
+    owners = candidates.owners
+    order = np.lexsort((candidates.items, -scores, owners))
+    place = np.arange(len(order)) - candidates.starts[owners]
+    sizes = np.minimum(np.diff(candidates.starts), count)
+    return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), order[place < count]
