@@ -11,7 +11,7 @@ from features.errors import NotEnoughData
 from features.facts import Facts
 from training.artifacts import BundleManifest
 from training.evidence import Evidence
-from training.lists.baselines import baseline_lists
+from training.lists.baselines import BaselineLists
 from training.lists.behaviour import Behaviour, behaviour
 from training.lists.cutoffs import Cutoff, candidates_of, cutoff
 from training.lists.evidence import Proof, evidence_of, figures, gains, listed_coverage
@@ -93,9 +93,10 @@ class Workshop:
         """The recipe judged at a test cut-off, once, beside the baselines."""
         of = self.at(period.test)
         recommender = self.recommender(of, period)
-        candidates = candidates_of(of)
+        baselines = BaselineLists.begun(of, seed=self.seed)
+        candidates = candidates_of(of, seen=baselines.add)
         scores = recommender.rank(candidates)
-        everything, new_only = baseline_lists(of, seed=self.seed)
+        everything, new_only = baselines.everything, baselines.new_only
         mine = {question: model_lists(recommender, candidates, scores, question) for question in QUESTIONS}
         found: dict[Question, Any] = {
             question: recalls(of, question, mine[question], new_only if question == "novel" else everything)
