@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from training.lists.als import AlsSettings, rarities, sound_factors
 from training.lists.behaviour import Behaviour
-from training.lists.linear import EASE_PENALTY, Linear, ease, leads_of, neighbours_of
+from training.lists.linear import EASE_PENALTY, Linear, leads_of, pointers
 from training.lists.rhythm import rhythm
 from training.lists.windows import Window
 from training.predictors.catalogue import Catalogue
@@ -46,8 +46,8 @@ def fitted_catalogue(
 ) -> tuple[Catalogue, Linear | None]:
     """Everything a list needs to know of the items, from what happened before the window's day only; and EASE as a whole."""
     before, histories, items = behaviour.until(of.day), of.histories, len(of.listed)
-    neighbours, similarities = neighbours_of(histories, interest_of(histories), items)
-    linear = None if settings.penalty is None else ease(histories, interest_of(histories), items, penalty=settings.penalty)
+    pointing = pointers(histories, interest_of(histories), items, penalty=settings.penalty)
+    linear = pointing.linear
     nothing = np.empty((items, 0), dtype=np.int32), np.empty((items, 0), dtype=np.float32)
     leads, effects = nothing if linear is None else leads_of(linear, items)
     factors = np.zeros((items, 1), dtype=np.float32)
@@ -62,8 +62,8 @@ def fitted_catalogue(
         category_names=facts.category_names,
         factors=factors,
         rarity=rarities(histories, items),
-        neighbours=neighbours,
-        similarities=similarities,
+        neighbours=pointing.neighbours,
+        similarities=pointing.similarities,
         leads=leads,
         effects=effects,
         gaps=law.gaps,
