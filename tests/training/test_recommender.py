@@ -14,11 +14,13 @@ from training import recommender as recipe
 from training.evidence_files import evidence_bytes
 from training.gate.measures import measure_of
 from training.lists.als import AlsSettings
-from training.lists.evidence import evidence_of, figures, gains
+from training.lists.evidence import figures, gains
 from training.lists.proof import QUESTIONS, variety
+from training.lists.served import what_serves
 from training.lists.settings import ListSettings, list_horizon, list_periods, period_of_today, searched_als
 from training.predictors import Recommender
-from training.recommender import train_recommender, what_serves
+from training.predictors.list_order import SERVES
+from training.recommender import train_recommender
 from training.trained import Trained
 from training.tuning import Search
 
@@ -64,6 +66,8 @@ def test_evidence_has_one_row_a_member_who_bought_and_every_baseline(trained: Tr
             assert ((values >= 0) & (values <= 1)).all()
         assert set(judged.slices) == {"history"}
     assert evidence_bytes(trained.evidence)
+    assert [other.definition["question"] for other in trained.evidence.further] == ["novel", "basket"]
+    assert not {"own_frequency", "own_frequency_decayed"} & set(trained.evidence.further[0].baselines)
 
 
 def test_the_figure_of_a_run_is_the_mean_of_its_evidence(trained: Trained) -> None:
@@ -72,8 +76,7 @@ def test_the_figure_of_a_run_is_the_mean_of_its_evidence(trained: Trained) -> No
     measure = measure_of("recommender")
     assert measure is not None
 
-    if trained.parameters["serves"] == "ranked":
-        assert trained.metrics["recall20"] == pytest.approx(np.mean(by_period))
+    assert trained.metrics["recall20"] == pytest.approx(np.mean(by_period))
     first = trained.evidence.judged[0]
     quality = measure.quality(first.truth, first.answer)
     assert quality(np.ones(len(first))) == pytest.approx(by_period[0])
@@ -87,12 +90,15 @@ def test_the_report_holds_every_question_period_and_group(trained: Trained) -> N
     assert set(report["gains"]) == set(QUESTIONS)
     assert not {"own_frequency", "own_frequency_decayed"} & set(report["gains"]["novel"])
     for period in report["periods"]:
-        groups = period["by_history"]
+        assert set(period["by_history"]) == set(QUESTIONS)
+        assert set(period["coverage"]) == {"repeats", "novel"}
+        groups = period["by_history"]["repeats"]
         mean = sum(row["members"] * row["list"] for row in groups.values()) / sum(row["members"] for row in groups.values())
         assert mean == pytest.approx(period["repeats"]["list"])
         assert 0 < period["candidate_recall"]["together"]["repeats"] <= 1
         assert period["candidate_recall"]["bought_before"]["novel"] == 0
-        assert set(period["variety"]) == {"list", *trained.baselines}
+        assert set(period["variety"]) == set(period["coverage"]["repeats"]) == {"list", *trained.baselines}
+        assert period["as_served"]["repeats"]["ranked"] == pytest.approx(period["repeats"]["list"])
 
 
 def test_variety_is_what_can_be_counted() -> None:
@@ -127,9 +133,13 @@ def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:
     assert isinstance(trained.predictor, Recommender)
     assert trained.predictor.serves == trained.parameters["serves"]
     assert trained.evidence is not None
-    name = trained.parameters["serves"]
-    for judged in trained.evidence.judged:
-        assert np.array_equal(judged.answer, judged.others[name])
+    served = [period["as_served"]["repeats"] for period in json.loads(trained.files["lists.json"])["periods"]]
+    for judged, means in zip(trained.evidence.judged, served, strict=True):
+        assert judged.answer.mean() == pytest.approx(means[trained.parameters["serves"]])
+        assert (
+            judged.answer >= judged.others["own_frequency_decayed"] - 1e-9
+        ).all() or trained.predictor.serves == "popularity"
+    assert trained.metrics["recall20"] == pytest.approx(np.mean([j.answer.mean() for j in trained.evidence.judged]))
 
 
 def test_gains_are_paired_over_members_and_know_their_sign(trained: Trained) -> None:
@@ -140,8 +150,7 @@ def test_gains_are_paired_over_members_and_know_their_sign(trained: Trained) -> 
     mine, theirs = figures(proofs)
     assert worse.value == pytest.approx(mine["recall20"] - theirs["als_default"]["recall20"])
     assert worse.low <= worse.value <= worse.high
-    assert what_serves(proofs, seed=7)[0] in {"ranked", "own_frequency_decayed", "popularity"}
-    assert evidence_of(proofs, question="novel", engine="xgboost", parameters={}).definition["question"] == "novel"
+    assert set(what_serves(proofs, seed=7).by_question().values()) <= set(SERVES)
 
 
 def test_equal_facts_make_equal_bundles(trained: Trained) -> None:

@@ -18,6 +18,8 @@ from training.predictors.list_sources import Candidates, Depths, Shelves, Signal
 from training.predictors.taste import fold_in
 
 BLOCK = 256
+Seen = Callable[[slice, Histories, Signals], None]
+"""Who is shown a block of members while its candidates are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,9 +101,7 @@ def in_stores_of(catalogue: Catalogue, histories: Histories, behaviour: Behaviou
     return replace(histories, stores=place[histories.stores])
 
 
-def candidates_of(
-    of: Cutoff, depths: Depths | None = None, *, seen: Callable[[slice, Histories, Signals], None] = lambda rows, block, found: None
-) -> Candidates:
+def candidates_of(of: Cutoff, depths: Depths | None = None, *, seen: Seen = lambda rows, block, found: None) -> Candidates:
     """Candidates of everybody, made block by block; `seen` is shown what is known of every item for each block's members."""
     parts, shelves = [], Shelves.of(of.catalogue)
     for first in range(0, len(of.histories), BLOCK):
