@@ -103,8 +103,7 @@ def main() -> None:
     searched = time.process_time()
     proofs = proved(shop, lambda name: print(name, round(time.process_time() - began, 1), "CPU s", flush=True))
     found: dict[str, Any] = {question: of_question(proofs, question) for question in QUESTIONS}
-    found["coverage"] = coverage_of(proofs, "repeats")
-    found["coverage_novel"] = coverage_of(proofs, "novel")
+    found |= {figure: coverage_of(proofs, figure) for figure in ("coverage", "coverage_novel")}
     found["candidate_recall"] = [proof.notes["candidate_recall"]["together"] for proof in proofs]
     found["variety"], found["variety_novel"] = proofs[-1].notes["variety"], proofs[-1].notes["variety_novel"]
     found["by_source"] = proofs[-1].notes["candidate_recall"]
@@ -124,9 +123,9 @@ def main() -> None:
     print(json.dumps(found))
 
 
-def coverage_of(proofs: tuple[Proof, ...], question: Question) -> dict[str, list[float]]:
+def coverage_of(proofs: tuple[Proof, ...], figure: str) -> dict[str, list[float]]:
     """Share of the catalogue named, period by period, by the lists and by every baseline."""
-    return {name: [round(proof.coverage[question][name], 4) for proof in proofs] for name in proofs[0].coverage[question]}
+    return {name: [round(proof.notes[figure][name], 4) for proof in proofs] for name in proofs[0].notes[figure]}
 
 
 if __name__ == "__main__":

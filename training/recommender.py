@@ -10,6 +10,7 @@ from features.contract import CONTRACT_HASH
 from features.errors import NotEnoughData
 from features.facts import Facts
 from training.artifacts import BundleManifest
+from training.evidence import Evidence
 from training.lists.baselines import BaselineLists
 from training.lists.behaviour import Behaviour, behaviour
 from training.lists.cutoffs import Cutoff, candidates_of, cutoff
@@ -101,12 +102,13 @@ class Workshop:
             Period(self.horizon_days, period.train, None, None, period.test),
             self.behaviour.bought.member_ids[of.members],
             {question: listed.recalls(of, question) for question in QUESTIONS},
-            {"repeats": coverages(listed.beside("repeats"), of), "novel": coverages(listed.beside("novel"), of)},
             {
                 "items": len(of.catalogue),
                 "members": len(of.histories),
                 "variety": {name: variety(lists, of) for name, lists in listed.beside("repeats").items()},
                 "variety_novel": {name: variety(lists, of) for name, lists in listed.beside("novel").items()},
+                "coverage": coverages(listed.beside("repeats"), of),
+                "coverage_novel": coverages(listed.beside("novel"), of),
                 "candidate_recall": candidate_recall(of, candidates, SOURCES),
             },
         )
@@ -174,6 +176,27 @@ def train_recommender(
         evidence=evidence_of(proofs, serves=served.by_question(), engine=engine, parameters=settings_record(shop.settings)),
         files={"lists.json": json.dumps(report(proofs, shop.settings, served, seed=seed), indent=1, default=float).encode()},
     )
+
+
+def evidence(
+    facts: Facts,
+    *,
+    engine: Engine,
+    search: Search | None = None,
+    seed: int = SEED,
+    done: Callable[[], None] = lambda: None,
+) -> Evidence:
+    """Evidence of the recipe over its test periods, without anything that ships; `done` is called after each.
+
+    Raises
+    ------
+    NotEnoughData
+        As `train_recommender`.
+    """
+    shop = workshop(facts, seed=seed, engine=engine, search=search)
+    proofs = proved(shop, lambda name: done())
+    serves = what_serves(proofs, seed=seed).by_question()
+    return evidence_of(proofs, serves=serves, engine=engine, parameters=settings_record(shop.settings))
 
 
 def workshop(facts: Facts, *, seed: int, engine: Engine, search: Search | None) -> Workshop:

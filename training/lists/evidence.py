@@ -23,16 +23,14 @@ class Proof:
     ----------
     by_question
         Recall of every member by question.
-    coverage
-        Share of the catalogue named in lists, by the model ("list") and by each baseline: repeats allowed, and of new items.
     notes
-        For the record: items, candidates, how long training took.
+        For the record, by name of the lists, "list" being the ranker's: "coverage" and "coverage_novel", the share of the
+        catalogue that they name with repeats and of new items; "variety" and "variety_novel"; recall of the candidates.
     """
 
     period: Period
     member_ids: NDArray[np.str_]
     by_question: Mapping[Question, Recalls]
-    coverage: Mapping[str, Mapping[str, float]]
     notes: Mapping[str, Any]
 
 
@@ -82,10 +80,10 @@ def figures(
         mine[name] = _mean([one.named(serves[question] if serves else RANKED) for one in found])
         for baseline in found[0].baselines:
             theirs.setdefault(baseline, {})[name] = _mean([one.baselines[baseline] for one in found])
-    for question, suffix in (("repeats", ""), ("novel", "_novel")):
-        for name in proofs[0].coverage[question]:
-            value = float(np.mean([proof.coverage[question][name] for proof in proofs]))
-            (mine if name == "list" else theirs.setdefault(name, {}))[f"coverage{suffix}"] = value
+    for figure in ("coverage", "coverage_novel"):
+        for name in proofs[0].notes[figure]:
+            value = float(np.mean([proof.notes[figure][name] for proof in proofs]))
+            (mine if name == "list" else theirs.setdefault(name, {}))[figure] = value
     return _known(mine), {name: _known(values) for name, values in theirs.items()}
 
 

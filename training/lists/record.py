@@ -45,7 +45,6 @@ def _of_period(proof: Proof) -> Mapping[str, Any]:
             for question in QUESTIONS
         },
         "by_history": {question: by_history([proof], question) for question in QUESTIONS},
-        "coverage": {question: dict(found) for question, found in proof.coverage.items()},
         **proof.notes,
     }
 
