@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -101,11 +101,14 @@ def main() -> None:
     shop = workshop(Facts.open(given.facts), seed=SEED, engine=given.engine, search=Search(given.trials))
     print("named before any test window:", json.dumps(asdict(shop.settings), default=str), flush=True)
     searched = time.process_time()
-    proofs = proved(shop, lambda name: print(name, round(time.process_time() - began, 1), "CPU s", flush=True))
+    proofs = proved(
+        replace(shop, in_full=True), lambda name: print(name, round(time.process_time() - began, 1), "CPU s", flush=True)
+    )
     found: dict[str, Any] = {question: of_question(proofs, question) for question in QUESTIONS}
     found |= {figure: coverage_of(proofs, figure) for figure in ("coverage", "coverage_novel")}
     found["candidate_recall"] = [proof.notes["candidate_recall"]["together"] for proof in proofs]
     found["variety"], found["variety_novel"] = proofs[-1].notes["variety"], proofs[-1].notes["variety_novel"]
+    found["caps"] = [proof.notes["caps"] for proof in proofs]
     found["by_source"] = proofs[-1].notes["candidate_recall"]
     found["by_history"] = {question: by_history(proofs, question) for question in QUESTIONS}
     served = what_serves(proofs, seed=SEED)

@@ -94,6 +94,7 @@ def lists_judged(number: int, *, mine: float = 0.2, theirs: float = 0.15, rows: 
         "items": 400, "members": rows, "variety": alike,
         "variety_novel": {"list": {"categories": 9.0, "price_gap": float("nan")}},
         "coverage": {"list": 0.4, "popularity": 0.05}, "coverage_novel": {"list": 0.3, "popularity": 0.06},
+        "caps": {"2": {"recall20": 0.19, "categories": 12.0, "coverage": 0.41}},
         "candidate_recall": {"together": {"repeats": 0.5, "novel": 0.2, "per_member": 80.0}},
     }  # fmt: skip
     ids = np.array([f"m{row:04}" for row in range(rows)])

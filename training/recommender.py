@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from features.contract import CONTRACT_HASH
@@ -16,7 +16,7 @@ from training.lists.behaviour import Behaviour, behaviour
 from training.lists.cutoffs import Cutoff, candidates_of, cutoff
 from training.lists.evidence import Proof, evidence_of, figures
 from training.lists.kept_settings import found_settings
-from training.lists.proof import QUESTIONS, Listed, candidate_recall, coverages, served_lists, variety
+from training.lists.proof import QUESTIONS, Listed, candidate_recall, caps_cost, coverages, served_lists, variety
 from training.lists.ranker import examples, fit_ranker, together
 from training.lists.record import report, settings_record
 from training.lists.served import what_serves
@@ -48,6 +48,8 @@ class Workshop:
     ----------
     kept
         Examples of each cut-off a ranker learned from, by day; None where no item had enough buyers yet.
+    in_full
+        Whether to judge ALS with its library's defaults too, and what caps on categories cost: for reports.
     """
 
     facts: Facts
@@ -57,6 +59,7 @@ class Workshop:
     seed: int
     engine: Engine
     kept: dict[int, Any] = field(default_factory=dict)
+    in_full: bool = False
 
     def at(self, day: int) -> Cutoff:
         """Everything as of a local day."""
@@ -93,7 +96,7 @@ class Workshop:
         """The recipe judged at a test cut-off, once, beside the baselines."""
         of = self.at(period.test)
         recommender = self.recommender(of, period)
-        baselines = BaselineLists.begun(of, seed=self.seed)
+        baselines = BaselineLists.begun(of, seed=self.seed, library_defaults=self.in_full)
         candidates = candidates_of(of, seen=baselines.add)
         listed = Listed(*served_lists(recommender, candidates), baselines.everything, baselines.new_only)
         if of.day not in self.kept:
@@ -110,6 +113,7 @@ class Workshop:
                 "coverage": coverages(listed.beside("repeats"), of),
                 "coverage_novel": coverages(listed.beside("novel"), of),
                 "candidate_recall": candidate_recall(of, candidates, SOURCES),
+                **({"caps": caps_cost(recommender, candidates, of)} if self.in_full else {}),
             },
         )
 
@@ -193,7 +197,7 @@ def evidence(
     NotEnoughData
         As `train_recommender`.
     """
-    shop = workshop(facts, seed=seed, engine=engine, search=search)
+    shop = replace(workshop(facts, seed=seed, engine=engine, search=search), in_full=True)
     proofs = proved(shop, lambda name: done())
     serves = what_serves(proofs, seed=seed).by_question()
     return evidence_of(proofs, serves=serves, engine=engine, parameters=settings_record(shop.settings))

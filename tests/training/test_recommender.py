@@ -15,11 +15,12 @@ from training.evidence_files import evidence_bytes
 from training.gate.measures import measure_of
 from training.lists.als import AlsSettings
 from training.lists.evidence import figures, gains
-from training.lists.proof import QUESTIONS, variety
+from training.lists.proof import QUESTIONS, top_lists, variety, within_caps
 from training.lists.served import what_serves
 from training.lists.settings import ListSettings, list_horizon, list_periods, period_of_today, searched_als
 from training.predictors import Recommender
 from training.predictors.list_order import SERVES
+from training.predictors.list_sources import Candidates
 from training.recommender import train_recommender
 from training.trained import Trained
 from training.tuning import Search
@@ -57,7 +58,7 @@ def test_evidence_has_one_row_a_member_who_bought_and_every_baseline(trained: Tr
     assert trained.evidence is not None
     assert trained.evidence.model == "recommender"
     assert set(trained.evidence.baselines) == {
-        "own_frequency", "own_frequency_decayed", "popularity", "als_default", "als", "ease", "item_item",
+        "own_frequency", "own_frequency_decayed", "popularity", "als", "ease", "item_item",
     }  # fmt: skip
     for judged in trained.evidence.judged:
         assert len(np.unique(judged.member_ids)) == len(judged)
@@ -118,6 +119,19 @@ def test_variety_is_what_can_be_counted() -> None:
     assert other["price_gap"] > 0
 
 
+def test_caps_leave_the_best_of_each_category_and_count_no_unknown_one() -> None:
+    starts, items = np.array([0, 5, 7]), np.array([0, 1, 2, 3, 4, 0, 1], dtype=np.int32)
+    candidates = Candidates(starts, items, np.ones(7, np.uint8), np.zeros((7, 1), np.float32))
+    scores = np.array([0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.1])
+    kinds = np.array([7, 7, 7, -1, -1], dtype=np.int32)
+
+    kept = [np.isfinite(within_caps(candidates, scores, kinds, cap)).tolist() for cap in (1, 2)]
+
+    assert kept[0] == [False, True, False, True, True, True, False]
+    assert kept[1] == [False, True, True, True, True, True, True]
+    assert top_lists(candidates, within_caps(candidates, scores, kinds, 1), k=3).tolist() == [[1, 3, 4], [0, -1, -1]]
+
+
 def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:
     """Members who buy the same twelve things at random: nothing can be learned beyond popularity and own counts."""
     generator = np.random.default_rng(2)
@@ -142,7 +156,7 @@ def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:
 
 
 def test_gains_are_paired_over_members_and_know_their_sign(trained: Trained) -> None:
-    shop_of_habits = recipe.workshop(habits(), seed=7, engine="xgboost", search=None)
+    shop_of_habits = replace(recipe.workshop(habits(), seed=7, engine="xgboost", search=None), in_full=True)
     proofs = recipe.proved(shop_of_habits)
 
     worse = gains(proofs, "repeats", seed=7)["als_default"]

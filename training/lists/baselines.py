@@ -32,25 +32,24 @@ class BaselineLists:
     ----------
     of
         The cut-off.
-    members, items
-        Factors by ALS with its library's defaults.
+    by_default
+        Factors of members and of items by ALS with its library's defaults; None where it is not judged.
     everything, new_only
         By name, shape (members, LIST_LENGTH); -1 where a baseline has nothing more to offer. Baselines that score every item
         for every member have their lists once each block was shown to `add`.
     """
 
     of: Cutoff
-    members: Numbers
-    items: Numbers
+    by_default: tuple[Numbers, Numbers] | None
     everything: dict[str, Lists] = field(default_factory=dict)
     new_only: dict[str, Lists] = field(default_factory=dict)
 
     @classmethod
-    def begun(cls, of: Cutoff, *, seed: int) -> "BaselineLists":
+    def begun(cls, of: Cutoff, *, seed: int, library_defaults: bool = True) -> "BaselineLists":
         """With what needs no scores of every item: own frequency and popularity."""
         histories, popular = of.histories, of.catalogue.by_popularity()
         popular = popular[of.catalogue.buyers_28d[popular] > 0]
-        lists = cls(of, *_als_default(of, seed))
+        lists = cls(of, _als_default(of, seed) if library_defaults else None)
         for name, values in zip(OWN, (histories.times, histories.slow), strict=True):
             lists.everything[name] = own_lists(histories, values)
         for found, taken in ((lists.everything, 0 * of.before), (lists.new_only, of.before)):
@@ -59,12 +58,10 @@ class BaselineLists:
 
     def add(self, rows: slice, block: Histories, found: Signals) -> None:
         """Lists of a block of members, of whom `found` tells about every item."""
-        items, linear = len(self.of.catalogue), self.of.linear
-        scores: dict[str, Callable[[], Numbers]] = {
-            "als_default": lambda: self.members[rows] @ self.items.T,
-            "als": lambda: found.taste,
-            "item_item": lambda: found.goes_with,
-        }
+        items, linear, by_default = len(self.of.catalogue), self.of.linear, self.by_default
+        scores: dict[str, Callable[[], Numbers]] = {"als": lambda: found.taste, "item_item": lambda: found.goes_with}
+        if by_default is not None:
+            scores["als_default"] = lambda: by_default[0][rows] @ by_default[1].T
         if linear is not None:
             scores["ease"] = lambda: linear.scores(weighted(block, interest_of(block), items))
         for name, made in scores.items():

@@ -18,6 +18,7 @@ from training.predictors.list_sources import Candidates
 
 Question = Literal["repeats", "novel", "basket"]
 QUESTIONS: tuple[Question, ...] = ("repeats", "novel", "basket")
+CAPS = (1, 2, 3)
 HISTORY_EDGES = (5, 20, 80)
 """Days with a purchase at which groups of members by length of history are cut."""
 
@@ -122,6 +123,33 @@ def top_lists(candidates: Candidates, scores: Scores, *, k: int = LIST_LENGTH) -
     lists = np.full((len(candidates), k), -1, dtype=np.int64)
     lists[owners[order][kept], place[kept]] = candidates.items[order][kept]
     return lists
+
+
+def within_caps(candidates: Candidates, scores: Scores, kinds: NDArray[np.int32], cap: int) -> Scores:
+    """The scores, minus infinity for what exceeds a cap of so many items of one narrowest category: the best of each stay.
+
+    As the rules of a placement have it (`category.cap`); items of no known category are not counted.
+    """
+    kind, owners = kinds[candidates.items], candidates.owners
+    order = np.lexsort((-scores, kind, owners))
+    starts = np.flatnonzero((np.diff(owners[order], prepend=-1) != 0) | (np.diff(kind[order], prepend=-2) != 0))
+    sizes = np.diff(np.append(starts, len(order)))
+    place = np.arange(len(order)) - np.repeat(starts, sizes)
+    kept = np.empty(len(order), dtype=np.bool_)
+    kept[order] = (place < cap) | (kind[order] < 0)
+    return np.where(kept, scores, -np.inf)
+
+
+def caps_cost(recommender: Recommender, candidates: Candidates, of: Cutoff) -> dict[str, dict[str, float]]:
+    """By cap, what the ranker's lists are like with so many items of a category at most: recall@20, categories, coverage."""
+    scores, kinds = recommender.score_by(RANKED, candidates.features), of.catalogue.kinds
+    rows = np.flatnonzero(np.diff(of.bought.indptr) > 0)
+    found = {}
+    for cap in (*CAPS, None):
+        lists = top_lists(candidates, scores if cap is None else within_caps(candidates, scores, kinds, cap))
+        figures = {"recall20": float(recall(lists, of.bought, rows).mean()), **variety(lists, of)}
+        found["none" if cap is None else str(cap)] = figures | coverages({"coverage": lists}, of)
+    return found
 
 
 def coverages(by_name: Mapping[str, Lists], of: Cutoff) -> dict[str, float]:
