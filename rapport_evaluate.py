@@ -18,11 +18,14 @@ from training.evaluation.tasks import FIGURES, HEADLINE
 from training.evidence import Evidence
 from training.judging import ENGINES, evidence_of, recipe, snapshot_days, test_periods
 from training.report import Cost, report_files, write_report
+from training.report.list_words import further_worth
 from training.report.words import verdict_of
 from training.training_report import provenance_of
 from training.tuning import Search
 
-SHOWN = ("auc", "average_precision", "lift10", "ece", "qwk", "accuracy", "spearman", "total_bias", "coverage")
+SHOWN = (
+    "auc", "average_precision", "lift10", "ece", "qwk", "accuracy", "spearman", "total_bias", "coverage", "recall20", "hit20",
+)  # fmt: skip
 
 
 def evaluate(
@@ -51,6 +54,8 @@ def until_day(facts: Facts) -> int:
 
 def _prepare(screen: Screen, snapshots: Snapshots, model: str, search: Search) -> None:
     days = snapshot_days(snapshots, model, tuning=search.trials > 0)
+    if not days:
+        return
     with screen.progress(f"features as of {len(days)} days", len(days)) as advance:
         for _ in snapshots.prepare(days):
             advance()
@@ -84,6 +89,16 @@ def figures_of(summary: Summary, cost: Cost, written: dict[str, Path]) -> dict[s
         "figures": dict(summary.figures),
         "baselines": {name: dict(found) for name, found in summary.baselines.items()},
         "gains": {name: asdict(gain) | {"verdict": gain.verdict} for name, gain in summary.gains.items()},
+        "further": [
+            {
+                "question": one.question,
+                "serves": one.serves,
+                "figures": dict(one.figures),
+                "baselines": {name: dict(found) for name, found in one.baselines.items()},
+                "gains": {name: asdict(gain) | {"verdict": gain.verdict} for name, gain in one.gains.items()},
+            }
+            for one in summary.further
+        ],
         "periods": [{"test_from": one.test_from, "rows": one.rows, "figures": dict(one.figures)} for one in summary.periods],
         "below_floor": [asdict(one) for one in summary.below_floor],
         "train_seconds": cost.train_seconds,
@@ -106,3 +121,5 @@ def _show(screen: Screen, evidence: Evidence, summary: Summary) -> None:
         rows,
     )
     screen.say(f"{verdict_of(summary)[0]}.")
+    for sentence in further_worth(summary):
+        screen.say(sentence)

@@ -1,6 +1,6 @@
 """How good are the lists? Recall@20 over the full catalogue, member by member, over three test periods, beside every baseline.
 
-python benchmarks/lists.py --facts data/facts [--trials 12] [--bundle folder]
+python benchmarks/lists.py --facts data/facts [--trials 25] [--engine lightgbm] [--bundle folder]
 
 Settings are found on a window before the oldest test, or are the defaults without trials; they are printed before a test window
 is opened. --bundle keeps what would ship, for benchmarks/live_list.py and benchmarks/lists_nightly.py. JSON on the last line.
@@ -11,7 +11,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +24,11 @@ from training.lists.catalogues import interest_of
 from training.lists.evidence import Proof, gains
 from training.lists.linear import ease, neighbours_of
 from training.lists.proof import QUESTIONS, Question
+from training.lists.record import by_history
+from training.lists.served import what_serves
 from training.lists.settings import period_of_today
 from training.lists.windows import window
-from training.recommender import Workshop, proved, what_serves, workshop
+from training.recommender import Workshop, proved, workshop
 from training.trained import SEED
 from training.tuning import Search
 
@@ -93,40 +95,40 @@ def main() -> None:
     parser.add_argument("--facts", type=Path, required=True)
     parser.add_argument("--trials", type=int, default=0)
     parser.add_argument("--bundle", type=Path)
+    parser.add_argument("--engine", choices=("xgboost", "lightgbm"), default="xgboost", help="of the ranker")
     given = parser.parse_args()
     began = time.process_time()
-    shop = workshop(Facts.open(given.facts), seed=SEED, engine="xgboost", search=Search(given.trials))
+    shop = workshop(Facts.open(given.facts), seed=SEED, engine=given.engine, search=Search(given.trials))
     print("named before any test window:", json.dumps(asdict(shop.settings), default=str), flush=True)
     searched = time.process_time()
-    proofs = proved(shop, lambda name: print(name, round(time.process_time() - began, 1), "CPU s", flush=True))
+    proofs = proved(
+        replace(shop, in_full=True), lambda name: print(name, round(time.process_time() - began, 1), "CPU s", flush=True)
+    )
     found: dict[str, Any] = {question: of_question(proofs, question) for question in QUESTIONS}
-    found["coverage"] = {name: [round(proof.coverage[name], 4) for proof in proofs] for name in proofs[0].coverage}
+    found |= {figure: coverage_of(proofs, figure) for figure in ("coverage", "coverage_novel")}
     found["candidate_recall"] = [proof.notes["candidate_recall"]["together"] for proof in proofs]
-    found["variety"] = proofs[-1].notes["variety"]
+    found["variety"], found["variety_novel"] = proofs[-1].notes["variety"], proofs[-1].notes["variety_novel"]
+    found["caps"] = [proof.notes["caps"] for proof in proofs]
     found["by_source"] = proofs[-1].notes["candidate_recall"]
-    found["by_history"] = by_history(proofs)
-    found["serves"] = what_serves(proofs, seed=SEED)
+    found["by_history"] = {question: by_history(proofs, question) for question in QUESTIONS}
+    served = what_serves(proofs, seed=SEED)
+    found |= served.record()
+    found["als"] = {"settings": asdict(shop.settings.sources.als) if shop.settings.sources.als else None}
+    found["als"] |= {"tried": len(shop.settings.tried), "at_edge": list(shop.settings.at_edge)}
     found["search_cpu_s"] = round(searched - began, 1)
     proved_at = time.process_time()
     found["proof_cpu_s"] = round(proved_at - searched, 1)
-    if given.bundle is not None:
-        today = period_of_today(shop.facts, horizon_days=shop.horizon_days)
-        shop.recommender(shop.at(today.test), today).serving(found["serves"][0]).save(given.bundle)
+    today = period_of_today(shop.facts, horizon_days=shop.horizon_days)
+    ships = shop.recommender(shop.at(today.test), today).serving(served.mixed, served.new)
     found["train_s"] = {"list": round(time.process_time() - proved_at, 1), **train_seconds(shop, proofs[-1].period.test)}
+    if given.bundle is not None:
+        ships.save(given.bundle)
     print(json.dumps(found))
 
 
-def by_history(proofs: tuple[Proof, ...]) -> dict[str, dict[str, float]]:
-    """Recall with repeats by days on which members had bought, over all periods."""
-    found: dict[str, dict[str, float]] = {}
-    for group in sorted({group for proof in proofs for group in proof.groups.tolist()}):
-        parts = [(proof.by_question["repeats"], proof.groups == group) for proof in proofs]
-        rows = max(sum(int(kept.sum()) for _, kept in parts), 1)
-        found[group] = {"members": rows, "list": sum(float(one.model[kept].sum()) for one, kept in parts) / rows}
-        for name in BASELINES:
-            if name in parts[0][0].baselines:
-                found[group][name] = sum(float(one.baselines[name][kept].sum()) for one, kept in parts) / rows
-    return {group: {name: round(value, 4) for name, value in row.items()} for group, row in found.items()}
+def coverage_of(proofs: tuple[Proof, ...], figure: str) -> dict[str, list[float]]:
+    """Share of the catalogue named, period by period, by the lists and by every baseline."""
+    return {name: [round(proof.notes[figure][name], 4) for proof in proofs] for name in proofs[0].notes[figure]}
 
 
 if __name__ == "__main__":

@@ -34,6 +34,7 @@ from training.predictors.list_sources import Depths, candidate_pairs, signals
 from training.publish_answers import lists_of
 
 LENGTH, FACTORS, NEIGHBOURS, ENTRIES, KINDS, STORES = 50, 64, 50, 60, 500, 50
+CATEGORIES, GROUPS = 50, 8
 NIGHTLY = Depths(own=40, viewed=5, goes_with=20, similar_taste=20, category=10, popular=10, trending=3)
 """About a hundred candidates a member."""
 BLOCK = 256
@@ -48,8 +49,8 @@ def made_up_catalogue(items: int, generator: np.random.Generator) -> Catalogue:
     return Catalogue(
         item_ids=np.array([f"i{number:06}" for number in range(items)]),
         kinds=generator.integers(0, KINDS, items).astype(np.int32),
-        categories=generator.integers(0, 50, items).astype(np.int32),
-        category_names=np.array([f"c{number:02}" for number in range(50)]),
+        categories=generator.integers(0, CATEGORIES, items).astype(np.int32),
+        category_names=np.array([f"c{number:02}" for number in range(CATEGORIES)]),
         factors=generator.normal(0, 0.1, (items, FACTORS)).astype(np.float32),
         rarity=np.ones(items, dtype=np.float32),
         neighbours=generator.integers(0, items, (items, NEIGHBOURS)).astype(np.int32),
@@ -65,6 +66,9 @@ def made_up_catalogue(items: int, generator: np.random.Generator) -> Catalogue:
         price_level=generator.normal(0, 0.3, items).astype(np.float32),
         store_ids=np.array([f"s{number:02}" for number in range(STORES)]),
         store_share=generator.normal(0, 0.2, (STORES, items)).astype(np.float32),
+        group_centres=np.sqrt(generator.dirichlet(np.ones(CATEGORIES), GROUPS)).astype(np.float32),
+        group_share=generator.normal(0, 0.2, (GROUPS, items)).astype(np.float32),
+        buyers_season=np.zeros(items, dtype=np.float32),
     )
 
 

@@ -1,5 +1,7 @@
 """Made-up evidence whose qualities are known: how well the model ranks, that it is calibrated, that its baseline is worse."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -80,6 +82,39 @@ def segments_judged(number: int, *, rows: int = 900) -> Judged:
     )  # fmt: skip
 
 
+def lists_judged(number: int, *, mine: float = 0.2, theirs: float = 0.15, rows: int = 900) -> Judged:
+    """Recall of a list a member, beside that of popularity; long histories have better lists."""
+    generator = np.random.default_rng(number)
+    wanted = generator.integers(1, 12, rows)
+    groups = np.where(np.arange(rows) % 3 == 0, "1-4", "5-19")
+    level = np.where(groups == "1-4", 0.8, 1.1)
+    found = [generator.binomial(wanted, (mean * level).clip(0, 1)) / wanted for mean in (mine, theirs)]
+    alike = {name: {"categories": 9.5, "price_gap": 0.25} for name in ("list", "popularity")}
+    notes = {
+        "items": 400, "members": rows, "variety": alike,
+        "variety_novel": {"list": {"categories": 9.0, "price_gap": float("nan")}},
+        "coverage": {"list": 0.4, "popularity": 0.05}, "coverage_novel": {"list": 0.3, "popularity": 0.06},
+        "caps": {"2": {"recall20": 0.19, "categories": 12.0, "coverage": 0.41}},
+        "candidate_recall": {"together": {"repeats": 0.5, "novel": 0.2, "per_member": 80.0}},
+    }  # fmt: skip
+    ids = np.array([f"m{row:04}" for row in range(rows)])
+    return Judged(period(number), ids, wanted, found[0], {"popularity": found[1]}, {"history": groups}, notes=notes)
+
+
+def lists_evidence() -> Evidence:
+    """Lists judged by three questions; of new items the model knows no more than popularity, which serves."""
+    levels = {"repeats": (0.2, 0.15), "basket": (0.3, 0.2), "novel": (0.05, 0.05)}
+    first, *others = (
+        evidence_of(
+            "recommender",
+            {"horizon_days": 28, "question": question, "serves": "popularity" if question == "novel" else "ranked"},
+            tuple(lists_judged(number, mine=mine, theirs=theirs) for number in range(3)),
+        )
+        for question, (mine, theirs) in levels.items()
+    )
+    return replace(first, further=tuple(others))
+
+
 def evidence_of(model: str, definition: dict[str, object], judged: tuple[Judged, ...]) -> Evidence:
     return Evidence(model, "xgboost", definition, judged, {"seed": 7, "trials": 40})
 
@@ -98,5 +133,6 @@ def every_evidence(risk_evidence: Evidence) -> dict[str, Evidence]:
         "churn": risk_evidence,
         "tier": evidence_of("tier", tiers, tuple(tier_judged(number) for number in range(3))),
         "value": evidence_of("value", {"horizon_days": 90}, tuple(value_judged(number) for number in range(3))),
+        "recommender": lists_evidence(),
         "segments": evidence_of("segments", {"groups": 8}, tuple(segments_judged(number) for number in range(3))),
     }

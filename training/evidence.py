@@ -92,6 +92,9 @@ class Evidence:
         One entry a test period.
     parameters
         Tuned parameters, seed, how they were found: for the record.
+    further
+        The same recipe judged by further questions, each with rows and baselines of its own: lists of new items beside lists
+        with repeats. They have no further ones themselves.
     """
 
     model: str
@@ -99,6 +102,7 @@ class Evidence:
     definition: Mapping[str, Any]
     judged: tuple[Judged, ...]
     parameters: Mapping[str, Any] = field(default_factory=dict)
+    further: tuple["Evidence", ...] = ()
 
     @property
     def baselines(self) -> tuple[str, ...]:

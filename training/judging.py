@@ -3,10 +3,11 @@
 from collections.abc import Callable, Mapping
 
 from features.errors import ConfigurationError
-from training import churn, tier, value
+from training import churn, recommender, tier, value
 from training.churn import ChurnDefinition, ChurnEngine, churn_days, churn_periods
 from training.datasets import Snapshots
 from training.evidence import Evidence
+from training.lists.settings import ListPeriod, list_horizon, list_periods
 from training.periods import Period
 from training.spending import spending_days, spending_periods
 from training.tuning import Search
@@ -15,26 +16,31 @@ ENGINES: Mapping[str, tuple[ChurnEngine, ...]] = {
     "churn": ("xgboost", "lightgbm", "bgnbd"),
     "tier": ("xgboost", "lightgbm"),
     "value": ("xgboost", "lightgbm"),
+    "recommender": ("xgboost", "lightgbm"),
 }
 
 SPENDING: Mapping[str, Callable[..., Evidence]] = {"tier": tier.evidence, "value": value.evidence}
 
 
-def test_periods(snapshots: Snapshots, model: str) -> tuple[Period, ...]:
+def test_periods(snapshots: Snapshots, model: str) -> tuple[Period | ListPeriod, ...]:
     """The test periods of a model, oldest first."""
+    if model == "recommender":
+        return list_periods(snapshots.facts, horizon_days=list_horizon(snapshots.facts))
     if model == "churn":
         return churn_periods(snapshots.facts, ChurnDefinition())
     return spending_periods(snapshots.facts)
 
 
 def snapshot_days(snapshots: Snapshots, model: str, *, tuning: bool) -> tuple[int, ...]:
-    """Local days of every snapshot that the evidence asks for, ascending; with those of a search if there is one.
+    """Local days of every snapshot that the evidence asks for, ascending, those of a search with them; lists need none.
 
     Raises
     ------
     NotEnoughData
         The facts do not reach for one test period.
     """
+    if model == "recommender":
+        return ()
     if model == "churn":
         return churn_days(snapshots.facts, ChurnDefinition(), tuning=tuning)
     return spending_days(snapshots.facts)
@@ -70,6 +76,8 @@ def evidence_of(
         The facts do not reach for one test period.
     """
     chosen = recipe(model, engine)
+    if model == "recommender" and chosen != "bgnbd":
+        return recommender.evidence(snapshots.facts, engine=chosen, search=search, done=done)
     if model in SPENDING and chosen != "bgnbd":
         return SPENDING[model](snapshots, engine=chosen, search=search, done=done)
     return churn.evidence(snapshots, engine=chosen, search=search, done=done)

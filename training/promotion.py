@@ -6,6 +6,8 @@ hold its own against the best baseline. Both sides are judged by their recipes, 
 before; where that cannot be had for the champion, its bundle is judged, but only on windows after its training ended.
 """
 
+from dataclasses import replace
+
 from features.contract import CONTRACT_HASH
 from features.errors import BundleRefused
 from training.gate.comparison import beside_baseline, low_slices
@@ -15,6 +17,7 @@ from training.gate.groups import by_groups
 from training.gate.hearing import Case, Hearing
 from training.gate.measures import measure_of
 from training.gate.provenance import implausible, scored_again, training_rows
+from training.gate.questions import allowed_loss, further_beside_baselines
 from training.gate.soundness import against_baselines, broken, calibration_beside_baselines
 from training.gate.succession import beside_champion
 from training.predictors import SegmentPredictor
@@ -61,7 +64,9 @@ def decide(
         return hearing.verdict()
     case = Case(contender.evidence, load(contender.registered), measure, trial)
     _origin(hearing, case)
-    hearing.add(against_baselines(case.evidence, measure, limits))
+    margin = allowed_loss(case.evidence, limits)
+    hearing.add(against_baselines(case.evidence, measure, replace(limits, baseline_margin=margin)))
+    further_beside_baselines(hearing, case.evidence, measure)
     if not hearing.has(Reason.LEAKAGE_SUSPECTED):
         reached = hearing.differences[0].value if hearing.differences else 0.0
         hearing.findings += implausible(case.evidence, case.predictor, measure, reached, limits)

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -11,13 +11,15 @@ from features.errors import NotEnoughData
 from features.facts import Facts
 from training.artifacts import BundleManifest
 from training.evidence import Evidence
-from training.lists.baselines import baseline_lists
+from training.lists.baselines import BaselineLists
 from training.lists.behaviour import Behaviour, behaviour
 from training.lists.cutoffs import Cutoff, candidates_of, cutoff
-from training.lists.evidence import Proof, evidence_of, figures, gains, listed_coverage
+from training.lists.evidence import Proof, evidence_of, figures
 from training.lists.kept_settings import found_settings
-from training.lists.proof import QUESTIONS, Question, candidate_recall, history_groups, model_lists, recalls, variety
+from training.lists.proof import QUESTIONS, Listed, candidate_recall, caps_cost, coverages, served_lists, variety
 from training.lists.ranker import examples, fit_ranker, together
+from training.lists.record import report, settings_record
+from training.lists.served import what_serves
 from training.lists.settings import (
     ListPeriod,
     ListSettings,
@@ -30,14 +32,12 @@ from training.lists.settings import (
 from training.periods import Period
 from training.predictors import GOLDEN_ROWS, Engine, Matrix, Recommender, TreeModel
 from training.predictors.list_features import FEATURES
+from training.predictors.list_order import RANKED
 from training.predictors.list_sources import SOURCES
-from training.predictors.lists import OWN_FREQUENCY, POPULARITY, RANKED
 from training.trained import SEED, Trained, lineage
 from training.tuning import Search
 
 NAME = "recommender"
-SERVING_BASELINES = {"own_frequency": OWN_FREQUENCY, "own_frequency_decayed": OWN_FREQUENCY, "popularity": POPULARITY}
-"""Baselines that a bundle can answer by, and by what."""
 
 
 @dataclass(slots=True)
@@ -48,6 +48,8 @@ class Workshop:
     ----------
     kept
         Examples of each cut-off a ranker learned from, by day; None where no item had enough buyers yet.
+    in_full
+        Whether to judge ALS with its library's defaults too, and what caps on categories cost: for reports.
     """
 
     facts: Facts
@@ -57,6 +59,7 @@ class Workshop:
     seed: int
     engine: Engine
     kept: dict[int, Any] = field(default_factory=dict)
+    in_full: bool = False
 
     def at(self, day: int) -> Cutoff:
         """Everything as of a local day."""
@@ -93,29 +96,25 @@ class Workshop:
         """The recipe judged at a test cut-off, once, beside the baselines."""
         of = self.at(period.test)
         recommender = self.recommender(of, period)
-        candidates = candidates_of(of)
-        scores = recommender.rank(candidates)
-        everything, new_only = baseline_lists(of, seed=self.seed)
-        mine = {question: model_lists(recommender, candidates, scores, question) for question in QUESTIONS}
-        found: dict[Question, Any] = {
-            question: recalls(of, question, mine[question], new_only if question == "novel" else everything)
-            for question in QUESTIONS
-        }
-        notes = {
-            "items": len(of.catalogue),
-            "members": len(of.histories),
-            "variety": {name: variety(lists, of) for name, lists in {"list": mine["repeats"], **everything}.items()},
-            "candidate_recall": candidate_recall(of, candidates, SOURCES),
-        }
+        baselines = BaselineLists.begun(of, seed=self.seed, library_defaults=self.in_full)
+        candidates = candidates_of(of, seen=baselines.add)
+        listed = Listed(*served_lists(recommender, candidates), baselines.everything, baselines.new_only)
         if of.day not in self.kept:
             self.kept[of.day] = examples(of, candidates, seed=self.seed)
         return Proof(
             Period(self.horizon_days, period.train, None, None, period.test),
             self.behaviour.bought.member_ids[of.members],
-            found,
-            history_groups(of, found["repeats"].rows),
-            listed_coverage({"list": mine["repeats"], **everything}, len(of.catalogue)),
-            notes,
+            {question: listed.recalls(of, question) for question in QUESTIONS},
+            {
+                "items": len(of.catalogue),
+                "members": len(of.histories),
+                "variety": {name: variety(lists, of) for name, lists in listed.beside("repeats").items()},
+                "variety_novel": {name: variety(lists, of) for name, lists in listed.beside("novel").items()},
+                "coverage": coverages(listed.beside("repeats"), of),
+                "coverage_novel": coverages(listed.beside("novel"), of),
+                "candidate_recall": candidate_recall(of, candidates, SOURCES),
+                **({"caps": caps_cost(recommender, candidates, of)} if self.in_full else {}),
+            },
         )
 
     def manifest(self, of: Cutoff, period: ListPeriod) -> BundleManifest:
@@ -165,23 +164,43 @@ def train_recommender(
     today = period_of_today(facts, horizon_days=shop.horizon_days)
     whole = shop.at(today.test)
     recommender = shop.recommender(whole, today)
-    serves, why = what_serves(proofs, seed=seed)
-    mine, theirs = figures(proofs)
+    served = what_serves(proofs, seed=seed)
+    mine, theirs = figures(proofs, served.by_question())
     return Trained(
-        recommender.serving(serves),
+        recommender.serving(served.mixed, served.new),
         metrics=mine,
         baselines=theirs,
         parameters={
             "engine": engine,
-            "serves": serves,
-            "serves_why": why,
+            **served.record(),
             "seed": seed,
             "train_cpu_s": round(time.process_time() - began, 1),
             **settings_record(shop.settings),
         },
-        evidence=evidence_served(proofs, serves, engine, shop.settings),
-        files={"lists.json": json.dumps(report(proofs, shop.settings, seed=seed), indent=1, default=float).encode()},
+        evidence=evidence_of(proofs, serves=served.by_question(), engine=engine, parameters=settings_record(shop.settings)),
+        files={"lists.json": json.dumps(report(proofs, shop.settings, served, seed=seed), indent=1, default=float).encode()},
     )
+
+
+def evidence(
+    facts: Facts,
+    *,
+    engine: Engine,
+    search: Search | None = None,
+    seed: int = SEED,
+    done: Callable[[], None] = lambda: None,
+) -> Evidence:
+    """Evidence of the recipe over its test periods, without anything that ships; `done` is called after each.
+
+    Raises
+    ------
+    NotEnoughData
+        As `train_recommender`.
+    """
+    shop = replace(workshop(facts, seed=seed, engine=engine, search=search), in_full=True)
+    proofs = proved(shop, lambda name: done())
+    serves = what_serves(proofs, seed=seed).by_question()
+    return evidence_of(proofs, serves=serves, engine=engine, parameters=settings_record(shop.settings))
 
 
 def workshop(facts: Facts, *, seed: int, engine: Engine, search: Search | None) -> Workshop:
@@ -227,73 +246,3 @@ def proved(shop: Workshop, done: Callable[[str], None] = lambda name: None) -> t
     if not proofs:
         raise NotEnoughData("no member who had bought before bought anything of the catalogue in a test window")
     return tuple(proofs)
-
-
-def what_serves(proofs: Sequence[Proof], *, seed: int) -> tuple[str, str]:
-    """The ranker if its gain over the best baseline that could serve is shown, or else that baseline; and why in words."""
-    _, theirs = figures(proofs)
-    best = max(SERVING_BASELINES, key=lambda name: theirs[name]["recall20"])
-    shown = gains(proofs, "repeats", seed=seed)[best]
-    said = f"recall@20 {shown.value:+.4f} ({shown.low:+.4f} to {shown.high:+.4f}) beside {best}"
-    if shown.low > 0:
-        return RANKED, f"The ranker: {said}."
-    return SERVING_BASELINES[best], f"No gain shown over {best}, which serves: {said}."
-
-
-def evidence_served(proofs: Sequence[Proof], serves: str, engine: str, settings: ListSettings) -> Evidence:
-    """Row by row for the gate: of the ranker, or of the baseline if that is what serves."""
-    proof = evidence_of(proofs, question="repeats", engine=engine, parameters=settings_record(settings))
-    if serves == RANKED:
-        return proof
-    name = "popularity" if serves == POPULARITY else "own_frequency_decayed"
-    judged = tuple(replace(one, answer=one.others[name]) for one in proof.judged)
-    return replace(proof, judged=judged)
-
-
-def settings_record(settings: ListSettings) -> dict[str, Any]:
-    """The settings as a run records them."""
-    als = settings.sources.als
-    return {
-        "trials": len(settings.tried),
-        "at_edge": "; ".join(settings.at_edge),
-        "ease_penalty": settings.sources.penalty or 0.0,
-        **({f"als_{name}": value for name, value in asdict(als).items()} if als else {"als_factors": 0}),
-        **{f"ranker_{name}": value for name, value in asdict(settings.ranker).items()},
-    }
-
-
-def report(proofs: Sequence[Proof], settings: ListSettings, *, seed: int) -> Mapping[str, Any]:
-    """Figures period by period, by question and by length of history, gains with intervals, and candidate recall."""
-    return {
-        "settings": settings_record(settings),
-        "als_tried": list(settings.tried),
-        "gains": {
-            question: {name: asdict(interval) for name, interval in gains(proofs, question, seed=seed).items()}
-            for question in QUESTIONS
-        },
-        "periods": [_of_period(proof) for proof in proofs],
-    }
-
-
-def _of_period(proof: Proof) -> Mapping[str, Any]:
-    def row(question: Question) -> Mapping[str, float]:
-        found = proof.by_question[question]
-        if not len(found.rows):
-            return {}
-        return {"list": float(found.model.mean()), **{name: float(v.mean()) for name, v in found.baselines.items()}}
-
-    repeats = proof.by_question["repeats"]
-    return {
-        "test": proof.period.test,
-        **{question: row(question) for question in QUESTIONS},
-        "by_history": {
-            str(group): {
-                "members": int((proof.groups == group).sum()),
-                "list": float(repeats.model[proof.groups == group].mean()),
-                **{name: float(v[proof.groups == group].mean()) for name, v in repeats.baselines.items()},
-            }
-            for group in sorted(set(proof.groups.tolist()))
-        },
-        "coverage": dict(proof.coverage),
-        **proof.notes,
-    }

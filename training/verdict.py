@@ -75,6 +75,10 @@ class Reason(Enum):
         "For one group of members it falls below the floor.",
         "look at that slice in the report; give it examples, or leave it to the champion",
     )
+    QUESTION_LOST = (
+        "One of the questions it answers besides it answers worse than the champion.",
+        "look at that question in the report; the champion stays until both are at least as good",
+    )
     UNSTABLE = (
         "It moves too many members into another band although nothing about them changed.",
         "look at the calibrators and bands of both; fewer, stronger trees move less",

@@ -41,6 +41,20 @@ def test_a_model_of_the_slice_is_judged_on_three_periods(run: Run, tmp_path: Pat
     assert {one["name"] for one in numbers["summary"]["slices"]} == {"tier", "stage", "channel", "tenure"}
 
 
+@pytest.mark.slow
+@pytest.mark.timeout(900)
+def test_lists_of_the_slice_are_judged_by_three_questions(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("RAPPORT_TUNING_TRIALS", "0")
+    result = run("--model", "recommender", "--json")
+
+    assert result.exit_code == 0, result.output
+    report = json.loads(result.stdout)["reports"][0]
+    assert len(report["periods"]) == 3
+    assert {one["question"] for one in report["further"]} == {"novel", "basket"}
+    assert set(report["baselines"]) >= {"own_frequency", "popularity", "als", "ease", "item_item"}
+    assert "What the lists are like" in Path(report["html"]).read_text()
+
+
 def test_a_report_and_the_same_figures_for_a_program(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, risk_evidence: Evidence
 ) -> None:

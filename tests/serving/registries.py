@@ -48,7 +48,7 @@ def first_items(catalogue: Catalogue, items: int) -> Catalogue:
     cut = {}
     for name, values in catalogue.arrays().items():
         by_item = values.shape[:1] == (len(catalogue),)
-        cut[name] = values[:items] if by_item else values[:, :items] if name == "store_share" else values
+        cut[name] = values[:items] if by_item else values[:, :items] if name in ("store_share", "group_share") else values
     for rows, strengths in (("neighbours", "similarities"), ("leads", "effects")):
         gone = cut[rows] >= items
         cut[rows] = np.where(gone, -1, cut[rows]).astype(np.int32)

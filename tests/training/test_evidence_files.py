@@ -36,6 +36,20 @@ def test_what_is_read_is_what_was_written(tmp_path: Path) -> None:
         assert same(mine.slices, theirs.slices)
 
 
+def test_further_questions_are_kept_beside(tmp_path: Path) -> None:
+    other = answered(0.6, seed=4, definition={"question": "novel"})
+    evidence, path = replace(whole(), further=(other, answered(0.9, seed=5))), tmp_path / "evidence.npz"
+    path.write_bytes(evidence_bytes(evidence))
+
+    read = read_evidence(path)
+
+    assert len(read.further) == 2
+    assert read.further[0].definition == {"question": "novel"}
+    for mine, theirs in zip((evidence, *evidence.further), (read, *read.further), strict=True):
+        assert len(mine.judged) == len(theirs.judged)
+        assert all(np.array_equal(one.answer, two.answer) for one, two in zip(mine.judged, theirs.judged, strict=True))
+
+
 def test_equal_evidence_gives_equal_bytes() -> None:
     assert evidence_bytes(whole()) == evidence_bytes(whole())
     assert evidence_bytes(whole()) != evidence_bytes(answered(0.3, seed=2))

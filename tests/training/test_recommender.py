@@ -14,11 +14,14 @@ from training import recommender as recipe
 from training.evidence_files import evidence_bytes
 from training.gate.measures import measure_of
 from training.lists.als import AlsSettings
-from training.lists.evidence import evidence_of, figures, gains
-from training.lists.proof import QUESTIONS, variety
+from training.lists.evidence import figures, gains
+from training.lists.proof import QUESTIONS, top_lists, variety, within_caps
+from training.lists.served import what_serves
 from training.lists.settings import ListSettings, list_horizon, list_periods, period_of_today, searched_als
 from training.predictors import Recommender
-from training.recommender import train_recommender, what_serves
+from training.predictors.list_order import SERVES
+from training.predictors.list_sources import Candidates
+from training.recommender import train_recommender
 from training.trained import Trained
 from training.tuning import Search
 
@@ -55,7 +58,7 @@ def test_evidence_has_one_row_a_member_who_bought_and_every_baseline(trained: Tr
     assert trained.evidence is not None
     assert trained.evidence.model == "recommender"
     assert set(trained.evidence.baselines) == {
-        "own_frequency", "own_frequency_decayed", "popularity", "als_default", "als", "ease", "item_item",
+        "own_frequency", "own_frequency_decayed", "popularity", "als", "ease", "item_item",
     }  # fmt: skip
     for judged in trained.evidence.judged:
         assert len(np.unique(judged.member_ids)) == len(judged)
@@ -64,6 +67,8 @@ def test_evidence_has_one_row_a_member_who_bought_and_every_baseline(trained: Tr
             assert ((values >= 0) & (values <= 1)).all()
         assert set(judged.slices) == {"history"}
     assert evidence_bytes(trained.evidence)
+    assert [other.definition["question"] for other in trained.evidence.further] == ["novel", "basket"]
+    assert not {"own_frequency", "own_frequency_decayed"} & set(trained.evidence.further[0].baselines)
 
 
 def test_the_figure_of_a_run_is_the_mean_of_its_evidence(trained: Trained) -> None:
@@ -72,8 +77,7 @@ def test_the_figure_of_a_run_is_the_mean_of_its_evidence(trained: Trained) -> No
     measure = measure_of("recommender")
     assert measure is not None
 
-    if trained.parameters["serves"] == "ranked":
-        assert trained.metrics["recall20"] == pytest.approx(np.mean(by_period))
+    assert trained.metrics["recall20"] == pytest.approx(np.mean(by_period))
     first = trained.evidence.judged[0]
     quality = measure.quality(first.truth, first.answer)
     assert quality(np.ones(len(first))) == pytest.approx(by_period[0])
@@ -87,12 +91,14 @@ def test_the_report_holds_every_question_period_and_group(trained: Trained) -> N
     assert set(report["gains"]) == set(QUESTIONS)
     assert not {"own_frequency", "own_frequency_decayed"} & set(report["gains"]["novel"])
     for period in report["periods"]:
-        groups = period["by_history"]
+        assert set(period["by_history"]) == set(QUESTIONS)
+        groups = period["by_history"]["repeats"]
         mean = sum(row["members"] * row["list"] for row in groups.values()) / sum(row["members"] for row in groups.values())
         assert mean == pytest.approx(period["repeats"]["list"])
         assert 0 < period["candidate_recall"]["together"]["repeats"] <= 1
         assert period["candidate_recall"]["bought_before"]["novel"] == 0
-        assert set(period["variety"]) == {"list", *trained.baselines}
+        assert set(period["variety"]) == set(period["coverage"]) == {"list", *trained.baselines}
+        assert period["as_served"]["repeats"]["ranked"] == pytest.approx(period["repeats"]["list"])
 
 
 def test_variety_is_what_can_be_counted() -> None:
@@ -113,6 +119,19 @@ def test_variety_is_what_can_be_counted() -> None:
     assert other["price_gap"] > 0
 
 
+def test_caps_leave_the_best_of_each_category_and_count_no_unknown_one() -> None:
+    starts, items = np.array([0, 5, 7]), np.array([0, 1, 2, 3, 4, 0, 1], dtype=np.int32)
+    candidates = Candidates(starts, items, np.ones(7, np.uint8), np.zeros((7, 1), np.float32))
+    scores = np.array([0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.1])
+    kinds = np.array([7, 7, 7, -1, -1], dtype=np.int32)
+
+    kept = [np.isfinite(within_caps(candidates, scores, kinds, cap)).tolist() for cap in (1, 2)]
+
+    assert kept[0] == [False, True, False, True, True, True, False]
+    assert kept[1] == [False, True, True, True, True, True, True]
+    assert top_lists(candidates, within_caps(candidates, scores, kinds, 1), k=3).tolist() == [[1, 3, 4], [0, -1, -1]]
+
+
 def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:
     """Members who buy the same twelve things at random: nothing can be learned beyond popularity and own counts."""
     generator = np.random.default_rng(2)
@@ -127,21 +146,24 @@ def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:
     assert isinstance(trained.predictor, Recommender)
     assert trained.predictor.serves == trained.parameters["serves"]
     assert trained.evidence is not None
-    name = trained.parameters["serves"]
-    for judged in trained.evidence.judged:
-        assert np.array_equal(judged.answer, judged.others[name])
+    served = [period["as_served"]["repeats"] for period in json.loads(trained.files["lists.json"])["periods"]]
+    for judged, means in zip(trained.evidence.judged, served, strict=True):
+        assert judged.answer.mean() == pytest.approx(means[trained.parameters["serves"]])
+        assert (
+            judged.answer >= judged.others["own_frequency_decayed"] - 1e-9
+        ).all() or trained.predictor.serves == "popularity"
+    assert trained.metrics["recall20"] == pytest.approx(np.mean([j.answer.mean() for j in trained.evidence.judged]))
 
 
 def test_gains_are_paired_over_members_and_know_their_sign(trained: Trained) -> None:
-    shop_of_habits = recipe.workshop(habits(), seed=7, engine="xgboost", search=None)
+    shop_of_habits = replace(recipe.workshop(habits(), seed=7, engine="xgboost", search=None), in_full=True)
     proofs = recipe.proved(shop_of_habits)
 
     worse = gains(proofs, "repeats", seed=7)["als_default"]
     mine, theirs = figures(proofs)
     assert worse.value == pytest.approx(mine["recall20"] - theirs["als_default"]["recall20"])
     assert worse.low <= worse.value <= worse.high
-    assert what_serves(proofs, seed=7)[0] in {"ranked", "own_frequency_decayed", "popularity"}
-    assert evidence_of(proofs, question="novel", engine="xgboost", parameters={}).definition["question"] == "novel"
+    assert set(what_serves(proofs, seed=7).by_question().values()) <= set(SERVES)
 
 
 def test_equal_facts_make_equal_bundles(trained: Trained) -> None:

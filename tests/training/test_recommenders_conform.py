@@ -16,7 +16,7 @@ from training.lists.settings import ListSettings, period_of_today
 from training.predictors import SOURCES, Histories, Recommender, load_bundle
 from training.predictors.histories import bought_once, no_histories, with_today
 from training.predictors.list_features import FEATURES
-from training.predictors.lists import SERVES
+from training.predictors.list_order import SERVES
 from training.predictors.live_lists import Since, live_list, near_candidates, with_all
 from training.predictors.nightly_lists import nightly_blocks
 from training.predictors.packed_history import Kept, hash_of, pack, unpack

@@ -46,7 +46,7 @@ def sanity(evidence: Evidence, *, until_day: int | None = None) -> list[Finding]
     return [
         Finding(finding.code, f"{evidence.model} ({evidence.engine}), test window of {_day(one)}: {finding.message}")
         for one in evidence.judged
-        for finding in (*_windows(one, until_day), *_rows(one), *_answers(task, one))
+        for finding in (*_windows(one, until_day), *_rows(task, one), *_answers(task, one))
     ]
 
 
@@ -75,12 +75,12 @@ def _windows(one: Judged, until_day: int | None) -> Iterator[Finding]:
         yield Finding("HORIZON_NOT_PASSED", f"its labels need facts until {end}; they end on {calendar_day(until_day)}")
 
 
-def _rows(one: Judged) -> Iterator[Finding]:
+def _rows(task: Task, one: Judged) -> Iterator[Finding]:
     if len(one) < FEWEST_ROWS:
         yield Finding("TOO_FEW_ROWS", f"{len(one)} rows, fewer than {FEWEST_ROWS}")
     if len(np.unique(one.member_ids)) < len(one):
         yield Finding("MEMBER_TWICE", "a member stands in it more than once")
-    if len(np.unique(one.truth)) < 2:
+    if len(np.unique(one.truth)) < 2 and task != "lists":  # members may well buy one thing each
         yield Finding("SINGLE_CLASS", "the same happened to everybody")
 
 
@@ -96,14 +96,14 @@ def _answers(task: Task, one: Judged) -> Iterator[Finding]:
         yield Finding("CONSTANT", "the model says the same of everybody")
         return
     yield from _RANGES[task](one)
-    if len(np.unique(one.truth)) > 1:
+    if len(np.unique(one.truth)) > 1 and task != "lists":  # recall of a list is judged already: chance is none
         yield from _ranks(task, one)
 
 
 def _ranks(task: Task, one: Judged) -> Iterator[Finding]:
     """Worse than chance by far is a sign turned round; all but perfect is a leak."""
     value = headline_statistic(task, one.truth, one.answer, said=said_by(task, one))(np.ones(len(one)))
-    chance = {"risk": 0.5, "tiers": 0.0, "groups": -1.0, "amount": 0.0}[task]
+    chance = {"risk": 0.5, "tiers": 0.0, "groups": -1.0, "amount": 0.0, "lists": 0.0}[task]
     if value < chance - 2 / np.sqrt(len(one)):
         yield Finding("INVERTED", f"the model ranks worse than chance ({value:.3f})")
     if value > SUSPICIOUS_AUC and task in ("risk", "amount"):
@@ -112,7 +112,7 @@ def _ranks(task: Task, one: Judged) -> Iterator[Finding]:
 
 def _probabilities(one: Judged) -> Iterator[Finding]:
     if one.answer.min() < 0 or one.answer.max() > 1:
-        yield Finding("OUT_OF_RANGE", "a probability is below 0 or above 1")
+        yield Finding("OUT_OF_RANGE", "a probability or share is below 0 or above 1")
 
 
 def _class_probabilities(one: Judged) -> Iterator[Finding]:
@@ -133,4 +133,5 @@ _RANGES: dict[Task, Callable[[Judged], Iterator[Finding]]] = {
     "tiers": _class_probabilities,
     "groups": _class_probabilities,
     "amount": _amounts,
+    "lists": _probabilities,
 }

@@ -161,7 +161,9 @@ def _gain(values: Mapping[str, float], drawn: Mapping[str, NDArray[np.float64]])
 
 
 def _observed_and_predicted(rows: _Rows) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """What happened and what was said; for groups, whether the answer was right and how sure it was."""
+    """What happened and what was said; for groups, whether the answer was right and how sure it was; of lists one recall."""
+    if rows.task == "lists":
+        return rows.answer, rows.answer
     if rows.task == "groups":
         return (rows.answer.argmax(axis=1) == rows.truth).astype(np.float64), rows.answer.max(axis=1)
     classes = rows.answer.shape[1] if rows.answer.ndim == 2 else 0

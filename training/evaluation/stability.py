@@ -39,8 +39,10 @@ class Stability:
 
 
 def stability(evidence: Evidence) -> list[Stability]:
-    """One entry for each test period but the first: how far scores moved since the one before."""
+    """One entry for each test period but the first: how far scores moved since the one before; none of lists' recalls."""
     task = task_of(evidence)
+    if task == "lists":
+        return []
     return [_since(task, before, after) for before, after in pairwise(evidence.judged)]
 
 

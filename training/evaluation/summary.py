@@ -73,6 +73,20 @@ class Money:
 
 
 @dataclass(frozen=True, slots=True)
+class Further:
+    """A further question that the recipe was judged by, means over the periods, with the gain over each baseline."""
+
+    question: str
+    serves: str
+    rows: int
+    figures: Mapping[str, float]
+    baselines: Mapping[str, Mapping[str, float]]
+    headline: Interval
+    gains: Mapping[str, Interval]
+    slices: Sequence[SliceFigures]
+
+
+@dataclass(frozen=True, slots=True)
 class Summary:
     """All numbers of a report. `gains` and `losses` are means over the periods, the loss turned so that more is better."""
 
@@ -97,6 +111,7 @@ class Summary:
     below_floor: Sequence[BelowFloor]
     stability: Sequence[Stability]
     money: Money | None
+    further: Sequence[Further] = ()
 
 
 def summarise(
@@ -148,6 +163,23 @@ def summarise(
         below_floor=below_floor(slices, task),
         stability=stability(evidence),
         money=_money(evidence, best, campaign or Campaign(), seed, draws) if task == "risk" else None,
+        further=[_further(other, until_day, seed, draws) for other in evidence.further],
+    )
+
+
+def _further(evidence: Evidence, until_day: int | None, seed: int, draws: int) -> Further:
+    require_sane(evidence, until_day=until_day)
+    task = task_of(evidence)
+    comparison = compare(task, evidence, seed=seed, draws=draws)
+    return Further(
+        question=str(evidence.definition.get("question", evidence.model)),
+        serves=str(evidence.definition.get("serves", "")),
+        rows=sum(len(one) for one in evidence.judged),
+        figures=_mean_figures([one.figures for one in comparison.periods]),
+        baselines={name: _mean_figures([one.baselines[name] for one in comparison.periods]) for name in evidence.baselines},
+        headline=comparison.headline,
+        gains=comparison.gains,
+        slices=slice_figures(evidence, baseline=best_baseline(task, evidence), seed=seed, draws=draws),
     )
 
 
@@ -163,7 +195,7 @@ def best_baseline(task: Task, evidence: Evidence) -> str | None:
 
 def top_shares(task: Task, evidence: Evidence, *, seed: int, draws: int = DRAWS) -> list[TopShare]:
     """What happened among the top 1, 5, 10 and 20 % by answer; of tiers, who was in the top one."""
-    if task == "groups":
+    if task in ("groups", "lists"):
         return []
     judged = evidence.judged
     rows = [len(one) for one in judged]
@@ -185,8 +217,8 @@ def top_shares(task: Task, evidence: Evidence, *, seed: int, draws: int = DRAWS)
 
 
 def caught_curve(task: Task, evidence: Evidence, baseline: str | None) -> CaughtCurve | None:
-    """The curve of the model, and of a baseline (empty without one); None for groups, which have no order."""
-    if task == "groups":
+    """The curve of the model, and of a baseline (empty without one); None for groups and lists, which order nobody."""
+    if task in ("groups", "lists"):
         return None
     real = [real_and_said(task, one)[0] for one in evidence.judged]
     said = [real_and_said(task, one)[1] for one in evidence.judged]
@@ -242,7 +274,7 @@ def _mean_figures(found: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 
 def _calibration(task: Task, newest: Judged, seed: int) -> Calibration | None:
-    if task == "groups":
+    if task in ("groups", "lists"):
         return None
     real, said = real_and_said(task, newest)
     groups = metrics.reliability(real, said)

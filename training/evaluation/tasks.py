@@ -1,4 +1,4 @@
-"""The four kinds of answers and the figures each is judged by: a risk, ordered tiers, groups without order, an amount."""
+"""The five kinds of answers and the figures each is judged by: a risk, ordered tiers, groups, an amount, lists."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from training.evaluation import metrics, weighted
 from training.evidence import Evidence, Judged
 
-Task = Literal["risk", "tiers", "groups", "amount"]
+Task = Literal["risk", "tiers", "groups", "amount", "lists"]
 Answer = NDArray[np.float64]
 Truth = NDArray[np.generic]
 Positions = NDArray[np.int64]
@@ -42,11 +42,18 @@ FIGURES: Mapping[str, FigureName] = {
         FigureName("total_bias", "total bias", "how far the predicted total lies above the real one"),
         FigureName("mean_error", "mean error", "mean distance from the real amount", more_is_better=False, digits=0),
         FigureName("caught10", "money in top 10 %", "part of all money that the top tenth by answer spent"),
+        FigureName("recall20", "Recall@20", "share of what a member bought that their list of twenty named, mean of members"),
+        FigureName("hit20", "one or more hits", "share of members whose list named something that they bought"),
+        FigureName("precision20", "Precision@20", "share of the twenty places whose item was bought, mean of members"),
         FigureName("coverage", "coverage", "share of members whose amount lies in the model's interval"),
     )
 }
-HEADLINE: Mapping[Task, str] = {"risk": "auc", "tiers": "qwk", "groups": "accuracy", "amount": "spearman"}
-LOSS: Mapping[Task, str] = {"risk": "brier", "tiers": "log_loss", "groups": "log_loss", "amount": "mean_error"}
+HEADLINE: Mapping[Task, str] = {"risk": "auc", "tiers": "qwk", "groups": "accuracy", "amount": "spearman", "lists": "recall20"}
+LOSS: Mapping[Task, str] = {
+    "risk": "brier", "tiers": "log_loss", "groups": "log_loss", "amount": "mean_error", "lists": "recall20",
+}  # fmt: skip
+PLACES = 20
+"""Length of the lists that are judged."""
 
 
 def task_of(evidence: Evidence) -> Task:
@@ -54,6 +61,8 @@ def task_of(evidence: Evidence) -> Task:
     if not evidence.judged:
         raise ValueError(f"evidence of {evidence.model} has no test period")
     first = evidence.judged[0]
+    if "question" in evidence.definition:
+        return "lists"
     if first.answer.ndim == 2:
         return "tiers" if evidence.model == "tier" or "tiers" in evidence.definition else "groups"
     return "risk" if first.truth.dtype == np.bool_ else "amount"
@@ -71,6 +80,8 @@ def figures(task: Task, truth: Truth, answer: Answer, *, said: Positions | None 
         return _risk(truth, answer)
     if task == "amount":
         return _amount(truth, answer)
+    if task == "lists":
+        return _lists(truth, answer)
     return _classes(task, truth, answer, decided(task, answer) if said is None else said)
 
 
@@ -89,6 +100,8 @@ def headline_statistic(task: Task, truth: Truth, answer: Answer, *, said: Positi
         return weighted.auc(truth.astype(np.bool_), answer)
     if task == "amount":
         return weighted.spearman(answer, truth.astype(np.float64))
+    if task == "lists":
+        return weighted.mean(answer)
     actual, predicted = truth.astype(np.int64), decided(task, answer) if said is None else said
     if task == "tiers":
         return weighted.quadratic_weighted_kappa(actual, predicted)
@@ -144,7 +157,7 @@ def ranking(task: Task, answer: Answer) -> Answer:
 
 def happened_at_top(task: Task, truth: Truth, classes: int) -> NDArray[np.float64]:
     """What `ranking` is held against: left or not, the amount, in the top tier or not."""
-    if task in ("risk", "amount"):
+    if task in ("risk", "amount", "lists"):
         return truth.astype(np.float64)
     return np.asarray(truth.astype(np.int64) == classes - 1, dtype=np.float64)
 
@@ -199,6 +212,15 @@ def _amount(truth: Truth, answer: Answer) -> dict[str, float]:
         "total_bias": metrics.total_bias(actual, answer),
         "mean_error": float(np.abs(actual - answer).mean()),
         "caught10": metrics.share_caught(actual, answer, share=0.1),
+    }
+
+
+def _lists(truth: Truth, answer: Answer) -> dict[str, float]:
+    """Of answers that are recalls of lists, and of how many items each member bought."""
+    return {
+        "recall20": float(answer.mean()),
+        "hit20": float((answer > 0).mean()),
+        "precision20": float((answer * truth.astype(np.float64)).mean() / PLACES),
     }
 
 

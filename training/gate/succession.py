@@ -12,6 +12,7 @@ from training.gate.contender import Contender, Ground
 from training.gate.hearing import Case, Hearing
 from training.gate.measures import Answer, rule_of
 from training.gate.provenance import rebuilt
+from training.gate.questions import further_beside_champion
 from training.gate.soundness import worse_calibrated
 from training.predictors import Recommender
 from training.registry import load
@@ -35,9 +36,12 @@ def beside_champion(hearing: Hearing, champion: Contender, case: Case) -> str:
     for name, low in low_slices(pairs, case.measure, label, limits):
         hearing.against(Reason.SLICE_BELOW_FLOOR, f"{name}: {low}.")
     _stability(hearing, champion, case, pairs)
+    further = further_beside_champion(hearing, case.evidence, champion.evidence, case.measure, label)
     cheaper = _cheaper(hearing, champion, case.trial)
     if gain.low > 0:
         return f"Gain shown over the champion: {gain}."
+    if further and gain.low >= -limits.equal_margin:
+        return f"Gain shown over the champion: {further}; and equal in {gain}."
     if cheaper and gain.low >= -limits.equal_margin:
         return f"Equal quality at lower cost ({cheaper}): {gain}."
     hearing.against(Reason.NO_GAIN_SHOWN, f"{gain}.")

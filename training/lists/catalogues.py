@@ -7,15 +7,17 @@ from numpy.typing import NDArray
 
 from training.lists.als import AlsSettings, rarities, sound_factors
 from training.lists.behaviour import Behaviour
-from training.lists.linear import EASE_PENALTY, Linear, ease, leads_of, neighbours_of
+from training.lists.groups import group_centres, shares_within
+from training.lists.linear import EASE_PENALTY, Linear, leads_of, pointers
 from training.lists.rhythm import rhythm
 from training.lists.windows import Window
+from training.predictors.buying_groups import nearest_centres
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers
 
 RECENT_DAYS, LATELY_DAYS = 28, 7
-STORE_PRIOR = 50.0
-"""Buyers of everywhere that stand beside a store's own."""
+YEAR_DAYS = 364
+"""A whole number of weeks, so that the days of the week agree."""
 MOST_STORES = 200
 
 
@@ -46,8 +48,8 @@ def fitted_catalogue(
 ) -> tuple[Catalogue, Linear | None]:
     """Everything a list needs to know of the items, from what happened before the window's day only; and EASE as a whole."""
     before, histories, items = behaviour.until(of.day), of.histories, len(of.listed)
-    neighbours, similarities = neighbours_of(histories, interest_of(histories), items)
-    linear = None if settings.penalty is None else ease(histories, interest_of(histories), items, penalty=settings.penalty)
+    pointing = pointers(histories, interest_of(histories), items, penalty=settings.penalty)
+    linear = pointing.linear
     nothing = np.empty((items, 0), dtype=np.int32), np.empty((items, 0), dtype=np.float32)
     leads, effects = nothing if linear is None else leads_of(linear, items)
     factors = np.zeros((items, 1), dtype=np.float32)
@@ -55,15 +57,18 @@ def fitted_catalogue(
         factors = sound_factors(histories, items, settings.als, seed=seed)
     law, facts = rhythm(before, of.listed), behaviour.items
     store_ids, store_share = _stores(before, of)
+    categories = facts.categories[of.listed]
+    centres = group_centres(of, categories, len(facts.category_names), seed=seed)
+    in_group = nearest_centres(centres, categories, histories)
     catalogue = Catalogue(
         item_ids=behaviour.bought.item_ids[of.listed],
         kinds=facts.kinds[of.listed],
-        categories=facts.categories[of.listed],
+        categories=categories,
         category_names=facts.category_names,
         factors=factors,
         rarity=rarities(histories, items),
-        neighbours=neighbours,
-        similarities=similarities,
+        neighbours=pointing.neighbours,
+        similarities=pointing.similarities,
         leads=leads,
         effects=effects,
         gaps=law.gaps,
@@ -75,6 +80,9 @@ def fitted_catalogue(
         price_level=_price_levels(facts.prices, facts.kinds)[of.listed],
         store_ids=store_ids,
         store_share=store_share,
+        group_centres=centres,
+        group_share=shares_within(in_group, len(centres), of),
+        buyers_season=_season(before, of),
     )
     return catalogue, linear
 
@@ -84,6 +92,16 @@ def buyers_within(before: Behaviour, of: Window, days: int) -> Numbers:
     bought, width = before.bought, len(before.bought.item_ids)
     lately = bought.days >= of.day - days
     pairs = np.unique(bought.members[lately].astype(np.int64) * width + bought.items[lately])
+    return np.bincount(pairs % width, minlength=width)[of.listed].astype(np.float32)
+
+
+def _season(before: Behaviour, of: Window) -> Numbers:
+    """Members who bought each listed item on the four weeks from a year before on; 0 where the facts begin later."""
+    bought, width, first = before.bought, len(before.bought.item_ids), of.day - YEAR_DAYS
+    if not len(bought.days) or int(bought.days.min()) > first:
+        return np.zeros(len(of.listed), dtype=np.float32)
+    then = (bought.days >= first) & (bought.days < first + RECENT_DAYS)
+    pairs = np.unique(bought.members[then].astype(np.int64) * width + bought.items[then])
     return np.bincount(pairs % width, minlength=width)[of.listed].astype(np.float32)
 
 
@@ -117,10 +135,4 @@ def _stores(before: Behaviour, of: Window) -> tuple[NDArray[np.str_], Numbers]:
     kept = np.sort(np.argsort(-members, kind="stable")[: min(MOST_STORES, int((members > 0).sum()))])
     place = np.full(len(ids) + 1, -1, dtype=np.int32)
     place[kept] = np.arange(len(kept))
-    own = place[stores][of.histories.owners]
-    recent = (of.histories.times > 0) & (own >= 0)
-    flat = own[recent].astype(np.int64) * len(of.listed) + of.histories.items[recent]
-    there = np.bincount(flat, minlength=len(kept) * len(of.listed)).reshape(len(kept), len(of.listed))
-    usual = np.bincount(of.histories.items, minlength=len(of.listed)) / max(len(of.histories), 1)
-    share = (there + STORE_PRIOR * usual) / (members[kept, None] + STORE_PRIOR)
-    return ids[kept], np.log(share / np.maximum(usual, 1e-9)).astype(np.float32)
+    return ids[kept], shares_within(place[stores], len(kept), of)

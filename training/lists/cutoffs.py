@@ -1,10 +1,11 @@
 """One cut-off in time: a catalogue fitted on what was before it, everybody's candidates then, and what they bought after it."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from training.lists.behaviour import Behaviour
 from training.lists.catalogues import SourceSettings, fitted_catalogue
@@ -13,10 +14,12 @@ from training.lists.windows import Positions, already, bought_in, bought_next, w
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers
 from training.predictors.list_features import candidates_with_features
-from training.predictors.list_sources import Candidates, Depths, Shelves, candidate_pairs, signals
+from training.predictors.list_sources import Candidates, Depths, Shelves, Signals, candidate_pairs, signals
 from training.predictors.taste import fold_in
 
 BLOCK = 256
+Seen = Callable[[slice, Histories, Signals], None]
+"""Who is shown a block of members while its candidates are made."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +87,8 @@ def tastes(catalogue: Catalogue, histories: Histories, settings: SourceSettings)
     """Member factors of everybody; zero where lists do without ALS."""
     if settings.als is None:
         return np.zeros((len(histories), catalogue.factors.shape[1]), dtype=np.float32)
-    return fold_in(catalogue.factors, catalogue.rarity, histories, settings.als.weighing)
+    with threadpool_limits(limits=1, user_api="blas"):  # on so small matrices a second thread only spins
+        return fold_in(catalogue.factors, catalogue.rarity, histories, settings.als.weighing)
 
 
 def in_stores_of(catalogue: Catalogue, histories: Histories, behaviour: Behaviour) -> Histories:
@@ -97,14 +101,16 @@ def in_stores_of(catalogue: Catalogue, histories: Histories, behaviour: Behaviou
     return replace(histories, stores=place[histories.stores])
 
 
-def candidates_of(of: Cutoff, depths: Depths | None = None) -> Candidates:
-    """Candidates of everybody, made block by block."""
+def candidates_of(of: Cutoff, depths: Depths | None = None, *, seen: Seen = lambda rows, block, found: None) -> Candidates:
+    """Candidates of everybody, made block by block; `seen` is shown what is known of every item for each block's members."""
     parts, shelves = [], Shelves.of(of.catalogue)
     for first in range(0, len(of.histories), BLOCK):
-        block = of.histories.of(first, min(first + BLOCK, len(of.histories)))
-        found = signals(of.catalogue, block, of.taste[first : first + BLOCK])
+        rows = slice(first, min(first + BLOCK, len(of.histories)))
+        block = of.histories.of(rows.start, rows.stop)
+        found = signals(of.catalogue, block, of.taste[rows])
         marks = candidate_pairs(of.catalogue, shelves, block, found, depths or Depths())
         parts.append(candidates_with_features(of.catalogue, block, found, marks))
+        seen(rows, block, found)
     return joined(parts)
 
 

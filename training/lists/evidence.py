@@ -1,7 +1,7 @@
 """The evidence of lists: recall member by member on each test period, for each question, beside every baseline."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 from training.evaluation.intervals import DRAWS, Interval, bootstrap, interval_of
 from training.evaluation.weighted import Statistic, mean_of
 from training.evidence import Evidence, Judged
-from training.lists.proof import QUESTIONS, Question, Recalls, coverage
+from training.lists.proof import QUESTIONS, Question, Recalls
 from training.periods import Period
+from training.predictors.list_order import RANKED
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,57 +23,67 @@ class Proof:
     ----------
     by_question
         Recall of every member by question.
-    groups
-        Group by length of history of every member that "repeats" judges.
-    coverage
-        Share of the catalogue named in lists, by the model ("list") and by each baseline, repeats allowed.
     notes
-        For the record: items, candidates, how long training took.
+        For the record, by name of the lists, "list" being the ranker's: "coverage" and "coverage_novel", the share of the
+        catalogue that they name with repeats and of new items; "variety" and "variety_novel"; recall of the candidates.
     """
 
     period: Period
     member_ids: NDArray[np.str_]
     by_question: Mapping[Question, Recalls]
-    groups: NDArray[np.str_]
-    coverage: Mapping[str, float]
     notes: Mapping[str, Any]
 
 
-def evidence_of(proofs: Sequence[Proof], *, question: Question, engine: str, parameters: Mapping[str, Any]) -> Evidence:
-    """Evidence of one question: the answer of a row is the share of what a member bought that their list named."""
-    return Evidence(
-        "recommender",
-        engine,
-        {"horizon_days": proofs[0].period.horizon_days, "question": question},
-        tuple(_judged(proof, question) for proof in proofs),
-        parameters,
+def evidence_of(
+    proofs: Sequence[Proof], *, serves: Mapping[Question, str], engine: str, parameters: Mapping[str, Any]
+) -> Evidence:
+    """Evidence of the first question, with that of the others besides.
+
+    The answer of a row is the share of what a member bought that the list named which would serve.
+    """
+    found = (
+        Evidence(
+            "recommender",
+            engine,
+            {"horizon_days": proofs[0].period.horizon_days, "question": question, "serves": serves[question]},
+            tuple(_judged(proof, question, serves[question]) for proof in proofs if len(proof.by_question[question].rows)),
+            parameters,
+        )
+        for question in QUESTIONS
     )
+    first, *others = (one for one in found if one.judged)
+    return replace(first, further=tuple(others))
 
 
-def _judged(proof: Proof, question: Question) -> Judged:
+def _judged(proof: Proof, question: Question, serves: str) -> Judged:
     found = proof.by_question[question]
-    slices = {"history": proof.groups} if question == "repeats" else {}
     return Judged(
-        proof.period, proof.member_ids[found.rows], found.wanted, found.model, dict(found.baselines), slices, notes=proof.notes
+        proof.period,
+        proof.member_ids[found.rows],
+        found.wanted,
+        found.named(serves),
+        dict(found.baselines),
+        {"history": found.groups},
+        notes=proof.notes if question == QUESTIONS[0] else {},
     )
 
 
-def figures(proofs: Sequence[Proof]) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
-    """Mean over the periods of recall by question, and coverage: of the model, and of each baseline."""
+def figures(
+    proofs: Sequence[Proof], serves: Mapping[Question, str] | None = None
+) -> tuple[dict[str, float], dict[str, dict[str, float]]]:
+    """Mean over the periods of recall by question, and coverage: of what serves (the ranker if None), and of each baseline."""
     mine: dict[str, float] = {}
     theirs: dict[str, dict[str, float]] = {}
     for question in QUESTIONS:
         name = "recall20" if question == "repeats" else f"recall20_{question}"
         found = [proof.by_question[question] for proof in proofs]
-        mine[name] = _mean([one.model for one in found])
+        mine[name] = _mean([one.named(serves[question] if serves else RANKED) for one in found])
         for baseline in found[0].baselines:
             theirs.setdefault(baseline, {})[name] = _mean([one.baselines[baseline] for one in found])
-    for name in proofs[0].coverage:
-        value = float(np.mean([proof.coverage[name] for proof in proofs]))
-        if name == "list":
-            mine["coverage"] = value
-        else:
-            theirs.setdefault(name, {})["coverage"] = value
+    for figure in ("coverage", "coverage_novel"):
+        for name in proofs[0].notes[figure]:
+            value = float(np.mean([proof.notes[figure][name] for proof in proofs]))
+            (mine if name == "list" else theirs.setdefault(name, {}))[figure] = value
     return _known(mine), {name: _known(values) for name, values in theirs.items()}
 
 
@@ -81,8 +92,16 @@ def _known(values: Mapping[str, float]) -> dict[str, float]:
     return {name: value for name, value in values.items() if np.isfinite(value)}
 
 
-def gains(proofs: Sequence[Proof], question: Question, *, seed: int, draws: int = DRAWS) -> dict[str, Interval]:
-    """Gain in recall over each baseline, mean over the periods, with its interval from the same resamples of members."""
+def gains(
+    proofs: Sequence[Proof], question: Question, *, seed: int, of: str = RANKED, draws: int = DRAWS
+) -> dict[str, Interval]:
+    """Gain in recall over each baseline, mean over the periods, with its interval from the same resamples of members.
+
+    Parameters
+    ----------
+    of
+        Whose gain: one of `SERVES`, or a baseline.
+    """
     parts = [proof.by_question[question] for proof in proofs]
     members = np.concatenate([proof.member_ids[part.rows] for proof, part in zip(proofs, parts, strict=True)])
     sizes = [len(part.rows) for part in parts]
@@ -90,7 +109,7 @@ def gains(proofs: Sequence[Proof], question: Question, *, seed: int, draws: int 
         return dict.fromkeys(parts[0].baselines, Interval(float("nan"), float("nan"), float("nan")))
     kept = [part for part in parts if len(part.rows)]
     over = {
-        name: mean_of([mean_recall(part.model - part.baselines[name]) for part in kept], [size for size in sizes if size])
+        name: mean_of([mean_recall(part.named(of) - part.baselines[name]) for part in kept], [size for size in sizes if size])
         for name in parts[0].baselines
     }
     drawn, ones = bootstrap(over, members, seed=seed, draws=draws), np.ones(len(members))
@@ -100,11 +119,6 @@ def gains(proofs: Sequence[Proof], question: Question, *, seed: int, draws: int 
 def mean_recall(values: NDArray[np.float64]) -> Statistic:
     """Mean over members as a statistic of resampled weights."""
     return lambda weights: float((weights * values).sum() / weights.sum()) if weights.sum() else float("nan")
-
-
-def listed_coverage(lists: Mapping[str, NDArray[np.int64]], items: int) -> dict[str, float]:
-    """Coverage by name."""
-    return {name: coverage(chosen, items) for name, chosen in lists.items()}
 
 
 def _mean(values: Sequence[NDArray[np.float64]]) -> float:

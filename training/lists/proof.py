@@ -13,10 +13,12 @@ from training.lists.baselines import LIST_LENGTH, OWN, Lists
 from training.lists.cutoffs import Cutoff
 from training.predictors import Recommender, Scores
 from training.predictors.list_features import price_levels
+from training.predictors.list_order import RANKED, SERVES
 from training.predictors.list_sources import Candidates
 
 Question = Literal["repeats", "novel", "basket"]
 QUESTIONS: tuple[Question, ...] = ("repeats", "novel", "basket")
+CAPS = (1, 2, 3)
 HISTORY_EDGES = (5, 20, 80)
 """Days with a purchase at which groups of members by length of history are cut."""
 
@@ -31,25 +33,52 @@ class Recalls:
         Members of the cut-off.
     wanted
         How many items each bought that the question asks for.
-    model, baselines
-        Share of these that the list names.
-    lists
-        The model's lists, shape (rows, LIST_LENGTH).
+    groups
+        Each member's group by length of history.
+    served
+        Share of these that the list names which a bundle would give, by what it answers by (`SERVES`).
+    baselines
+        The same of each baseline over all items.
     """
 
     rows: NDArray[np.int64]
     wanted: NDArray[np.int64]
-    model: NDArray[np.float64]
+    groups: NDArray[np.str_]
+    served: Mapping[str, NDArray[np.float64]]
     baselines: Mapping[str, NDArray[np.float64]]
-    lists: Lists
+
+    @property
+    def model(self) -> NDArray[np.float64]:
+        """Share named by the ranker's lists."""
+        return self.served[RANKED]
+
+    def named(self, name: str) -> NDArray[np.float64]:
+        """Share named by the lists of one of `SERVES`, or else of a baseline."""
+        return self.served[name] if name in self.served else self.baselines[name]
 
 
-def recalls(
-    of: Cutoff,
-    question: Question,
-    model_lists: Lists,
-    by_baseline: Mapping[str, Lists],
-) -> Recalls:
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """Lists of everybody at one cut-off, repeats allowed and of new items only: by what a bundle serves, and by baselines."""
+
+    served: Mapping[str, Lists]
+    served_new: Mapping[str, Lists]
+    baselines: Mapping[str, Lists]
+    baselines_new: Mapping[str, Lists]
+
+    def recalls(self, of: Cutoff, question: Question) -> Recalls:
+        """Recall of the lists that were made for a question."""
+        if question == "novel":
+            return recalls(of, question, self.served_new, self.baselines_new)
+        return recalls(of, question, self.served, self.baselines)
+
+    def beside(self, question: Question) -> dict[str, Lists]:
+        """The ranker's lists, called "list", and those of every baseline."""
+        served, baselines = (self.served_new, self.baselines_new) if question == "novel" else (self.served, self.baselines)
+        return {"list": served[RANKED], **baselines}
+
+
+def recalls(of: Cutoff, question: Question, served: Mapping[str, Lists], by_baseline: Mapping[str, Lists]) -> Recalls:
     """Recall of lists that were made for this question: `novel` ones must not name what was bought before."""
     truth = {"repeats": of.bought, "novel": of.novel, "basket": of.basket}[question]
     rows = np.flatnonzero(np.diff(truth.indptr) > 0)
@@ -57,9 +86,9 @@ def recalls(
     return Recalls(
         rows,
         np.diff(truth.indptr)[rows].astype(np.int64),
-        recall(model_lists, truth, rows),
+        history_groups(of, rows),
+        {name: recall(lists, truth, rows) for name, lists in served.items()},
         {name: recall(lists, truth, rows) for name, lists in known.items()},
-        model_lists[rows],
     )
 
 
@@ -74,26 +103,58 @@ def recall(lists: Lists, truth: sparse.csr_matrix, rows: NDArray[np.int64]) -> N
     return shares
 
 
-def model_lists(recommender: Recommender, candidates: Candidates, scores: Scores, question: Question) -> Lists:
-    """What the recommender would offer for a question, from candidates and their scores."""
-    chosen = candidates
-    if question == "novel":
-        chosen, scores = only(candidates, ~candidates.is_own), scores[~candidates.is_own]
-    items: Lists = recommender.listed(chosen, scores, k=LIST_LENGTH, top_up=False).items.astype(np.int64)
-    return items
+def served_lists(recommender: Recommender, candidates: Candidates) -> tuple[dict[str, Lists], dict[str, Lists]]:
+    """What the recommender would list by each of `SERVES`, as it would in earnest: of all candidates, and of new ones."""
+    everything: dict[str, Lists] = {}
+    new_only: dict[str, Lists] = {}
+    for name in SERVES:
+        scores = recommender.score_by(name, candidates.features)
+        everything[name] = top_lists(candidates, scores)
+        new_only[name] = top_lists(candidates, np.where(candidates.is_own, -np.inf, scores))
+    return everything, new_only
 
 
-def only(candidates: Candidates, kept: NDArray[np.bool_]) -> Candidates:
-    """Some of the candidates; members without any keep an empty part."""
-    sizes = np.bincount(candidates.owners[kept], minlength=len(candidates))
-    starts = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-    return Candidates(starts, candidates.items[kept], candidates.found_by[kept], candidates.features[kept])
+def top_lists(candidates: Candidates, scores: Scores, *, k: int = LIST_LENGTH) -> Lists:
+    """The k best candidates of each member, ties by item, without those scored minus infinity; -1 where there are fewer."""
+    owners = candidates.owners
+    order = np.lexsort((-scores, owners))  # stable: candidates of a member stand by item
+    place = np.arange(len(order)) - candidates.starts[owners[order]]
+    kept = (place < k) & np.isfinite(scores[order])
+    lists = np.full((len(candidates), k), -1, dtype=np.int64)
+    lists[owners[order][kept], place[kept]] = candidates.items[order][kept]
+    return lists
 
 
-def coverage(lists: Lists, items: int) -> float:
-    """Share of the catalogue that at least one member's list names."""
-    named = np.unique(lists[lists >= 0])
-    return len(named) / items
+def within_caps(candidates: Candidates, scores: Scores, kinds: NDArray[np.int32], cap: int) -> Scores:
+    """The scores, minus infinity for what exceeds a cap of so many items of one narrowest category: the best of each stay.
+
+    As the rules of a placement have it (`category.cap`); items of no known category are not counted.
+    """
+    kind, owners = kinds[candidates.items], candidates.owners
+    order = np.lexsort((-scores, kind, owners))
+    starts = np.flatnonzero((np.diff(owners[order], prepend=-1) != 0) | (np.diff(kind[order], prepend=-2) != 0))
+    sizes = np.diff(np.append(starts, len(order)))
+    place = np.arange(len(order)) - np.repeat(starts, sizes)
+    kept = np.empty(len(order), dtype=np.bool_)
+    kept[order] = (place < cap) | (kind[order] < 0)
+    return np.where(kept, scores, -np.inf)
+
+
+def caps_cost(recommender: Recommender, candidates: Candidates, of: Cutoff) -> dict[str, dict[str, float]]:
+    """By cap, what the ranker's lists are like with so many items of a category at most: recall@20, categories, coverage."""
+    scores, kinds = recommender.score_by(RANKED, candidates.features), of.catalogue.kinds
+    rows = np.flatnonzero(np.diff(of.bought.indptr) > 0)
+    found = {}
+    for cap in (*CAPS, None):
+        lists = top_lists(candidates, scores if cap is None else within_caps(candidates, scores, kinds, cap))
+        figures = {"recall20": float(recall(lists, of.bought, rows).mean()), **variety(lists, of)}
+        found["none" if cap is None else str(cap)] = figures | coverages({"coverage": lists}, of)
+    return found
+
+
+def coverages(by_name: Mapping[str, Lists], of: Cutoff) -> dict[str, float]:
+    """Share of the catalogue that at least one member's list names, by name."""
+    return {name: len(np.unique(lists[lists >= 0])) / len(of.catalogue) for name, lists in by_name.items()}
 
 
 def variety(lists: Lists, of: Cutoff) -> dict[str, float]:

@@ -13,7 +13,7 @@ from training.lists.cutoffs import Cutoff, hits
 from training.predictors import Engine, Matrix, TreeModel
 from training.predictors.list_sources import Candidates
 
-NEGATIVES = 80
+NEGATIVES = 40
 """Candidates nobody bought that stand beside those that were bought, for each member."""
 POINTWISE: Mapping[str, Any] = {"objective": "binary:logistic", "min_child_weight": 5}
 PAIRWISE: Mapping[str, Any] = {

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from features.days import calendar_day
 from features.errors import NotEnoughData
@@ -120,8 +121,9 @@ def searched_als(behaviour: Behaviour, *, day: int, horizon_days: int, trials: i
             return -np.inf
         try:
             factors = item_factors(seen.histories, items, settings, seed=seed)
-            taste = fold_in(factors, rarity, seen.histories, settings.weighing)
-            found = _recalls(taste, factors, (bought, novel), before)
+            with threadpool_limits(limits=1, user_api="blas"):
+                taste = fold_in(factors, rarity, seen.histories, settings.weighing)
+                found = _recalls(taste, factors, (bought, novel), before)
         except NotEnoughData:
             found = (float("nan"), float("nan"))
         worth = float(np.nan_to_num(sum(found), nan=-1.0))

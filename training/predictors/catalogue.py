@@ -49,6 +49,11 @@ class Catalogue:
     store_ids, store_share
         Stores, and for each store and item its buyers' share of the store's members over the share of all, as log; shape
         (stores, items).
+    group_centres, group_share
+        Groups of members by what they buy (`buying_groups`), shape (groups, categories), and the same share in each of them;
+        no rows where there are too few members.
+    buyers_season
+        Members who bought the item on the four weeks that begin a year before; 0 where the facts do not reach back.
     """
 
     item_ids: NDArray[np.str_]
@@ -70,6 +75,9 @@ class Catalogue:
     price_level: Numbers
     store_ids: NDArray[np.str_]
     store_share: Numbers
+    group_centres: Numbers
+    group_share: Numbers
+    buyers_season: Numbers
 
     def __len__(self) -> int:
         return len(self.item_ids)

@@ -3,6 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from training.predictors.buying_groups import buying_groups
 from training.predictors.catalogue import Catalogue, due_within, expected_gaps
 from training.predictors.histories import Histories, Numbers
 from training.predictors.list_sources import Candidates, Signals, kind_sums
@@ -12,7 +13,9 @@ OWN = (
     "share_of_trips", "fast_share_of_trips", "interest",
 )  # fmt: skip
 CATEGORY = ("category_slow", "days_since_category", "share_of_category", "category_share")
-ITEM = ("buyers_28d", "trend", "returning", "usual_gap_days", "item_age_days", "store_share", "price_fit")
+ITEM = (
+    "buyers_28d", "trend", "returning", "usual_gap_days", "item_age_days", "store_share", "price_fit", "group_share", "season",
+)  # fmt: skip
 MODELS = ("taste", "taste_of_best", "goes_with", "goes_with_of_best", "leads", "leads_of_best")
 MEMBER = ("trips", "pace", "items_known")
 FEATURES: tuple[str, ...] = OWN + CATEGORY + ITEM + MODELS + MEMBER
@@ -98,8 +101,25 @@ def _item(
         "usual_gap_days": catalogue.gaps[items],
         "item_age_days": catalogue.item_age_days[items],
         "store_share": share,
+        "group_share": _group_share(catalogue, histories, owners, items),
+        "season": _season(catalogue, items),
         "price_fit": np.abs(catalogue.price_level[items] - price_levels(catalogue, histories)[owners]),
     }
+
+
+def _season(catalogue: Catalogue, items: NDArray[np.int64]) -> Numbers:
+    """Log of the buyers of a year ago over those of now; missing where facts do not reach back a year."""
+    if not catalogue.buyers_season.any():
+        return np.full(len(items), np.nan, dtype=np.float32)
+    ratio: Numbers = np.log1p(catalogue.buyers_season[items]) - np.log1p(catalogue.buyers_28d[items])
+    return ratio
+
+
+def _group_share(catalogue: Catalogue, histories: Histories, owners: NDArray[np.int64], items: NDArray[np.int64]) -> Numbers:
+    if not len(catalogue.group_share):
+        return np.full(len(items), np.nan, dtype=np.float32)
+    group = buying_groups(catalogue, histories)[owners]
+    return np.where(group >= 0, catalogue.group_share[group, items], np.float32(np.nan))
 
 
 def price_levels(catalogue: Catalogue, histories: Histories) -> Numbers:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from training.predictors.buying_groups import buying_groups
 from training.predictors.catalogue import Catalogue, due_within
 from training.predictors.histories import Histories, Numbers, Rows
 
@@ -51,14 +52,18 @@ class Shelves:
         The last row is for items without one, and empty.
     of_store
         The most popular items of each store, shape (stores + 1, deep); the last row is for members of no known store.
+    of_group
+        The most popular items of each group of members by what they buy; the last row is for members of none, and empty.
     trending
-        Items that sell more this week than in the weeks before.
+        Items that sell more this week than in the weeks before, and every second one of those that a year ago sold more on the
+        next four weeks than they do now, if the facts reach back so far.
     popular
         All items.
     """
 
     of_kind: Rows
     of_store: Rows
+    of_group: Rows
     trending: Rows
     popular: Rows
 
@@ -68,8 +73,10 @@ class Shelves:
         trend = catalogue.buyers_7d**2 / np.maximum(catalogue.buyers_28d, 1)
         everywhere = np.log1p(catalogue.buyers_28d)
         by_store = np.concatenate([everywhere + catalogue.store_share, everywhere[None, :]])
-        in_stores, rising = _sorted_best(by_store, STORE_DEEP), _sorted_best(trend[None, :], STORE_DEEP)[0]
-        return cls(_kind_shelf(catalogue), in_stores, rising, catalogue.by_popularity())
+        in_groups = _sorted_best(everywhere + catalogue.group_share, STORE_DEEP)
+        in_groups = np.concatenate([in_groups, np.full((1, in_groups.shape[1]), -1, dtype=np.int32)])
+        rising = _in_turn(_sorted_best(trend[None, :], STORE_DEEP)[0], _of_the_season(catalogue))
+        return cls(_kind_shelf(catalogue), _sorted_best(by_store, STORE_DEEP), in_groups, rising, catalogue.by_popularity())
 
 
 def _kind_shelf(catalogue: Catalogue) -> Rows:
@@ -82,6 +89,24 @@ def _kind_shelf(catalogue: Catalogue) -> Rows:
     kept = place < KIND_DEEP
     shelf[catalogue.kinds[order[kept]], place[kept]] = order[kept]
     return shelf
+
+
+def _of_the_season(catalogue: Catalogue) -> Rows:
+    """Items that more members bought on the next four weeks a year ago than on the last four, largest difference first."""
+    more = catalogue.buyers_season - catalogue.buyers_28d
+    order = np.argsort(-more, kind="stable")[:STORE_DEEP]
+    return order[(more[order] > 0) & (catalogue.buyers_season[order] > 0)].astype(np.int32)
+
+
+def _in_turn(first: Rows, second: Rows) -> Rows:
+    """Both one after the other in turn, each item once; the first alone where the second is empty."""
+    if not len(second):
+        return first
+    both = np.full((max(len(first), len(second)), 2), -1, dtype=np.int32)
+    both[: len(first), 0], both[: len(second), 1] = first, second
+    row = both.ravel()[both.ravel() >= 0]
+    _, places = np.unique(row, return_index=True)
+    return row[np.sort(places)]
 
 
 def _sorted_best(scores: NDArray[np.floating], deep: int) -> Rows:
@@ -179,6 +204,7 @@ def candidate_pairs(
         _mark_best(marks, source, scores, depth)
     _mark_first(marks, CATEGORY, _of_own_kinds(catalogue, shelves, histories), is_own, depths.category)
     _mark_first(marks, POPULAR, shelves.of_store[histories.stores], is_own, depths.popular)
+    _mark_first(marks, POPULAR, shelves.of_group[buying_groups(catalogue, histories)], is_own, depths.popular // 2)
     _mark_first(marks, TRENDING, np.tile(shelves.trending, (len(histories), 1)), is_own, depths.trending)
     return marks
 

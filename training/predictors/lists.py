@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from io import BytesIO
@@ -17,6 +16,7 @@ from training.artifacts import GOLDEN, BundleManifest, check_golden, read_arrays
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers, Rows
 from training.predictors.list_features import FEATURES, candidates_with_features
+from training.predictors.list_order import KNOWN, RANKED, Mask, baseline_scores, mixed, popularity
 from training.predictors.list_sources import POPULAR, Candidates, Depths, Shelves, candidate_pairs, signals
 from training.predictors.similar import alike
 from training.predictors.taste import Weighing, fold_in, gram_of
@@ -25,11 +25,7 @@ from training.predictors.trees import MODEL_FILES, Engine, Matrix, Scores, TreeM
 CATALOGUE = "catalogue.npz"
 BLOCK = 256
 """Members whose lists are made at once: each item takes some fifty bytes for each of them."""
-RANKED, OWN_FREQUENCY, POPULARITY = "ranked", "own_frequency_decayed", "popularity"
-SERVES = (RANKED, OWN_FREQUENCY, POPULARITY)
-"""What a bundle answers by: the ranker, or the baseline that no ranker beat on these facts."""
 LOWEST = np.float64(-1e9)
-_BUYERS, _KNOWN, _SLOW = (FEATURES.index(name) for name in ("buyers_28d", "items_known", "slow"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,8 +84,13 @@ class Recommender:
 
     @property
     def serves(self) -> str:
-        """What answers, one of `SERVES`."""
+        """What puts lists in order, one of `SERVES`."""
         return str(self.manifest.parameters["serves"])
+
+    @property
+    def serves_new(self) -> str:
+        """What puts items that are new to a member in order where a place asks for a share of them."""
+        return str(self.manifest.parameters.get("serves_new", self.serves))
 
     def taste(self, histories: Histories) -> Numbers:
         """Member factors folded in, shape (members, factors).
@@ -141,15 +142,23 @@ class Recommender:
         ValueError
             The rows are not as wide as the ranker's.
         """
+        return self.score_by(self.serves, rows)
+
+    def score_by(self, serves: str, rows: Matrix) -> Scores:
+        """The score of each row by one of `SERVES`; without a ranker, of popularity in its place.
+
+        Raises
+        ------
+        ValueError
+            The rows are not as wide as the ranker's, or nothing is called so.
+        """
         if rows.ndim != 2 or rows.shape[1] != len(FEATURES):
             raise ValueError(f"rows of {rows.shape[-1]} features for a ranker of {len(FEATURES)}")
-        popular = rows[:, _BUYERS].astype(np.float64) / max(float(self.catalogue.buyers_28d.max()), 1)
-        if self.ranker is not None and self.serves == RANKED:
-            return np.where(rows[:, _KNOWN] > 0, self.ranker.predict(rows), popular)
-        if self.serves == POPULARITY:
-            return popular
-        own = np.nan_to_num(rows[:, _SLOW].astype(np.float64))
-        return np.where(own > 0, 1 + own, popular)
+        most = float(self.catalogue.buyers_28d.max(initial=0))
+        if serves != RANKED:
+            return baseline_scores(serves, rows, most)
+        popular = popularity(rows, most)
+        return popular if self.ranker is None else np.where(rows[:, KNOWN] > 0, self.ranker.predict(rows), popular)
 
     def lists(self, histories: Histories, *, k: int, repeats: float | None = None, taste: Numbers | None = None) -> RankedLists:
         """Lists of up to k items for any number of members, `BLOCK` at a time; see `listed`.
@@ -183,6 +192,9 @@ class Recommender:
         k = min(k, len(self.catalogue))
         shape = (len(candidates), k)
         lists = RankedLists(np.full(shape, -1, np.int32), np.full(shape, POPULAR, np.int8), np.full(shape, LOWEST))
+        if repeats is not None and self.serves_new != self.serves:
+            new = self.score_by(self.serves_new, candidates.features)
+            scores = np.where(candidates.is_own, scores, new)
         order = np.lexsort((candidates.items, -scores, candidates.owners))
         sources, is_own, popular = candidates.sources, candidates.is_own, self.shelves.popular
         for row in range(len(candidates)):
@@ -225,9 +237,9 @@ class Recommender:
         best: list[str] = self.item_ids[self.shelves.popular[:k]].tolist()
         return best
 
-    def serving(self, serves: str) -> Recommender:
-        """The same recommender answering by the ranker or by a baseline."""
-        parameters = self.manifest.parameters | {"serves": serves}
+    def serving(self, serves: str, new: str | None = None) -> Recommender:
+        """The same recommender answering by the ranker or by a baseline; `new` where items new to a member have another."""
+        parameters = self.manifest.parameters | {"serves": serves, "serves_new": new or serves}
         return replace(self, manifest=replace(self.manifest, parameters=parameters))
 
     def save(self, folder: Path) -> str:
@@ -263,20 +275,6 @@ class Recommender:
     def _check(self, histories: Histories) -> None:
         if len(histories.items) and int(histories.items.max()) >= len(self.catalogue):
             raise ValueError(f"a history names row {int(histories.items.max())} of a catalogue of {len(self.catalogue)} items")
-
-
-Mask = NDArray[np.bool_]
-
-
-def mixed(order: NDArray[np.int64], is_own: Mask, *, share: float) -> NDArray[np.int64]:
-    """Positions in the order given, but so that every beginning of the list holds its share of own ones while they last."""
-    own, new = order[is_own], order[~is_own]
-    wanted = np.array([math.ceil((place + 1) * share - 1e-9) for place in range(len(order))])
-    from_own = np.minimum(np.maximum(wanted, np.arange(1, len(order) + 1) - len(new)), len(own))
-    steps = np.diff(from_own, prepend=0) > 0
-    result = np.empty_like(order)
-    result[steps], result[~steps] = own[: int(steps.sum())], new[: int((~steps).sum())]
-    return result
 
 
 def unlisted(popular: Rows, listed: Rows, count: int) -> Rows:

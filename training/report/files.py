@@ -13,7 +13,7 @@ from training.evaluation.campaign import Campaign
 from training.evaluation.summary import Summary, as_json, summarise
 from training.evaluation.tasks import FIGURES, HEADLINE, LOSS
 from training.evidence import Evidence
-from training.report import plots, words
+from training.report import formats, list_words, plots, words
 from training.trained import SEED
 
 PAGE = "page.html"
@@ -130,11 +130,12 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "number": words.number,
-        "percent": words.percent,
-        "money": words.money,
-        "named": words.named,
-        "plain": words.plain,
+        "number": formats.number,
+        "percent": formats.percent,
+        "money": formats.money,
+        "named": formats.named,
+        "asked": lambda question: list_words.QUESTIONS.get(question, question),
+        "plain": formats.plain,
         "bytes": _bytes,
     }
     return environment

@@ -12,7 +12,7 @@ from matplotlib.ticker import PercentFormatter
 
 from training.evaluation.intervals import wilson
 from training.evaluation.summary import Summary
-from training.report.words import named
+from training.report.formats import named
 
 MODEL, OTHER, QUIET, BEST = "#0f5c63", "#b4572a", "#9aa5a8", "#c98a00"
 STYLE: Any = {
@@ -160,7 +160,7 @@ def periods_plot(summary: Summary) -> Figure | None:
 def slices_plot(summary: Summary) -> Figure | None:
     """Forecast less what happened in each slice with rows enough, with its interval."""
     known = [one for one in summary.slices if one.enough]
-    if not known:
+    if not known or summary.task == "lists":  # lists forecast no share
         return None
     figure, axes = _figure(5.6, 0.9 + 0.26 * len(known))
     scale = 0.01 if summary.task == "amount" else 100.0

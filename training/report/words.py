@@ -1,33 +1,12 @@
 """What a report says in plain words: the question a model answers, what it is worth, whether it beats a simple rule."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from math import isfinite
 
 from training.evaluation.intervals import Interval
 from training.evaluation.summary import Summary
 from training.evaluation.tasks import FIGURES, HEADLINE, Task
-
-BASELINES = {
-    "recency": "days since the last purchase",
-    "rfm_logistic": "a regression on recency, frequency and spend",
-    "bgnbd": "the BG/NBD formula",
-    "bgnbd_gamma_gamma": "the BG/NBD and Gamma-Gamma formulas",
-    "persistence": "“everybody stays in their tier”",
-    "rfm_quantiles": "the RFM score cut into tiers",
-    "past_spend": "what they spent in the last such period",
-    "nearest_centroid": "the nearest group centre",
-    "popularity": "what sells best",
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """A quantity beside another: its label, its part of the longest bar from 0 to 1, and how it is written."""
-
-    label: str
-    length: float
-    text: str
+from training.report.formats import Bar, between, money, named, number, of_hundred, percent
+from training.report.list_words import further_worth, lists_finding, lists_question
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,52 +73,12 @@ def verdict_of(summary: Summary) -> tuple[str, str]:
     return f"No gain shown over {named(even)}", "even"
 
 
-def named(baseline: str) -> str:
-    """A baseline in words."""
-    return BASELINES.get(baseline, baseline.replace("_", " "))
-
-
-def number(value: float | None, digits: int = 3) -> str:
-    """A number with so many digits after the point; a dash for an unknown one."""
-    return "-" if value is None or not isfinite(value) else f"{value:,.{digits}f}"
-
-
-def percent(value: float | None, digits: int = 0) -> str:
-    """A share as a percentage."""
-    return "-" if value is None or not isfinite(value) else f"{value:.{digits}%}".replace("%", "\u202f%")
-
-
-def of_hundred(share: float) -> str:
-    """A share as so many of 100."""
-    return f"{100 * share:.0f} of 100" if share >= 0.1 or share == 0 else f"{100 * share:.1f} of 100"
-
-
-def money(value: float | None, currency: str, digits: int = 0) -> str:
-    """An amount with its currency behind it."""
-    return f"{number(value, digits)} {currency}".strip()
-
-
-def plain(value: object) -> str:
-    """A parameter or note as text: four digits of a number, lists and tables in one line, a dash for nothing."""
-    if isinstance(value, float):
-        return f"{value:.4g}" if isfinite(value) else "-"
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name} {plain(one)}" for name, one in value.items()) or "-"
-    if isinstance(value, list | tuple):
-        return ", ".join(plain(one) for one in value) or "-"
-    return "-" if value is None or value == "" else str(value)
-
-
-def between(interval: Interval, digits: int = 0) -> str:
-    """The two ends of an interval in words."""
-    return f"between {number(interval.low, digits)} and {number(interval.high, digits)}"
-
-
 _TITLES: dict[Task, str] = {
     "risk": "Who is about to leave",
     "tiers": "Which tier members are heading for",
     "amount": "What members will spend",
     "groups": "Which customer group members belong to",
+    "lists": "What members will buy",
 }
 
 
@@ -153,6 +92,8 @@ def _question(summary: Summary) -> str:
         return f"For each member: how likely is each tier, by what they will spend in the next {days} days?"
     if summary.task == "amount":
         return f"For each member: how much will they spend in the next {days} days, returns taken off?"
+    if summary.task == "lists":
+        return lists_question(days)
     return "For each member, also one who joined today: which of the customer groups fits their behaviour?"
 
 
@@ -199,7 +140,13 @@ def _groups_finding(summary: Summary, currency: str) -> tuple[str, list[Bar]]:
     return sentence, bars
 
 
-_FINDINGS = {"risk": _risk_finding, "tiers": _tier_finding, "amount": _amount_finding, "groups": _groups_finding}
+_FINDINGS = {
+    "risk": _risk_finding,
+    "tiers": _tier_finding,
+    "amount": _amount_finding,
+    "groups": _groups_finding,
+    "lists": lists_finding,
+}
 
 
 def _worth(summary: Summary, currency: str) -> list[str]:
@@ -212,6 +159,8 @@ def _worth(summary: Summary, currency: str) -> list[str]:
         if "coverage" in summary.figures:
             said.append(f"What was spent lay in the interval given for {percent(summary.figures['coverage'])} of members.")
         return said
+    if summary.task == "lists":
+        return [f"{of_hundred(summary.figures['hit20'])} lists named something that was bought.", *further_worth(summary)]
     if summary.task == "tiers":
         return [f"{of_hundred(summary.figures['accuracy'])} members were in the tier that was named as theirs."]
     return []

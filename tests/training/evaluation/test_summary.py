@@ -27,7 +27,7 @@ def summary(risk_evidence: Evidence) -> Summary:
 def test_tasks_are_told_by_their_answers(every_evidence: dict[str, Evidence]) -> None:
     found = {model: task_of(evidence) for model, evidence in every_evidence.items()}
 
-    assert found == {"churn": "risk", "tier": "tiers", "value": "amount", "segments": "groups"}
+    assert found == {"churn": "risk", "tier": "tiers", "value": "amount", "segments": "groups", "recommender": "lists"}
 
 
 def test_figures_are_those_of_the_libraries(risk_evidence: Evidence) -> None:

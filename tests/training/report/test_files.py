@@ -13,7 +13,7 @@ from training.evidence import Evidence
 from training.report import Cost, Provenance, report_files, write_report
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
-MODELS = ("churn", "tier", "value", "segments")
+MODELS = ("churn", "tier", "value", "segments", "recommender")
 
 
 class Balanced(HTMLParser):
@@ -124,3 +124,18 @@ def test_a_file_is_replaced_as_a_whole(tmp_path: Path, files: dict[str, dict[str
 
     assert written["html"].read_bytes() == files["churn"]["report.html"]
     assert sorted(path.name for path in folder.iterdir()) == ["churn-2024-03-02.html", "churn-2024-03-02.json"]
+
+
+def test_the_page_on_lists_tells_every_question_and_what_the_lists_are_like(files: dict[str, dict[str, bytes]]) -> None:
+    page, numbers = files["recommender"]["report.html"].decode(), json.loads(files["recommender"]["report.json"])
+
+    further = {one["question"]: one for one in numbers["summary"]["further"]}
+    assert set(further) == {"basket", "novel"}
+    for one in further.values():
+        assert f"{one['figures']['recall20']:.4f}" in page
+    assert "answered by what sells best" in page
+    assert "By how long members have been buying" in page
+    assert "What the lists are like" in page
+    assert "400 items" in page
+    for absent in ("Slices of members", "Reliability", "Stability from period"):
+        assert absent not in page

@@ -9,7 +9,8 @@ from training.evaluation.campaign import Campaign
 from training.evaluation.intervals import Interval
 from training.evaluation.summary import Summary, summarise
 from training.evidence import Evidence
-from training.report.words import between, money, named, number, of_hundred, percent, plain, story, verdict_of
+from training.report.formats import between, money, named, number, of_hundred, percent, plain
+from training.report.words import story, verdict_of
 
 
 def summary_of(evidence: Evidence, campaign: Campaign | None = None) -> Summary:
@@ -35,6 +36,7 @@ def against(evidence: Evidence, others: str) -> Summary:
         ("churn", "Who is about to leave", "of 100 really left; of all members"),
         ("tier", "Which tier members are heading for", "most likely to be diamond"),
         ("value", "What members will spend", "of all money"),
+        ("recommender", "What members will buy", "the list of twenty named"),
         ("segments", "Which customer group members belong to", "had never seen"),
     ],
 )
@@ -110,3 +112,14 @@ def test_numbers_as_people_write_them() -> None:
     assert [plain(0.30240187), plain(float("nan")), plain(None), plain([])] == ["0.3024", "-", "-", "-"]
     assert plain({"cuts": [0.5, 1.5], "kind": "none"}) == "cuts 0.5, 1.5, kind none"
     assert named("some_rule") == "some rule"
+
+
+def test_lists_tell_what_became_of_every_question(every_evidence: dict[str, Evidence]) -> None:
+    summary = summary_of(every_evidence["recommender"])
+    told = story(summary, currency="", facts_until="")
+
+    assert told.verdict == "Better than every simple rule"
+    assert told.worth[0].endswith("lists named something that was bought.")
+    assert told.worth[1].startswith("Of the next basket, 30 of 100 were named, by what sells best 19 of 100: better")
+    assert told.worth[2].startswith("Of items that were new to the member, ")
+    assert told.worth[2].endswith(f"{summary.further[1].gains['popularity'].verdict}.")
