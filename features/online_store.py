@@ -320,6 +320,7 @@ class StoredMembers:
     stamp: bytes | None
     aggregates: list[bytes | None]
     opted_out: list[bytes | None]
+    live: list[bytes | None]
 
 
 class OnlineReader(Protocol):
@@ -548,13 +549,14 @@ class RedisReader:
         return (Stamp.from_bytes(stamp) if stamp is not None else None), values
 
     async def read_members(self, member_ids: Sequence[str]) -> StoredMembers:
-        """Aggregates and refusals of several members with the stamp, in one round trip; nothing is parsed."""
-        before, refused = self._keys.before_aggregates, self._keys.before_opted_out
-        keys = [self._keys.stamp, *[f"{before}{member}}}" for member in member_ids]]
-        keys += [f"{refused}{member}}}" for member in member_ids]
+        """Aggregates, refusals and last days of several members with the stamp, in one round trip; nothing is parsed."""
+        keys = [self._keys.stamp]
+        for before in (self._keys.before_aggregates, self._keys.before_opted_out, self._keys.before_live):
+            keys += [f"{before}{member}}}" for member in member_ids]
         with translated():
             found = await self._client.mget(keys)
-        return StoredMembers(found[0], found[1 : len(member_ids) + 1], found[len(member_ids) + 1 :])
+        many = len(member_ids)
+        return StoredMembers(found[0], found[1 : many + 1], found[many + 1 : 2 * many + 1], found[2 * many + 1 :])
 
     async def read_answers(self, member_ids: Sequence[str]) -> tuple[AnswerStamp | None, list[bytes | None]]:
         """The last nightly answers as stored, for `features.answers.read_answers`, and their stamp, in one round trip."""
