@@ -69,6 +69,13 @@ class Settings:
     jobs_kept_h: int = field(
         default=24, metadata={"meaning": "hours that files of bulk jobs are kept; erasures rely on no more than 24"}
     )
+    event_partitions: int = field(
+        default=8, metadata={"meaning": "streams that events are spread over by member; how to change it: docs/events.md"}
+    )
+    events_backlog: int = field(
+        default=1_000_000,
+        metadata={"meaning": "events in the streams above which POST /v1/events answers 429 until they are less"},
+    )
     drift: tuple[tuple[str, float], ...] = field(
         default=(),
         metadata={"meaning": "limits of rapport drift that differ from docs/operate.md: psi=0.3,calibration=0.05"},
@@ -167,10 +174,13 @@ def _parse(name: str, text: str) -> object:
             "tuning_trials",
             "scores_kept_days",
             "jobs_kept_h",
+            "rate_limit",
+            "in_flight",
+            "events_backlog",
         }:
             return int(text)
-        if name in {"rate_limit", "in_flight"}:
-            return int(text)
+        if name == "event_partitions":
+            return _partitions(text)
         if name in {"traced", "shadow"}:
             return _switch(text)
         if name == "canary":
@@ -190,6 +200,12 @@ def _switch(text: str) -> bool:
     if text not in {"0", "1", "True", "False"}:
         raise ValueError("it is 0 or 1")
     return text in {"1", "True"}
+
+
+def _partitions(text: str) -> int:
+    if not 1 <= int(text) <= 1024:
+        raise ValueError("there are from 1 to 1024 of them")
+    return int(text)
 
 
 def _share(text: str) -> float:

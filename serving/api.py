@@ -24,6 +24,7 @@ from serving.auth import Answer, BodyTooLarge, BodyTooSlow, too_large, too_slow
 from serving.batch import NO_DEADLINE
 from serving.bundle import ModelSet
 from serving.engine import Engine
+from serving.event_routes import EventRoutes
 from serving.health import readiness
 from serving.list_routes import ListRoutes
 from serving.metrics import Meter
@@ -72,6 +73,7 @@ class Api:
         if settings.shadow:
             self._engine.shadow = lambda: self._watch.lineup.challengers.get("churn")
         self._lists = ListRoutes(settings, self._read_lists, lambda: self._watch.champions, self._list_passport)
+        self._events = EventRoutes(settings, self.meter)
         self._office = Office(settings, lambda: self._watch.champions)
 
     def app(self) -> Starlette:
@@ -82,6 +84,7 @@ class Api:
                 Route("/v1/recommend", _answering(_as_json(self.recommend)), methods=["POST"]),
                 Route("/v1/similar", _answering(_as_json(self._lists.similar)), methods=["POST"]),
                 Route("/v1/cashier", _answering(_as_json(self._lists.cashier)), methods=["POST"]),
+                Route("/v1/events", _answering(self._events.accept), methods=["POST"]),
                 *self._office.routes(_answering),
                 Route("/metrics", _answering(self.metrics)),
                 Route("/health/live", _answering(self.live)),
@@ -145,6 +148,7 @@ class Api:
         """Let what is under way end, and give the connections back."""
         await self._engine.close()
         await self._lists.close()
+        await self._events.close()
         await self._guarded.close()
         await self._reader.close()
         self._office.close()
