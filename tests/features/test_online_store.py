@@ -323,6 +323,7 @@ def test_nothing_but_a_refusal_is_left_of_a_deleted_member(store: RedisStore, cl
         store.write_profiles([member], [{"a": 1}])
         store.write_lists([member], [of_items(("pear", 1.0))])
         store.load_answers(np.array([member.encode()]), np.array([b"answer"], dtype="V6"))
+        client.set(Keys(prefix).live(member), b"today")
     store.replace_opt_outs(np.array([b"ann", b"bob"]))
 
     store.delete_members(np.array([b"ann", "会员一".encode(), b"nobody"]))
