@@ -8,7 +8,7 @@ from features.audience_language import Selection
 
 TIME = "time"
 """What a trigger is `on` that waits for no event: it is looked at every night."""
-EVENT_TYPES = ("purchase", "return", "view", "cart", "favourite", "search", "visit", "redemption")
+EVENT_TYPES = ("purchase", "return", "view", "cart", "favourite", "search", "visit", "checkout", "redemption")
 ON = (*EVENT_TYPES, TIME)
 CONTROL = "control"
 """The arm that is only recorded: whoever delivers must leave it out."""
