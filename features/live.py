@@ -5,13 +5,15 @@ midnight merged with today's facts, by the rule of the aggregate's kind.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.codec import columns_of, empty_records, missing_value
+from features.codec import columns_of, empty_records, floats_of, missing_value, put_floats
 from features.contract import Contract
-from features.declarations import Aggregate
+from features.declarations import AcrossDays, Aggregate
 from features.expressions import NUMPY, evaluate
 from features.sources.schema import FactTable
 
@@ -33,7 +35,7 @@ def fold(contract: Contract, member_ids: Sequence[str], facts: Mapping[str, Fact
     moving = [aggregate for aggregate in contract.aggregates if aggregate.freshness == "event"]
     for table in {aggregate.table.name: aggregate.table for aggregate in moving}.values():
         if table.name in facts:
-            columns = _numbers_as_floats(table, facts[table.name])
+            columns = numbers_as_floats(table, facts[table.name])
             rows = np.array([row_of.get(member, -1) for member in columns["member_id"]], dtype=np.intp)
             for aggregate in moving:
                 if aggregate.table is table:
@@ -43,31 +45,91 @@ def fold(contract: Contract, member_ids: Sequence[str], facts: Mapping[str, Fact
 
 def merge(contract: Contract, base: NDArray[np.void], today: NDArray[np.void]) -> NDArray[np.void]:
     """Records as of now from those of last midnight and those of today, row by row."""
-    merged = base.copy()
-    before, now = columns_of(base), columns_of(today)
-    for aggregate in contract.aggregates:
-        if aggregate.freshness == "event":
-            store(merged, aggregate, across_days(aggregate, before, now))
+    merged, plan = base.copy(), _plan(contract)
+    before, now = floats_of(contract, base), floats_of(contract, today)
+    after = before.copy()
+    after[plan.adding] += now[plan.adding]
+    after[plan.smaller] = np.fmin(before[plan.smaller], now[plan.smaller])
+    after[plan.larger] = np.fmax(before[plan.larger], now[plan.larger])
+    sides = [{name: side[row] for name, row in plan.operands.items()} for side in (before, now)]
+    for row, aggregate in plan.others.items():
+        after[row] = across_days(aggregate, *sides)
+    put_floats(contract, merged, after, plan.moving)
     return merged
 
 
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """Which aggregates are merged together, by their positions: one operation each, however many there are.
+
+    Attributes
+    ----------
+    others
+        Aggregates with a rule of their own, by position.
+    operands
+        Positions of all that those rules read, by name.
+    moving
+        All that a merge may change, ascending.
+    """
+
+    adding: NDArray[np.intp]
+    smaller: NDArray[np.intp]
+    larger: NDArray[np.intp]
+    others: dict[int, Aggregate]
+    operands: dict[str, int]
+    moving: NDArray[np.intp]
+
+
+@cache
+def _plan(contract: Contract) -> _Plan:
+    moving = [(row, a) for row, a in enumerate(contract.aggregates) if a.freshness == "event" and a.kind.across_days != "keep"]
+    alike: dict[AcrossDays, list[int]] = {"add": [], "smaller": [], "larger": []}
+    others = {}
+    for row, aggregate in moving:
+        if aggregate.kind.across_days in alike:
+            alike[aggregate.kind.across_days].append(row)
+        else:
+            others[row] = aggregate
+    needed = {*others.values(), *(a.last_day for a in others.values() if a.last_day is not None)}
+    operands = {a.name: row for row, a in enumerate(contract.aggregates) if a in needed}
+    adding, smaller, larger, rows = (
+        np.array(chosen, dtype=np.intp) for chosen in (alike["add"], alike["smaller"], alike["larger"], [r for r, _ in moving])
+    )
+    return _Plan(adding, smaller, larger, others, operands, rows)
+
+
 def _fold_one(aggregate: Aggregate, records: NDArray[np.void], rows: NDArray[np.intp], columns: Facts) -> None:
+    if aggregate.kind.within_day != "keep":
+        start = columns_of(records[[aggregate.name]])[aggregate.name]
+        store(records, aggregate, folded(aggregate, start, rows, columns))
+
+
+def folded(aggregate: Aggregate, start: NDArray[np.float64], rows: NDArray[np.intp], columns: Facts) -> NDArray[np.float64]:
+    """An aggregate of one day with more facts of that day folded in; `start` itself where there are none.
+
+    Parameters
+    ----------
+    start
+        Its values so far, one for each record.
+    rows
+        Which record each fact belongs to; below 0 for none of them.
+    """
     counted = rows >= 0
     if aggregate.where is not None:
         counted = counted & evaluate(aggregate.where, columns, NUMPY)
-    if aggregate.kind.within_day == "keep" or not counted.any():
-        return
+    if not counted.any():
+        return start
     value = np.ones(len(rows)) if aggregate.value is None else _floats(evaluate(aggregate.value, columns, NUMPY))
     counted &= ~np.isnan(value)  # what a fact does not say is left out of a sum, as in the query
     if aggregate.kind.within_day == "decay":
-        value = value * _weights(aggregate, rows, np.asarray(columns["local_day"], dtype=np.float64), counted, len(records))
-    folded = columns_of(records)[aggregate.name]
+        value = value * _weights(aggregate, rows, np.asarray(columns["local_day"], dtype=np.float64), counted, len(start))
+    result = start.copy()
     fold_in = {"add": np.add, "decay": np.add, "smaller": np.fmin, "larger": np.fmax}[aggregate.kind.within_day]
-    fold_in.at(folded, rows[counted], value[counted])
-    store(records, aggregate, folded)
+    fold_in.at(result, rows[counted], value[counted])
+    return result
 
 
-def _numbers_as_floats(table: FactTable, columns: Facts) -> Facts:
+def numbers_as_floats(table: FactTable, columns: Facts) -> Facts:
     """The columns given, numbers among them as floats with NaN for None, so that they can be compared."""
     numbers = {column.name for column in table.columns if column.type in ("int32", "int64")}
     return {name: _floats(column) if name in numbers else column for name, column in columns.items()}

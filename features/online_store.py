@@ -8,6 +8,10 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:profile:{member}      Hash     publish      never     stage, tier, scores, for people and other systems
     rapport:answers               String   publish      never     which models answered for everyone last, and as of when
     rapport:answer:{member}       String   publish      never     packed answers of those models; run and age in the header
+    rapport:live:{member}         String   stream       3 days    what today and yesterday add to the packed aggregates
+    rapport:live_items:{member}:d Hash     stream       3 days    views, carts and purchases of each item on local day d
+    rapport:event_ids:{member}:d  Hash     events       3 days    events of local day d: digest, and whether it was applied
+    rapport:erased:{member}       String   members      3 days    there is one for a member who was erased lately
     rapport:opted_out:{member}    String   publish      never     there is one for a member who refused marketing; says who told
     rapport:opted_outs            Set      publish      never     members whose refusal stands in the facts last published
     rapport:list:{member}         String   publish      2 days    recommendation list with source of each item, JSON
@@ -88,6 +92,27 @@ class Keys:
         return f"{self.before_answer}{member_id}}}"
 
     @property
+    def before_live(self) -> str:
+        """What stands before the member id in the key of their last days."""
+        return f"{self.prefix}:live:{{"
+
+    def live(self, member_id: str) -> str:
+        """What a member's last days add to their packed aggregates."""
+        return f"{self.before_live}{member_id}}}"
+
+    def live_items(self, member_id: str, day: int) -> str:
+        """How often a member viewed (`v:item`), put into the cart (`c:item`) and bought (`p:item`) each item on a local day."""
+        return f"{self.prefix}:live_items:{{{member_id}}}:{day}"
+
+    def event_ids(self, member_id: str, day: int) -> str:
+        """Which of a member's events of a local day were accepted and applied: by id, a digest and the state."""
+        return f"{self.prefix}:event_ids:{{{member_id}}}:{day}"
+
+    def erased(self, member_id: str) -> str:
+        """There for some days after a member was erased: what is still on its way is dropped."""
+        return f"{self.prefix}:erased:{{{member_id}}}"
+
+    @property
     def before_opted_out(self) -> str:
         """What stands before the member id in the key of a refusal."""
         return f"{self.prefix}:opted_out:{{"
@@ -156,6 +181,7 @@ class Keys:
             self.opted_out(member_id),
             self.recommendations(member_id),
             self.recommended_items(member_id),
+            self.live(member_id),
         )
 
 

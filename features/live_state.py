@@ -1,0 +1,111 @@
+"""A member's last days as Redis keeps them, and what they make of the record of last midnight. Pure: no Redis in here.
+
+    offset  size  what
+    0       2     magic "L1"
+    2       8     signature of the slots (features.live_slots)
+    10      ...   for each day, ascending: local day (4), number of entries (2), entries of 10 bytes: slot (2), float64 (8)
+
+Numbers are little-endian. Only days that the base may not hold yet are kept, at most `KEPT_DAYS`.
+"""
+
+import struct
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from zoneinfo import ZoneInfo
+
+import numpy as np
+from numpy.typing import NDArray
+
+from features.codec import missing_value
+from features.contract import Contract
+from features.days import day_of, midnight
+from features.live import merge
+from features.live_slots import ENTRY, records_of, slots_of
+
+MAGIC = b"L1"
+KEPT_DAYS = 3
+HEADER_BYTES = 10
+_DAY = struct.Struct("<iH")
+
+
+@dataclass(frozen=True, slots=True)
+class Applied:
+    """An event that moved a member's live record: the record before it and after it, as stored.
+
+    Attributes
+    ----------
+    event
+        The event, as the stream's schema has it.
+    before, after
+        For `merged`; `before` is None where there was none.
+    """
+
+    event: object
+    member_id: str
+    before: bytes | None
+    after: bytes
+
+
+def days_in(contract: Contract, value: bytes | None) -> Iterator[tuple[int, NDArray[np.void]]]:
+    """The days of a stored value, ascending, each with its entries; none in one that is not of these slots."""
+    if value is None or value[:HEADER_BYTES] != MAGIC + slots_of(contract).signature:
+        return
+    at = HEADER_BYTES
+    while at < len(value):
+        day, count = _DAY.unpack_from(value, at)
+        at += _DAY.size
+        yield day, np.frombuffer(value, dtype=ENTRY, count=count, offset=at)
+        at += count * ENTRY.itemsize
+
+
+def first_live_day(as_of: datetime, zone: ZoneInfo) -> int:
+    """The first local day of which a base as of this moment holds nothing. What is half in a base cannot be told apart."""
+    day = day_of(as_of, zone)
+    return day if midnight(day, zone) == as_of else day + 1
+
+
+def merged(
+    contract: Contract, base: NDArray[np.void], live: Sequence[bytes | None], from_day: NDArray[np.int64] | int
+) -> tuple[NDArray[np.void], NDArray[np.bool_]]:
+    """Records as of now, and which of them differ from the base.
+
+    Parameters
+    ----------
+    live
+        Stored live values, one for each record of the base; None where there is none.
+    from_day
+        First local day that the base does not hold, of each record or of all: earlier days are left out.
+    """
+    first = np.broadcast_to(np.asarray(from_day, dtype=np.int64), len(base))
+    days: dict[int, list[tuple[int, NDArray[np.void]]]] = {}
+    for row, value in enumerate(live):
+        for day, entries in days_in(contract, value) if value is not None else ():
+            if day >= first[row] and len(entries):
+                days.setdefault(day, []).append((row, entries))
+    now, moved = base.copy() if days else base, np.zeros(len(base), dtype=np.bool_)
+    for day in sorted(days):
+        rows = np.array([row for row, _ in days[day]], dtype=np.intp)
+        now[rows] = merge(contract, now[rows], records_of(contract, _values(contract, [e for _, e in days[day]])))
+        moved[rows] = True
+    return now, moved
+
+
+def _values(contract: Contract, entries: Sequence[NDArray[np.void]]) -> NDArray[np.float64]:
+    """Slots of one day of several members, shape (members, slots)."""
+    values = np.repeat(slots_of(contract).empty[None, :], len(entries), axis=0)
+    rows = np.repeat(np.arange(len(entries)), [len(part) for part in entries])
+    every = np.concatenate(entries)
+    values[rows, every["slot"]] = every["value"]
+    return values
+
+
+def unknown_in(contract: Contract, record: np.void) -> tuple[str, ...]:
+    """Aggregates of which the shop's facts tell nothing, as any one record of a publish shows: those are missing there."""
+    return tuple(
+        a.name for a in contract.aggregates if a.kind.empty is not None and _is_missing(record[a.name], record.dtype[a.name])
+    )
+
+
+def _is_missing(value: np.generic, dtype: np.dtype[np.generic]) -> bool:
+    return bool(np.isnan(value)) if dtype.kind == "f" else value == missing_value(dtype)
