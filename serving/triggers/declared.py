@@ -59,7 +59,8 @@ class Trigger:
     after
         How long after the event the condition is looked at; what happened meanwhile counts.
     within
-        An event that comes later than this after it happened fires nothing.
+        An event that comes later than this after it happened fires nothing, nor does what was put off if it is looked at
+        later than this after it was due.
     cool_down
         How long after firing for a member it does not fire again for them.
     cap

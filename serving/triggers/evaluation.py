@@ -13,7 +13,7 @@ from serving.scoring import Scored
 from serving.triggers.conditions import Bools, Floats, View, bounds
 from serving.triggers.declared import EVENT_TYPES, Trigger
 from serving.triggers.happening import Happening, ItemCounts
-from serving.triggers.names import BEFORE, ITEM_COUNTS, names_in, outputs_in
+from serving.triggers.names import BEFORE, ITEM_COUNTS, needs_event, numbers_in, outputs_in, texts_in
 from serving.triggers.records import Records, score_columns
 
 Rows: TypeAlias = NDArray[np.intp]
@@ -33,6 +33,8 @@ class Batch:
         The event of each row, the counts of its item, and its texts; empty at night.
     tags
         Tags that conditions name, by name; those that nobody published are false.
+    extra
+        Numbers that are known already, by name: those of before for what was put off.
     """
 
     member_ids: Sequence[str]
@@ -42,6 +44,7 @@ class Batch:
     counts: Sequence[ItemCounts | None] = ()
     texts: Sequence[Mapping[str, str]] = ()
     tags: Mapping[str, Bools] = field(default_factory=dict)
+    extra: Mapping[str, Floats] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.member_ids)
@@ -86,9 +89,10 @@ class _Asked:
     becoming: bool
 
     @property
-    def names(self) -> frozenset[str]:
-        names = names_in(self.trigger.condition)
-        return names | {BEFORE + name for name in names if not name.startswith(BEFORE)} if self.becoming else names
+    def numbers(self) -> frozenset[str]:
+        """Numbers it rests on, those of before included."""
+        names = numbers_in(self.trigger.condition)
+        return names | {BEFORE + name for name in names if not needs_event(name)} if self.becoming else names
 
     def perhaps(self, view: View, stages: "_Stages") -> Bools:
         """Where it may hold by what the view knows."""
@@ -107,12 +111,12 @@ class _Stages:
 
     def first(self, asked: Sequence[_Asked]) -> View:
         """What costs nothing."""
-        names = frozenset().union(*(each.names for each in asked))
-        numbers = {**event_columns(self._batch.happenings, self._zone), **count_columns(self._batch)}
-        if numbers:
-            earlier = count_columns(self._batch, before=True)
-            numbers.update({_THEN + name: column for name, column in earlier.items()})
-        return View(len(self._batch), numbers, {**self._batch.tags, **text_columns(names, self._batch)})
+        texts = frozenset[str]().union(*(texts_in(each.trigger.condition) for each in asked))
+        earlier = {_THEN + name: column for name, column in count_columns(self._batch, before=True).items()}
+        numbers = {**event_columns(self._batch.happenings, self._zone), **count_columns(self._batch), **earlier}
+        return View(
+            len(self._batch), {**numbers, **self._batch.extra}, {**self._batch.tags, **text_columns(texts, self._batch)}
+        )
 
     def numbers_before(self, view: View) -> Mapping[str, Floats]:
         """Columns of the event as they were before it."""
@@ -121,18 +125,14 @@ class _Stages:
         return {**same, **then}
 
     def further(self, asked: Sequence[_Asked]) -> list["_Stage"]:
-        """The dearer stages that some trigger needs."""
-        names = frozenset().union(*(each.names for each in asked))
-        outputs = outputs_in(frozenset(name for name in names if not name.startswith(BEFORE)))
-        before = outputs_in(frozenset(name for name in names if name.startswith(BEFORE)))
-        stages = [_Stage(self._batch, "now", frozenset())]
-        if any(name.startswith(BEFORE) for name in names):
-            stages.append(_Stage(self._batch, "before", frozenset()))
-        if outputs:
-            stages.append(_Stage(self._batch, "now", outputs))
-        if before:
-            stages.append(_Stage(self._batch, "before", before))
-        return stages
+        """The dearer stages that some trigger needs: features, then scores."""
+        numbers = frozenset[str]().union(*(each.numbers for each in asked))
+        numbers = frozenset(name for name in numbers if not needs_event(name)) - self._batch.extra.keys()
+        then = frozenset(name.removeprefix(BEFORE) for name in numbers if name.startswith(BEFORE))
+        now = frozenset(name for name in numbers if not name.startswith(BEFORE))
+        sides = [(which, names) for which, names in (("now", now), ("before", then)) if names]
+        features = [_Stage(self._batch, which, frozenset()) for which, _ in sides]
+        return features + [_Stage(self._batch, which, outputs) for which, names in sides if (outputs := outputs_in(names))]
 
 
 _THEN = "then."
@@ -212,14 +212,27 @@ def count_columns(batch: Batch, *, before: bool = False) -> dict[str, Floats]:
     return {name: columns[:, place] for place, name in enumerate(ITEM_COUNTS)}
 
 
-def text_columns(names: frozenset[str], batch: Batch) -> dict[str, Bools]:
+def text_columns(tags: frozenset[str], batch: Batch) -> dict[str, Bools]:
     """Where the event's texts are those that conditions name."""
-    found = {}
-    for tag in names:
-        name, sign, value = tag.partition("=")
-        if sign and name.startswith("event_"):
-            found[tag] = np.array([texts.get(name) == value for texts in batch.texts], dtype=np.bool_)
-    return found
+    named = {tag: tag.partition("=") for tag in tags}
+    return {
+        tag: np.array([texts.get(name) == value for texts in batch.texts], dtype=np.bool_)
+        for tag, (name, _, value) in named.items()
+    }
+
+
+def numbers_before(trigger: Trigger, batch: Batch, row: int) -> dict[str, float]:
+    """What the condition of a trigger says of before, for a row: kept where the condition is asked again later."""
+    names = sorted(name for name in numbers_in(trigger.condition) if name.startswith(BEFORE))
+    if not names:
+        return {}
+    rows = np.array([row], dtype=np.intp)
+    plain = frozenset(name.removeprefix(BEFORE) for name in names)
+    view = View(1)
+    for outputs in (frozenset[str](), outputs_in(plain)):
+        view = _Stage(batch, "before", outputs)(view, rows)
+    columns = {name: view.number(name) for name in names}
+    return {name: float(column[0]) for name, column in columns.items() if column is not None and not np.isnan(column[0])}
 
 
 def scores_for_messages(batch: Batch, rows: Rows, outputs: Sequence[str]) -> Scored:

@@ -7,6 +7,7 @@ from typing import Any
 import msgspec
 
 from features.days import microseconds, moment_of
+from features.events.schema import ORDER_TYPES, Event
 from features.rules.shelf import NONE, Shelf
 from features.tags import slug
 
@@ -58,9 +59,25 @@ class ItemCounts(msgspec.Struct, frozen=True, omit_defaults=True):
 NO_COUNTS = ItemCounts()
 
 
-def age_us(happening: Happening, moment: datetime) -> int:
-    """Microseconds from the event to a moment; negative where the event's clock is ahead."""
-    return microseconds(moment) - happening.occurred_us
+def happening_of(event: object, member_id: str) -> Happening | None:
+    """An accepted event as conditions see it; None if it is none of ours."""
+    if not isinstance(event, Event):
+        return None
+    order = event.type in ORDER_TYPES
+    pieces = [line.quantity for line in event.lines if line.quantity is not None]
+    return Happening(
+        member_id=member_id,
+        event_id=event.event_id,
+        type=event.type,
+        occurred_us=microseconds(event.occurred_at),
+        item_id=event.item_id,
+        channel=event.channel,
+        store_id=event.store_id,
+        net_cents=sum(line.net_cents for line in event.lines) if order else None,
+        lines=len(event.lines) if order else None,
+        quantity=sum(pieces) if order and pieces else None,
+        duration_s=event.duration_s,
+    )
 
 
 def texts_of(happening: Happening, shelf: Shelf | None) -> Mapping[str, str]:

@@ -19,7 +19,7 @@ from typing import Literal, TypeAlias
 from serving.triggers.declared import Cap, Trigger, Triggers
 from serving.triggers.spans import MOST_TIMES
 
-Verdict: TypeAlias = Literal["FREE", "FIRED", "WAITING", "SENT", "OPTED_OUT", "COOLING", "CAPPED"]
+Verdict: TypeAlias = Literal["FREE", "FIRED", "WAITING", "SENT", "OPTED_OUT", "ERASED", "COOLING", "CAPPED"]
 """FREE: it may fire. WAITING: it fired, its message is to be published. SENT: it was. The others: it may not, and why."""
 DECISIONS_KEPT = timedelta(days=8)
 """How long a firing is known by its id: longer than any event can come again."""
@@ -68,6 +68,7 @@ class Ledger:
     """The rules in memory, for replays and as what the script is tested against. One member's; forgets nothing."""
 
     opted_out: bool = False
+    erased: bool = False
     last: dict[str, int] = field(default_factory=dict)
     moments: dict[str, list[int]] = field(default_factory=dict)
     decided: dict[str, bool] = field(default_factory=dict)
@@ -76,8 +77,8 @@ class Ledger:
         """What may be done at a moment; nothing changes."""
         if firing in self.decided:
             return "SENT" if self.decided[firing] else "WAITING"
-        if self.opted_out:
-            return "OPTED_OUT"
+        if self.erased or self.opted_out:
+            return "ERASED" if self.erased else "OPTED_OUT"
         last = self.last.get(terms.trigger)
         if last is not None and now_us - last < terms.cool_us:
             return "COOLING"
@@ -105,7 +106,7 @@ class Ledger:
 
 
 DECIDE = """
-local state, refused = KEYS[1], KEYS[2]
+local state, refused, erased = KEYS[1], KEYS[2], KEYS[3]
 local firing, trigger, now, message = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local cool, decisions_kept, kept_ms = tonumber(ARGV[5]), tonumber(ARGV[6]), tonumber(ARGV[7])
 if redis.call('HEXISTS', state, 'd:' .. firing) == 1 then
@@ -113,6 +114,7 @@ if redis.call('HEXISTS', state, 'd:' .. firing) == 1 then
   if waiting then return {'WAITING', waiting} end
   return {'SENT', ''}
 end
+if redis.call('EXISTS', erased) == 1 then return {'ERASED', ''} end
 if redis.call('EXISTS', refused) == 1 then return {'OPTED_OUT', ''} end
 local last = redis.call('HGET', state, 'c:' .. trigger)
 if last and now - tonumber(last) < cool then return {'COOLING', ''} end

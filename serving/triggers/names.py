@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping
 
-from features.audience_language import Selection, Tagged, Vocabulary, leaves_of
+from features.audience_language import Compared, Selection, Tagged, Vocabulary, leaves_of
 from features.contract import CONTRACT, Contract
 from features.lifecycle import RFM_TIERS
 from features.sources.schema import CHANNELS
@@ -68,9 +68,21 @@ def vocabulary(tags: Collection[str], contract: Contract = CONTRACT) -> Vocabula
     return Vocabulary(KnownTags(tags), known)
 
 
-def names_in(selection: Selection) -> frozenset[str]:
-    """Every name that a condition rests on, tags with their values."""
-    return frozenset(leaf.tag if isinstance(leaf, Tagged) else leaf.feature for leaf in leaves_of(selection))
+def tags_in(selection: Selection) -> frozenset[str]:
+    """Published tags that a condition rests on."""
+    found = (leaf.tag for leaf in leaves_of(selection) if isinstance(leaf, Tagged))
+    return frozenset(tag for tag in found if not is_event_text(tag))
+
+
+def texts_in(selection: Selection) -> frozenset[str]:
+    """Texts of the event that a condition rests on, with their values."""
+    found = (leaf.tag for leaf in leaves_of(selection) if isinstance(leaf, Tagged))
+    return frozenset(tag for tag in found if is_event_text(tag))
+
+
+def numbers_in(selection: Selection) -> frozenset[str]:
+    """Features, scores and numbers of the event that a condition rests on."""
+    return frozenset(leaf.feature for leaf in leaves_of(selection) if isinstance(leaf, Compared))
 
 
 def outputs_in(names: Collection[str]) -> frozenset[str]:

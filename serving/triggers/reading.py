@@ -13,7 +13,7 @@ from features.audience_language import Selection, Vocabulary, parse
 from features.errors import AudienceUnreadable, TriggersRefused
 from serving.triggers import spans
 from serving.triggers.declared import DAY, ON, TIME, Arm, Cap, Quiet, Trigger, Triggers
-from serving.triggers.names import BEFORE, ITEM_COUNTS, names_in, needs_event, vocabulary
+from serving.triggers.names import BEFORE, ITEM_COUNTS, needs_event, numbers_in, texts_in, vocabulary
 
 NAME_LETTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789_-")
 WITH_ITEM = frozenset({"view", "cart", "favourite"})
@@ -149,7 +149,7 @@ def _trigger(name: str, values: Mapping[str, Any], known: Vocabulary, problems: 
         condition=condition if condition is not None else _nobody(known),
         becomes=bool(section.take("becomes", "true or false", lambda value: isinstance(value, bool), False)),
         after=section.span("after", timedelta(0)),
-        within=section.span("within", timedelta(hours=1)),
+        within=section.span("within", timedelta(hours=12 if on == (TIME,) else 1)),
         cool_down=section.span("cool_down", DAY),
         cap=_cap(section),
         quiet=_quiet(section),
@@ -184,7 +184,7 @@ def _nobody(known: Vocabulary) -> Selection:
 def _contradictions(trigger: Trigger, *, known_condition: bool) -> list[str]:
     """What each key may say alone, but not together."""
     found = []
-    names = names_in(trigger.condition) if known_condition else frozenset[str]()
+    names = numbers_in(trigger.condition) | texts_in(trigger.condition) if known_condition else frozenset[str]()
     if trigger.by_time:
         strange = sorted(name for name in names if needs_event(name))
         found += [f"when speaks of {name}, which a night does not know: wait for an event with on" for name in strange]

@@ -125,7 +125,8 @@ class TriggerStore:
         now = microseconds(moment)
         with translated(), self._client.pipeline(transaction=False) as pipeline:
             for each, message in zip(asked, messages, strict=True):
-                keys = (self.keys.state(each.member_id), self._members.opted_out(each.member_id))
+                member = each.member_id
+                keys = (self.keys.state(member), self._members.opted_out(member), self._members.erased(member))
                 arguments = decide_arguments(each.firing, each.terms, now, message, hash_kept_ms=kept_ms)
                 pipeline.eval(DECIDE, len(keys), *keys, *arguments)
             found = pipeline.execute() if asked else []
@@ -152,6 +153,13 @@ class TriggerStore:
                 keys = (self.keys.due, self.keys.held, self.keys.sent(entry.firing))
                 pipeline.eval(PUT_OFF, len(keys), *keys, entry.firing, entry.due_ms, msgspec.json.encode(entry))
             return int(sum(pipeline.execute())) if entries else 0
+
+    def postpone(self, entries: Sequence[Due]) -> None:
+        """Let firings that are due be looked at later once more."""
+        if entries:
+            with translated(), self._client.pipeline(transaction=True) as pipeline:
+                pipeline.zadd(self.keys.due, {entry.firing: entry.due_ms for entry in entries}, xx=True)
+                pipeline.execute()
 
     def due(self, moment: datetime, *, most: int = READ_TOGETHER) -> list[Due]:
         """Firings that are due, the longest ago first; those that cannot be read are forgotten."""
