@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from features.codec import missing_value
 from features.contract import Contract
 from features.days import day_of, midnight
+from features.events.schema import Event
 from features.live import merge
 from features.live_slots import ENTRY, records_of, slots_of
 
@@ -35,16 +36,17 @@ class Applied:
 
     Attributes
     ----------
-    event
-        The event, as the stream's schema has it.
     before, after
         For `merged`; `before` is None where there was none.
+    again
+        The event was delivered before, and applied before: what stood before it is not known, both are the value of now.
     """
 
-    event: object
+    event: Event
     member_id: str
     before: bytes | None
     after: bytes
+    again: bool = False
 
 
 def days_in(contract: Contract, value: bytes | None) -> Iterator[tuple[int, NDArray[np.void]]]:

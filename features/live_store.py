@@ -4,7 +4,6 @@ The script reads and checks everything before it writes anything, so that an err
 server that is killed has all of it or nothing. What it does commutes: the order of a member's events does not matter.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -17,11 +16,12 @@ from features.errors import CorruptRecord
 from features.live_slots import Slots
 from features.live_state import HEADER_BYTES, KEPT_DAYS, MAGIC
 from features.online_store import Keys
+from features.scripts import Argument, Script
 from features.store_errors import address_checked, translated
 
 LIVE_SECONDS = KEPT_DAYS * 24 * 3600
 Status = Literal["applied", "again", "late", "other_body", "erased"]
-APPLY = """
+APPLY = Script("""
 local SIZE = 10  -- bytes of an entry: '<I2d'
 
 local function entries_merged(old, new, adding, smaller)
@@ -95,7 +95,7 @@ if not late then
 end
 
 local place, counters = 12 + 2 * item_count, {}
-for i = 1, counter_count do  -- name, how much more in units of the last place, places
+for i = 1, counter_count do  -- name, how much more in units of the last place, places, steps
   local name, more, places = ARGV[place], tonumber(ARGV[place + 1]), tonumber(ARGV[place + 2])
   local stored = redis.call('HGET', profile_key, name)
   local units = tonumber(stored or '0')
@@ -103,7 +103,18 @@ for i = 1, counter_count do  -- name, how much more in units of the last place, 
   units = math.floor(units * 10 ^ places + 0.5) + more
   counters[#counters + 1] = name
   counters[#counters + 1] = string.format('%.' .. places .. 'f', units / 10 ^ places)
-  place = place + 3
+  if ARGV[place + 3] ~= '' then
+    local left = 0
+    for step in string.gmatch(ARGV[place + 3], '%d+') do
+      if tonumber(step) > units then
+        left = tonumber(step) - units
+        break
+      end
+    end
+    counters[#counters + 1] = name .. '_to_next'
+    counters[#counters + 1] = string.format('%.0f', left)
+  end
+  place = place + 4
 end
 if not late and item_count > 0 then redis.call('HLEN', items_key) end
 
@@ -115,16 +126,25 @@ redis.call('SET', live_key, after, 'EX', seconds)
 for i = 12, 11 + 2 * item_count, 2 do redis.call('HINCRBY', items_key, ARGV[i], ARGV[i + 1]) end
 if item_count > 0 then redis.call('EXPIRE', items_key, seconds) end
 return {'applied', before or '', after}
-"""
+""")
 
 
 @dataclass(frozen=True, slots=True)
 class Counter:
-    """How much more a field of the profile holds: `more` in units of its last decimal place."""
+    """How much more a field of the profile holds.
+
+    Attributes
+    ----------
+    more, places
+        In units of the last of so many decimal places.
+    steps
+        Ascending; a second field, `<name>_to_next`, says how much is missing to the next of them, 0 above the last.
+    """
 
     name: str
     more: int
     places: int = 0
+    steps: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -177,7 +197,6 @@ class LiveStore:
             self._client: Any = redis.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
             )
-        self._script = hashlib.sha1(APPLY.encode(), usedforsecurity=False).hexdigest()
 
     def apply(self, changes: Sequence[Change]) -> list[Outcome | CorruptRecord]:
         """What became of each change, in order; a CorruptRecord for one that a member's keys do not let be applied.
@@ -188,10 +207,7 @@ class LiveStore:
             Redis does not answer, or takes no writes: any of the changes may or may not have been applied. Apply all again.
         """
         with translated():
-            replies = self._sent(changes)
-            if any(isinstance(reply, redis.exceptions.NoScriptError) for reply in replies):  # a server that was restarted
-                self._client.script_load(APPLY)
-                replies = self._sent(changes)
+            replies = APPLY.run(self._client, [(self._keys_of(change), self._arguments(change)) for change in changes])
             return [self._outcome(reply) for reply in replies]
 
     def read(self, member_ids: Sequence[str]) -> list[bytes | None]:
@@ -209,14 +225,6 @@ class LiveStore:
         """Give the connections back."""
         self._client.close()
 
-    def _sent(self, changes: Sequence[Change]) -> list[Any]:
-        with self._client.pipeline(transaction=False) as pipeline:
-            for change in changes:
-                keys = self._keys_of(change)
-                pipeline.evalsha(self._script, len(keys), *keys, *self._arguments(change))
-            replies: list[Any] = pipeline.execute(raise_on_error=False)
-        return replies
-
     def _keys_of(self, change: Change) -> tuple[str, ...]:
         member = change.member_id
         return (
@@ -227,9 +235,9 @@ class LiveStore:
             self._keys.erased(member),
         )
 
-    def _arguments(self, change: Change) -> list[bytes | str | int]:
+    def _arguments(self, change: Change) -> list[Argument]:
         items = [part for pair in change.items for part in pair]
-        counters = [part for c in change.counters for part in (c.name, c.more, c.places)]
+        counters = [part for c in change.counters for part in (c.name, c.more, c.places, _text(c.steps))]
         head = (change.event_id, change.digest, self._header, change.day, change.entries, *self._counts)
         return [*head, len(change.items), len(change.counters), *items, *counters]
 
@@ -240,6 +248,10 @@ class LiveStore:
             raise reply
         status = reply[0].decode()
         return Outcome(status, reply[1] or None, reply[2]) if status == "applied" else Outcome(status)
+
+
+def _text(steps: tuple[int, ...]) -> str:
+    return " ".join(map(str, steps))
 
 
 def _is_of_one_member(error: redis.ResponseError) -> bool:

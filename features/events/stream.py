@@ -132,7 +132,7 @@ class EventStream:
                 return []
             if not waiting:
                 return []
-            before = {bytes(each["message_id"]): int(each["times_delivered"]) for each in waiting}
+            before = {bytes(each["message_id"]): int(each["times_delivered"]) for each in _alone_if_suspect(waiting)}
             claimed = self._client.xclaim(stream, self._group, self._consumer, min_idle_ms, list(before))
         found = [
             self._entry(partition, entry_id, fields, before[bytes(entry_id)] + 1)
@@ -241,6 +241,12 @@ def moment_of_entry(entry_id: bytes) -> datetime:
 def _numbers(entry_id: bytes) -> tuple[int, int]:
     first, _, second = bytes(entry_id).partition(b"-")
     return int(first), int(second or 0)
+
+
+def _alone_if_suspect(waiting: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """What may be claimed together: what failed once already, perhaps by ending its consumer, takes no neighbours with it."""
+    tried = [int(each["times_delivered"]) > 1 for each in waiting]
+    return waiting[:1] if tried[0] else waiting[: tried.index(True)] if any(tried) else waiting
 
 
 def _is_without_group(error: ResponseError) -> bool:
