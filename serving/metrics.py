@@ -26,7 +26,8 @@ STEPS = ("none", "nightly", "prior", "item_item", "popular_in_store", "popular",
 REFUSALS = ("overloaded", "rate_limited", "key_missing", "role_missing")
 ARMS = ("champion", "challenger")
 TRIGGERED = (
-    "FIRED", "WAITING", "SENT", "OPTED_OUT", "ERASED", "COOLING", "CAPPED", "LATE", "QUIET", "NO_CONSENT", "PUT_OFF", "OVER",
+    "FIRED", "WAITING", "SENT", "OPTED_OUT", "ERASED", "COOLING", "CAPPED", "UNREADABLE",
+    "LATE", "QUIET", "NO_CONSENT", "PUT_OFF", "OVER", "FAILED",
 )  # fmt: skip
 _ANSWERS = ("route", ("score", "recommend"))
 

@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.sources.schema import CHANNELS
-from serving.scoring import Scored
 from serving.triggers.conditions import Bools, Floats, View, bounds
 from serving.triggers.declared import EVENT_TYPES, Trigger
 from serving.triggers.happening import Happening, ItemCounts
@@ -221,20 +220,18 @@ def text_columns(tags: frozenset[str], batch: Batch) -> dict[str, Bools]:
     }
 
 
-def numbers_before(trigger: Trigger, batch: Batch, row: int) -> dict[str, float]:
-    """What the condition of a trigger says of before, for a row: kept where the condition is asked again later."""
+def numbers_before(trigger: Trigger, batch: Batch, rows: Sequence[int]) -> list[dict[str, float]]:
+    """What the condition of a trigger says of before, for some rows: kept where the condition is asked again later."""
     names = sorted(name for name in numbers_in(trigger.condition) if name.startswith(BEFORE))
     if not names:
-        return {}
-    rows = np.array([row], dtype=np.intp)
-    plain = frozenset(name.removeprefix(BEFORE) for name in names)
-    view = View(1)
-    for outputs in (frozenset[str](), outputs_in(plain)):
-        view = _Stage(batch, "before", outputs)(view, rows)
-    columns = {name: view.number(name) for name in names}
-    return {name: float(column[0]) for name, column in columns.items() if column is not None and not np.isnan(column[0])}
-
-
-def scores_for_messages(batch: Batch, rows: Rows, outputs: Sequence[str]) -> Scored:
-    """All that the models say of some rows, for the messages about them."""
-    return batch.now.scored(batch.now.matrix(rows), rows, outputs)
+        return [{} for _ in rows]
+    chosen = np.array(rows, dtype=np.intp)
+    outputs = outputs_in(frozenset(name.removeprefix(BEFORE) for name in names))
+    view = View(len(rows))
+    for part in (frozenset[str](), outputs):
+        view = _Stage(batch, "before", part)(view, chosen)
+    columns = {name: column.tolist() for name in names if (column := view.number(name)) is not None}
+    return [
+        {name: column[place] for name, column in columns.items() if column[place] == column[place]}
+        for place in range(len(rows))
+    ]

@@ -77,7 +77,10 @@ class Firing:
         triggers, happenings = force.triggers.triggers, [happening for _, happening in told]
         days = [[day_of(happening.moment, bases.published.zone)] for happening in happenings]
         batch = self._batch(triggers, bases, [each.after for each, _ in told], moment, happenings, days)
-        batch = replace(batch, before=bases.moved([each.before for each, _ in told], batch.now.context))
+        before = [
+            None if each.again else each.before for each, _ in told
+        ]  # of an event that came again only the night's is known
+        batch = replace(batch, before=bases.moved(before, batch.now.context))
         held = evaluate(triggers, batch, bases.published.zone)
         planned = plan(held, batch, bases.published.zone, [moment] * len(batch))
         self._store.put_off(planned.put_off)

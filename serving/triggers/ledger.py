@@ -19,8 +19,9 @@ from typing import Literal, TypeAlias
 from serving.triggers.declared import Cap, Trigger, Triggers
 from serving.triggers.spans import MOST_TIMES
 
-Verdict: TypeAlias = Literal["FREE", "FIRED", "WAITING", "SENT", "OPTED_OUT", "ERASED", "COOLING", "CAPPED"]
-"""FREE: it may fire. WAITING: it fired, its message is to be published. SENT: it was. The others: it may not, and why."""
+Verdict: TypeAlias = Literal["FREE", "FIRED", "WAITING", "SENT", "OPTED_OUT", "ERASED", "COOLING", "CAPPED", "UNREADABLE"]
+"""FREE: it may fire. WAITING: it fired, its message is to be published. SENT: it was. The others: it may not, and
+why; UNREADABLE, that the member's Hash is none of ours."""
 DECISIONS_KEPT = timedelta(days=8)
 """How long a firing is known by its id: longer than any event can come again."""
 EVERYTHING = "*"

@@ -16,6 +16,7 @@ from features.contract import CONTRACT, Contract
 from features.days import day_of, microseconds, moment_of
 from features.live_state import first_live_day, merged, unknown_in
 from features.online_store import JOB_TIMEOUT_S, Keys
+from features.scripts import checked
 from features.stamp import Stamp
 from features.store_errors import address_checked, translated
 from serving.scoring import PublishedFeatures, ScoringContext, editions_of
@@ -110,12 +111,21 @@ class MembersNow:
             for member, item, days in wanted:
                 for day in days:
                     pipeline.hmget(self._keys.live_items(member, day), [f"{letter}:{item}" for letter in COUNTED])
-            found = iter(pipeline.execute() if wanted else [])
+            replies = pipeline.execute(raise_on_error=False) if wanted else []
+            found = iter([_of_one_member(reply) for reply in replies])
         return [None if each is None else _added([next(found) for _ in each[2]]) for each in asked]
 
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()
+
+
+def _of_one_member(reply: Any) -> Sequence[bytes | None]:
+    """The fields of a day; nothing of a key that is not as the stream writes it, which would be so every time."""
+    if isinstance(reply, redis.ResponseError) and "WRONGTYPE" in str(reply):
+        return [None] * len(COUNTED)
+    found: Sequence[bytes | None] = checked([reply])[0]
+    return found
 
 
 def _added(days: Sequence[Sequence[bytes | None]]) -> ItemCounts:

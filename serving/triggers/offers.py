@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -28,7 +29,8 @@ LOOK_S = 2.0
 class Offers:
     """Models, lists and rules as a server has them, for work that blocks: it runs their asynchronous side by itself."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, url: str) -> None:
+        settings = replace(settings, redis_url=url)
         self._runner = asyncio.Runner()
         self._watch = ModelWatch(settings.mlruns_dir)
         self._reader = RedisReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=settings.redis_timeout_ms)

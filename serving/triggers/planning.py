@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from zoneinfo import ZoneInfo
 
+import msgspec
+
 from features.days import microseconds
 from serving.triggers.declared import Trigger
 from serving.triggers.evaluation import Batch, Held, numbers_before
@@ -65,19 +67,17 @@ def _place(
     if trigger.consent == "given" and not batch.tags[AGREED][row]:
         found.outcomes["NO_CONSENT"] += 1
         return
+    known = due if due is not None else _due_of(held, batch, happening, moment)
     if due is None and happening is not None and trigger.after:
-        found.put_off.append(_due_of(held, batch, happening, happening.moment + trigger.after))
+        found.put_off.append(later(known, happening.moment + trigger.after))
         return
     until = quiet_until(trigger.quiet, moment, zone)
     if until is None:
-        firing = due.firing if due is not None else firing_of(trigger.name, batch.member_ids[row], _occasion(happening))
-        found.candidates.append(Candidate(trigger, firing, row))
+        found.candidates.append(Candidate(trigger, known.firing, row))
     elif trigger.quiet is not None and trigger.quiet.then == "drop":
         found.outcomes["QUIET"] += 1
-    elif due is not None:
-        found.put_off.append(later(due, until))
     else:
-        found.put_off.append(_due_of(held, batch, happening, until))
+        found.put_off.append(later(known, until))
 
 
 def _too_late(trigger: Trigger, happening: Happening | None, due: Due | None, moment: datetime) -> bool:
@@ -85,29 +85,20 @@ def _too_late(trigger: Trigger, happening: Happening | None, due: Due | None, mo
     return microseconds(moment) - since > microseconds_of(trigger.within)
 
 
-def _occasion(happening: Happening | None) -> str:
-    return "" if happening is None else happening.event_id
-
-
 def _due_of(held: Held, batch: Batch, happening: Happening | None, until: datetime) -> Due:
+    if happening is None:
+        raise ValueError("what a night finds is put off by the night itself")
     member = batch.member_ids[held.row]
     return Due(
-        firing=firing_of(held.trigger.name, member, _occasion(happening)),
+        firing=firing_of(held.trigger.name, member, happening.event_id),
         trigger=held.trigger.name,
         member_id=member,
         due_ms=microseconds(until) // 1000,
         happening=happening,
-        before=numbers_before(held.trigger, batch, held.row),
+        before=numbers_before(held.trigger, batch, [held.row])[0],
     )
 
 
 def later(due: Due, until: datetime) -> Due:
     """The same firing, to be looked at at another moment."""
-    return Due(
-        firing=due.firing,
-        trigger=due.trigger,
-        member_id=due.member_id,
-        due_ms=microseconds(until) // 1000,
-        happening=due.happening,
-        before=due.before,
-    )
+    return msgspec.structs.replace(due, due_ms=microseconds(until) // 1000)

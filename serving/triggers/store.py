@@ -26,24 +26,26 @@ from redis.retry import Retry
 
 from features.days import microseconds
 from features.online_store import JOB_TIMEOUT_S, Keys
+from features.scripts import Script, checked
 from features.store_errors import address_checked, translated
 from serving.triggers.happening import Happening
 from serving.triggers.ledger import DECIDE, DECISIONS_KEPT, Terms, Verdict, decide_arguments
 
 READ_TOGETHER = 200
-PUBLISH = """
+_DECIDE = Script(DECIDE)
+_PUBLISH = Script("""
 if redis.call('EXISTS', KEYS[2]) == 1 then return 0 end
 redis.call('XADD', KEYS[1], '*', 'id', ARGV[1], 'message', ARGV[2])
 redis.call('SET', KEYS[2], '1', 'EX', ARGV[3])
 redis.call('PUBLISH', KEYS[1], ARGV[2])
 return 1
-"""
-PUT_OFF = """
+""")
+_PUT_OFF = Script("""
 if redis.call('EXISTS', KEYS[3]) == 1 then return 0 end
 if redis.call('ZADD', KEYS[1], 'NX', ARGV[2], ARGV[1]) == 0 then return 0 end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[3])
 return 1
-"""
+""")
 
 
 class Due(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -123,36 +125,38 @@ class TriggerStore:
     ) -> list[tuple[Verdict, bytes]]:
         """Let those fire that may, each in one script; messages that fired, now or before, are kept until published."""
         now = microseconds(moment)
-        with translated(), self._client.pipeline(transaction=False) as pipeline:
-            for each, message in zip(asked, messages, strict=True):
-                member = each.member_id
-                keys = (self.keys.state(member), self._members.opted_out(member), self._members.erased(member))
-                arguments = decide_arguments(each.firing, each.terms, now, message, hash_kept_ms=kept_ms)
-                pipeline.eval(DECIDE, len(keys), *keys, *arguments)
-            found = pipeline.execute() if asked else []
-        return [(cast("Verdict", verdict.decode()), message) for verdict, message in found]
+        calls = [
+            (self._keys_of(each.member_id), decide_arguments(each.firing, each.terms, now, message, hash_kept_ms=kept_ms))
+            for each, message in zip(asked, messages, strict=True)
+        ]
+        with translated():
+            return [_verdict(reply) for reply in _DECIDE.run(self._client, calls)] if calls else []
+
+    def _keys_of(self, member_id: str) -> tuple[str, str, str]:
+        return self.keys.state(member_id), self._members.opted_out(member_id), self._members.erased(member_id)
 
     def publish(self, firings: Sequence[tuple[str, str, bytes]]) -> int:
         """Publish messages by firing and member, each once whoever asks how often; returns how many were new."""
-        with translated(), self._client.pipeline(transaction=False) as pipeline:
-            for firing, _, message in firings:
-                seconds = int(DECISIONS_KEPT.total_seconds())
-                pipeline.eval(PUBLISH, 2, self.keys.stream, self.keys.sent(firing), firing, message, seconds)
-            new = sum(pipeline.execute()) if firings else 0
-        with translated(), self._client.pipeline(transaction=False) as pipeline:
-            for firing, member, _ in firings:
-                pipeline.hdel(self.keys.state(member), f"p:{firing}")
-            if firings:
+        if not firings:
+            return 0
+        seconds = int(DECISIONS_KEPT.total_seconds())
+        calls = [((self.keys.stream, self.keys.sent(firing)), (firing, message, seconds)) for firing, _, message in firings]
+        with translated():
+            new = sum(checked(_PUBLISH.run(self._client, calls)))
+            with self._client.pipeline(transaction=False) as pipeline:
+                for firing, member, _ in firings:
+                    pipeline.hdel(self.keys.state(member), f"p:{firing}")
                 pipeline.execute()
         return int(new)
 
     def put_off(self, entries: Sequence[Due]) -> int:
         """Remember firings until they are due; those known or published stay as they are. Returns how many are new."""
-        with translated(), self._client.pipeline(transaction=False) as pipeline:
-            for entry in entries:
-                keys = (self.keys.due, self.keys.held, self.keys.sent(entry.firing))
-                pipeline.eval(PUT_OFF, len(keys), *keys, entry.firing, entry.due_ms, msgspec.json.encode(entry))
-            return int(sum(pipeline.execute())) if entries else 0
+        calls = [
+            ((self.keys.due, self.keys.held, self.keys.sent(e.firing)), (e.firing, e.due_ms, msgspec.json.encode(e)))
+            for e in entries
+        ]
+        with translated():
+            return int(sum(checked(_PUT_OFF.run(self._client, calls)))) if calls else 0
 
     def postpone(self, entries: Sequence[Due]) -> None:
         """Let firings that are due be looked at later once more."""
@@ -174,6 +178,15 @@ class TriggerStore:
                 lost.append(firing.decode())
         self.done(lost)
         return found
+
+    def due_count(self) -> int:
+        """How many firings are put off."""
+        with translated():
+            return int(self._client.zcard(self.keys.due))
+
+    def messages(self) -> Iterator[bytes]:
+        """Messages of the stream, the oldest first."""
+        return (value for _, value in self._entries())
 
     def done(self, firings: Sequence[str]) -> None:
         """Forget firings that were due."""
@@ -239,6 +252,14 @@ class _OfMember(msgspec.Struct):
 
 
 _DUE = msgspec.json.Decoder(Due)
+
+
+def _verdict(reply: Any) -> tuple[Verdict, bytes]:
+    """What a script said. A key of one member that is not as we write it is theirs alone, and would be so every time."""
+    if isinstance(reply, redis.ResponseError) and "WRONGTYPE" in str(reply):
+        return "UNREADABLE", b""
+    verdict, message = checked([reply])[0]
+    return cast("Verdict", verdict.decode()), message
 
 
 def _member_in(value: bytes) -> str | None:
