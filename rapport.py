@@ -51,6 +51,8 @@ rules_app = typer.Typer(no_args_is_help=True, help="What may stand in lists: doc
 app.add_typer(rules_app, name="rules")
 stock_app = typer.Typer(no_args_is_help=True, help="What is sold out, seen by servers within seconds: docs/rules.md.")
 app.add_typer(stock_app, name="stock")
+triggers_app = typer.Typer(no_args_is_help=True, help="What is said to whom the moment something happens: docs/triggers.md.")
+app.add_typer(triggers_app, name="triggers")
 members_app = typer.Typer(no_args_is_help=True, help="Single members.")
 app.add_typer(members_app, name="members")
 jobs_app = typer.Typer(no_args_is_help=True, help="Bulk jobs: scores and lists of many members into files.")
@@ -222,6 +224,51 @@ def rules_check(
 
     screen = Screen(as_json=as_json)
     screen.result(RulesJob(_settings(), screen).check(files))
+
+
+@triggers_app.command("check")
+def triggers_check(
+    files: Annotated[list[Path], typer.Argument(help="Files of triggers, such as triggers/shop.toml.")],
+    replay: Annotated[str | None, typer.Option(help="A day of the facts: what would have fired, by trigger and arm.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check files of triggers and say in words what they mean; with --replay, what they would have fired on a day.
+
+    Example: `rapport triggers check triggers/shop.toml --replay 2017-12-01`
+
+    Nothing is sent. Exit code 2: a file says what triggers cannot say; every problem is told with its key, value and remedy.
+    """
+    from features.screen import Screen
+    from rapport_triggers import TriggerJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(TriggerJobs(_settings(), screen).check(files, replayed=replay))
+
+
+@triggers_app.command("list")
+def triggers_list(as_json: AsJson = False) -> None:
+    """List the triggers in force and how often each fired as far back as their stream reaches.
+
+    Example: `rapport triggers list`
+    """
+    from features.screen import Screen
+    from rapport_triggers import TriggerJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(TriggerJobs(_settings(), screen).list())
+
+
+@triggers_app.command("due")
+def triggers_due(as_json: AsJson = False) -> None:
+    """Fire what was put off and is due by now: workers of `rapport stream` do so every second.
+
+    Example: `rapport triggers due`
+    """
+    from features.screen import Screen
+    from rapport_triggers import TriggerJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(TriggerJobs(_settings(), screen).due())
 
 
 ItemIds = Annotated[list[str], typer.Argument(help="Item ids.")]

@@ -12,7 +12,7 @@ import numpy as np
 
 from features.contract import CONTRACT
 from features.days import calendar_day
-from features.errors import ModelMissing, RapportError
+from features.errors import ModelMissing, RapportError, TriggersRefused
 from features.facts import Facts
 from features.jobs import as_of_moment, only_run, open_facts, store_url
 from features.measured import STEP_COLUMNS, RunRecord
@@ -22,6 +22,7 @@ from features.state import State
 from rapport_features import FeatureJobs
 from rapport_jobs import Jobs
 from rapport_members import MemberJobs
+from rapport_triggers import find_at_night
 from training.answers import BLOCK, Champions, able_to_score, champions, scored
 from training.lists.behaviour import behaviour
 from training.publish_answers import publish_lists, publish_scores, published_already
@@ -113,6 +114,7 @@ class NightlyJob:
         models = self._score(night, state)
         self._publish_scores(night, url, models)
         self._publish_lists(night, url, state)
+        self._look_at_triggers(night, url, state)
         if self.erasing.erasures.all():
             with night.record.step("erasures") as step:
                 published = chain.from_iterable(part.member_ids.tolist() for part in state.buckets())
@@ -240,6 +242,22 @@ class NightlyJob:
                         ids, night.facts, champion, store, day=day, as_of=as_of, seen=seen, progress=advance
                     )
             step.found.update(model=champion.label, members=night.counts["members"], changed=changed)
+
+    def _look_at_triggers(self, night: Night, url: str, state: State) -> None:
+        """Whom the passing of time sets something off for; what cannot be looked at keeps nothing else from being published."""
+        with night.record.step("triggers") as step:
+            if not any(self.settings.triggers_dir.glob("*.toml")):
+                step.skip("there are no triggers")
+                return
+            if night.facts.local_day(self.settings.clock()) - night.day >= LATE_DAYS:
+                step.skip("the facts end days ago: silence of the import is not the members' silence")
+                return
+            parts = ((part.member_ids, part.records) for part in state.buckets())
+            try:
+                step.found.update(find_at_night(self.settings, url, night.facts, night.day, parts))
+            except TriggersRefused as error:
+                night.record.warn(str(error), 'see what is wrong: "rapport triggers check"')
+                night.exit_code = TO_LOOK_AT
 
     def _recommender(self) -> RegisteredModel | None:
         try:

@@ -18,6 +18,12 @@ class Settings:
     rules_dir: Path = field(
         default=Path("rules"), metadata={"meaning": "folder of rules files, one for each placement or campaign: docs/rules.md"}
     )
+    triggers_dir: Path = field(
+        default=Path("triggers"), metadata={"meaning": "folder of files of triggers, all of them in force: docs/triggers.md"}
+    )
+    triggers_kept_h: int = field(
+        default=72, metadata={"meaning": "hours that what triggers said stays in its stream, read or not"}
+    )
     redis_url: str = field(
         default="",
         repr=False,
@@ -163,7 +169,7 @@ def _text(value: object) -> str:
 
 def _parse(name: str, text: str) -> object:
     try:
-        if name in {"data_dir", "mlruns_dir", "rules_dir"}:
+        if name in {"data_dir", "mlruns_dir", "rules_dir", "triggers_dir"}:
             return Path(text)
         if name in {
             "redis_timeout_ms",
@@ -177,6 +183,7 @@ def _parse(name: str, text: str) -> object:
             "rate_limit",
             "in_flight",
             "events_backlog",
+            "triggers_kept_h",
         }:
             return int(text)
         if name == "event_partitions":

@@ -97,10 +97,10 @@ class ListRoutes:
         kept = {name: row[name] for name in ("status", "reason", "fallback", "list_model", "as_of", "age_seconds")}
         return {"passport": answer["passport"], **kept, "things": worth_saying(row["items"], things=asked.things)}
 
-    async def in_bulk(self, member_ids: Sequence[str], *, k: int, moment: datetime) -> list[Row]:
-        """A list a member as /v1/recommend answers without placement, store or context; no place is left to chance."""
+    async def in_bulk(self, member_ids: Sequence[str], *, k: int, moment: datetime, placement: str | None = None) -> list[Row]:
+        """A list a member as /v1/recommend answers without store or context; no place is left to chance."""
         ruling, members = await asyncio.gather(self.rules.now(), self._members(member_ids, moment))
-        rules, below = self._rules(ruling, None), self._below(self._models(), (), None)
+        rules, below = self._rules(ruling, placement), self._below(self._models(), (), None)
         compiled = self._compiled(ruling, rules, members, below, store=None, adult=False)
         return recommend_members(members, Asked(k, frozenset(), (), False, ""), below, compiled)
 

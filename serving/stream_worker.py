@@ -36,11 +36,18 @@ class Triggers(Protocol):
         """See what they set off. Called before the events are acknowledged: perhaps again with the same."""
         ...
 
+    def look(self) -> None:
+        """See what is due by now. Called with every step."""
+        ...
+
 
 class NoTriggers:
     """Nothing is set off."""
 
     def after(self, applied: Sequence[Applied]) -> None:
+        """Nothing."""
+
+    def look(self) -> None:
         """Nothing."""
 
 
@@ -105,6 +112,7 @@ class StreamWorker:
     def step(self, *, wait_ms: int | None = WAIT_MS) -> int:
         """Read once and do what was read; returns how many entries that were."""
         done = self._hold()
+        self.triggers.look()
         if not self.leases.held:
             time.sleep((wait_ms or 0) / 1000)
             return done
