@@ -12,6 +12,7 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:live_items:{member}:d Hash     stream       3 days    views, carts and purchases of each item on local day d
     rapport:event_ids:{member}:d  Hash     events       3 days    events of local day d: digest, and whether it was applied
     rapport:erased:{member}       String   members      3 days    there is one for a member who was erased lately
+    rapport:parity                String   parity       never     what the last comparison of live features with the batch found
     rapport:opted_out:{member}    String   publish      never     there is one for a member who refused marketing; says who told
     rapport:opted_outs            Set      publish      never     members whose refusal stands in the facts last published
     rapport:list:{member}         String   publish      2 days    recommendation list with source of each item, JSON
@@ -111,6 +112,11 @@ class Keys:
     def erased(self, member_id: str) -> str:
         """There for some days after a member was erased: what is still on its way is dropped."""
         return f"{self.prefix}:erased:{{{member_id}}}"
+
+    @property
+    def parity(self) -> str:
+        """What the last comparison of live features with the batch found."""
+        return f"{self.prefix}:parity"
 
     @property
     def before_opted_out(self) -> str:
