@@ -634,6 +634,45 @@ def jobs_run(
 
 
 @app.command()
+def stream(
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when no event is left.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Apply events to the live features of members, each once; any number of these may run: docs/realtime.md.
+
+    Example: `rapport stream`
+    """
+    from features.screen import Screen
+    from rapport_stream import StreamJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(StreamJobs(_settings(), screen).run(until_idle=until_idle))
+
+
+@app.command()
+def parity(
+    most: Annotated[int, typer.Option(min=1, help="Members compared; those active today first.")] = 10_000,
+    bucket: Annotated[int | None, typer.Option(min=0, help="Bucket of the facts; else another one each day.")] = None,
+    archive: Annotated[bool, typer.Option("--archive/--no-archive", help="Archive what the streams hold first.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the live features of members against a batch build on the archived facts.
+
+    Example: `rapport parity --most 2000`
+
+    Exit code 1: there are mismatches. The last result is in /metrics.
+    """
+    from features.screen import Screen
+    from rapport_stream import StreamJobs
+
+    screen = Screen(as_json=as_json)
+    found = StreamJobs(_settings(), screen).parity(most=most, bucket=bucket, archive=archive)
+    screen.result(found)
+    if found["mismatches"]:
+        raise typer.Exit(1)
+
+
+@app.command()
 def status(as_json: AsJson = False) -> None:
     """Say what is there: facts, published features, models.
 
