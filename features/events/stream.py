@@ -116,10 +116,12 @@ class EventStream:
             for entry_id, fields in entries
         ]
 
-    def reclaim(self, partition: int, *, min_idle_ms: int, count: int = READ_TOGETHER) -> list[Entry]:
+    def reclaim(
+        self, partition: int, *, min_idle_ms: int, count: int = READ_TOGETHER, most: int = MOST_DELIVERIES
+    ) -> list[Entry]:
         """Entries that some consumer took and did not acknowledge for so long, oldest first, now taken by this one.
 
-        What was delivered MOST_DELIVERIES times goes to the dead letters instead.
+        What was delivered `most` times goes to the dead letters instead; 0 tries for ever.
         """
         stream = self._keys.stream(partition)
         with translated():
@@ -139,10 +141,10 @@ class EventStream:
             for entry_id, fields in claimed
             if fields is not None
         ]
-        spent = [entry for entry in found if entry.deliveries > MOST_DELIVERIES]
-        for entry in spent:
-            self.bury(entry, entry.problem or f"it failed {MOST_DELIVERIES} times")
-        return [entry for entry in found if entry.deliveries <= MOST_DELIVERIES]
+        for entry in found:
+            if most and entry.deliveries > most:
+                self.bury(entry, entry.problem or f"it failed {most} times")
+        return [entry for entry in found if not most or entry.deliveries <= most]
 
     def ack(self, partition: int, entry_ids: Sequence[bytes]) -> None:
         """Say that the group is done with these entries."""
