@@ -77,7 +77,8 @@ def consolidate(data_dir: Path, *, now: datetime) -> Consolidated:
     waits = f"whose IS NULL AND received_us >= {horizon}"
     waiting = con.sql(f"SELECT * FROM owned WHERE {waits}").to_arrow_table().select(SCHEMA.names).cast(SCHEMA)
     ready = con.sql(
-        f"SELECT * REPLACE (coalesce(whose, subject) AS whose) FROM owned WHERE NOT ({waits}) ORDER BY local_day, whose, event_id"
+        f"SELECT * REPLACE (coalesce(whose, subject) AS whose) FROM owned WHERE NOT ({waits}) "
+        "ORDER BY local_day, whose, event_id"
     ).to_arrow_table()
     if waiting.num_rows:
         write_events(new_folder(data_dir) / f"waiting-{len(there) + 1:06d}.parquet", waiting)

@@ -51,7 +51,7 @@ class Entry:
 class EventStream:
     """The streams of one shop for one group of consumers.
 
-    Parameters
+    Attributes
     ----------
     intake
         Reads entries that trusted producers add as they are; without one such entries are a problem.
@@ -67,7 +67,7 @@ class EventStream:
         intake: Intake | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._keys, self._group, self._consumer, self._intake = keys, group, consumer, intake
+        self._keys, self._group, self._consumer, self.intake = keys, group, consumer, intake
         with address_checked():
             self._client: Any = redis.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
@@ -219,8 +219,8 @@ class EventStream:
     def _event(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
         if EVENT_FIELD in fields:
             return event_of(fields[EVENT_FIELD])
-        if RAW_FIELD in fields and self._intake is not None:
-            return self._intake.read_bytes(fields[RAW_FIELD], received_at=moment_of_entry(entry_id))
+        if RAW_FIELD in fields and self.intake is not None:
+            return self.intake.read_bytes(fields[RAW_FIELD], received_at=moment_of_entry(entry_id))
         raise ValueError("an entry without an event")
 
 
