@@ -320,6 +320,41 @@ def publish(
 
 
 @app.command()
+def archive(
+    every: Annotated[
+        int, typer.Option(min=0, help="Seconds: to disk that often until told to end, and not into the facts.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the events of the streams to disk and into the facts, each once. The nightly run begins with it.
+
+    Example: `rapport archive --every 60`
+    """
+    from features.screen import Screen
+    from rapport_events import EventJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(EventJobs(_settings(), screen).archive(every_s=every))
+
+
+@app.command()
+def kafka(
+    topic: Annotated[str, typer.Argument(help="Topic whose messages are events in JSON.")],
+    config: Annotated[Path, typer.Option(help="JSON file with librdkafka's settings, bootstrap.servers at least.")],
+    as_json: AsJson = False,
+) -> None:
+    """Bring the events of a Kafka topic into the streams until told to end; offsets are committed once they are there.
+
+    Example: `rapport kafka shop.events --config kafka.json`
+    """
+    from features.screen import Screen
+    from rapport_events import EventJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(EventJobs(_settings(), screen).kafka(topic, config.read_text()))
+
+
+@app.command()
 def nightly(
     as_of: Annotated[
         str | None,

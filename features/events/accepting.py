@@ -17,7 +17,9 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from features.errors import StoreUnavailable
+from features.events import pressure
 from features.events.keys import DIGEST_BYTES, EVENT_FIELD, IDS_SECONDS, EventKeys
+from features.events.pressure import Pressure
 from features.events.schema import Event
 from features.store_errors import address_checked, translated
 
@@ -89,6 +91,12 @@ class EventWriter:
         with self._client.pipeline(transaction=False) as pipeline:
             _ask(pipeline, self._keys, events)
             return list(pipeline.execute(raise_on_error=False))
+
+    def pressure(self) -> Pressure:
+        """How full the streams and the server are."""
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            pressure.ask(pipeline, [self._keys.stream(partition) for partition in self._keys.every_partition])
+            return pressure.read(pipeline.execute(raise_on_error=False))
 
     def set_aside(self, reason: str, content: bytes) -> None:
         """An event with which nothing can be done yet, into the quarantine."""

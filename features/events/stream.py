@@ -51,7 +51,7 @@ class Entry:
 class EventStream:
     """The streams of one shop for one group of consumers.
 
-    Parameters
+    Attributes
     ----------
     intake
         Reads entries that trusted producers add as they are; without one such entries are a problem.
@@ -67,7 +67,7 @@ class EventStream:
         intake: Intake | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._keys, self._group, self._consumer, self._intake = keys, group, consumer, intake
+        self._keys, self._group, self._consumer, self.intake = keys, group, consumer, intake
         with address_checked():
             self._client: Any = redis.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
@@ -116,10 +116,12 @@ class EventStream:
             for entry_id, fields in entries
         ]
 
-    def reclaim(self, partition: int, *, min_idle_ms: int, count: int = READ_TOGETHER) -> list[Entry]:
+    def reclaim(
+        self, partition: int, *, min_idle_ms: int, count: int = READ_TOGETHER, most: int = MOST_DELIVERIES
+    ) -> list[Entry]:
         """Entries that some consumer took and did not acknowledge for so long, oldest first, now taken by this one.
 
-        What was delivered MOST_DELIVERIES times goes to the dead letters instead.
+        What was delivered `most` times goes to the dead letters instead; 0 tries for ever.
         """
         stream = self._keys.stream(partition)
         with translated():
@@ -139,10 +141,10 @@ class EventStream:
             for entry_id, fields in claimed
             if fields is not None
         ]
-        spent = [entry for entry in found if entry.deliveries > MOST_DELIVERIES]
-        for entry in spent:
-            self.bury(entry, entry.problem or f"it failed {MOST_DELIVERIES} times")
-        return [entry for entry in found if entry.deliveries <= MOST_DELIVERIES]
+        for entry in found:
+            if most and entry.deliveries > most:
+                self.bury(entry, entry.problem or f"it failed {most} times")
+        return [entry for entry in found if not most or entry.deliveries <= most]
 
     def ack(self, partition: int, entry_ids: Sequence[bytes]) -> None:
         """Say that the group is done with these entries."""
@@ -217,8 +219,8 @@ class EventStream:
     def _event(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
         if EVENT_FIELD in fields:
             return event_of(fields[EVENT_FIELD])
-        if RAW_FIELD in fields and self._intake is not None:
-            return self._intake.read_bytes(fields[RAW_FIELD], received_at=moment_of_entry(entry_id))
+        if RAW_FIELD in fields and self.intake is not None:
+            return self.intake.read_bytes(fields[RAW_FIELD], received_at=moment_of_entry(entry_id))
         raise ValueError("an entry without an event")
 
 
