@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from features.errors import ConfigurationError
-from features.events.keys import EVENT_FIELD, RAW_FIELD, EventKeys
+from features.events.keys import ARCHIVE_GROUP, EVENT_FIELD, RAW_FIELD, EventKeys
 from features.events.schema import Event, EventRefused, EventSetAside, Intake, event_of
 from features.store_errors import address_checked, translated
 
@@ -161,7 +161,10 @@ class EventStream:
         self._keep(self._keys.quarantine, entry, reason, QUARANTINE_DAYS)
 
     def trim(self, partition: int) -> int:
-        """Remove entries that every group has acknowledged; returns how many. Without a group nothing is removed."""
+        """Remove entries that every group has acknowledged; returns how many.
+
+        Before the archive has begun nothing is removed: what nobody has on disk is not to be forgotten.
+        """
         stream = self._keys.stream(partition)
         with translated():
             try:
@@ -170,10 +173,9 @@ class EventStream:
                 if "no such key" in str(error).lower():
                     return 0
                 raise
-            oldest = [self._oldest_needed(stream, group) for group in groups]
-            if not oldest:
+            if ARCHIVE_GROUP.encode() not in {bytes(group["name"]) for group in groups}:
                 return 0
-            least = min(oldest)
+            least = min(self._oldest_needed(stream, group) for group in groups)
             return int(self._client.xtrim(stream, minid=f"{least[0]}-{least[1]}", approximate=False))
 
     def lag(self, partition: int) -> int:

@@ -254,6 +254,16 @@ def test_a_group_that_was_deleted_begins_again_and_counts_nothing_twice(world: W
     assert same(world, own([*events, *more]))
 
 
+def test_what_the_archive_has_not_seen_is_not_forgotten(world: World) -> None:
+    world.accept(*everything())
+    worker = world.worker()
+    worker.drain()
+    worker._tidy_at = 0.0
+    worker.step(wait_ms=None)
+
+    assert sum(world.plain.xlen(world.keys.stream(p)) for p in world.keys.every_partition) == len(everything())
+
+
 class Seen(NoTriggers):
     """Triggers that remember what they were told."""
 
