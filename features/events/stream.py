@@ -134,7 +134,10 @@ class EventStream:
                 return []
             if not waiting:
                 return []
-            before = {bytes(each["message_id"]): int(each["times_delivered"]) for each in _alone_if_suspect(waiting)}
+            before = {
+                bytes(each["message_id"]): int(each["times_delivered"])
+                for each in (_alone_if_suspect(waiting) if most else waiting)
+            }
             claimed = self._client.xclaim(stream, self._group, self._consumer, min_idle_ms, list(before))
         found = [
             self._entry(partition, entry_id, fields, before[bytes(entry_id)] + 1)
