@@ -12,6 +12,7 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:live_items:{member}:d Hash     stream       3 days    views, carts and purchases of each item on local day d
     rapport:event_ids:{member}:d  Hash     events       3 days    events of local day d: digest, and whether it was applied
     rapport:erased:{member}       String   members      3 days    there is one for a member who was erased lately
+    rapport:stream:tally          Hash     stream       never     what workers of the stream did, by outcome
     rapport:parity                String   parity       never     what the last comparison of live features with the batch found
     rapport:opted_out:{member}    String   publish      never     there is one for a member who refused marketing; says who told
     rapport:opted_outs            Set      publish      never     members whose refusal stands in the facts last published
@@ -112,6 +113,11 @@ class Keys:
     def erased(self, member_id: str) -> str:
         """There for some days after a member was erased: what is still on its way is dropped."""
         return f"{self.prefix}:erased:{{{member_id}}}"
+
+    @property
+    def stream_tally(self) -> str:
+        """What all workers of the stream did, by outcome."""
+        return f"{self.prefix}:stream:tally"
 
     @property
     def parity(self) -> str:
@@ -581,6 +587,11 @@ class RedisReader:
             keys = [*map(self._keys.recommendations, member_ids), *map(self._keys.opted_out, member_ids)]
             found = await self._client.mget(keys)
         return found[: len(member_ids)], [refusal is not None for refusal in found[len(member_ids) :]]
+
+    async def read_stream(self) -> tuple[dict[bytes, bytes], bytes | None]:
+        """What the stream's workers counted, by outcome, and what the last comparison with the batch found."""
+        with translated():
+            return await self._client.hgetall(self._keys.stream_tally), await self._client.get(self._keys.parity)
 
     async def close(self) -> None:
         """Give the connections back."""

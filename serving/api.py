@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from features.errors import RapportError
+from features.errors import RapportError, StoreUnavailable
 from features.online_store import RedisReader
 from features.settings import Settings
 from serving import openapi
@@ -34,6 +34,7 @@ from serving.problems import ApiError, new_app, of_rapport_error, problem
 from serving.reading import GuardedReader
 from serving.score_parsing import parse_score
 from serving.scoring import default_outputs
+from serving.stream_gauges import gauges_text
 from serving.watch import ModelWatch
 from training.registry import CHAMPION
 
@@ -103,8 +104,14 @@ class Api:
         return {"/v1/score": _caught(self.score)}
 
     async def metrics(self, request: Request) -> Response:
-        """GET /metrics: of all workers together."""
-        return Response(self.meter.text(), 200, {"Cache-Control": "no-store"}, "text/plain; version=0.0.4; charset=utf-8")
+        """GET /metrics: of all workers together, and of the stream's as they left it in the store."""
+        try:
+            stream = gauges_text(*await self._guarded.guarded(self._reader.read_stream()))
+        except StoreUnavailable:
+            stream = ""
+        return Response(
+            self.meter.text() + stream, 200, {"Cache-Control": "no-store"}, "text/plain; version=0.0.4; charset=utf-8"
+        )
 
     async def score(self, body: bytes, content_type: str, request_id: str) -> bytes:
         """POST /v1/score, without HTTP: a body in, a body out."""

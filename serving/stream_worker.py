@@ -18,6 +18,7 @@ from features.leases import Leases
 from features.live_events import Counting, changes_of
 from features.live_state import Applied
 from features.live_store import LiveStore, Outcome
+from features.online_store import Keys
 from features.store_errors import translated
 from features.visitors import Claim, Visitors
 
@@ -176,7 +177,7 @@ class StreamWorker:
         with self.leases.client.pipeline(transaction=True) as pipeline:
             for name, count in new.items():
                 if count:
-                    pipeline.hincrby(f"{self.leases.prefix}:stream:tally", name, count)
+                    pipeline.hincrby(Keys(self.leases.prefix).stream_tally, name, count)
             pipeline.execute()
         self._told_before = dict(self.tally.counts)
 
