@@ -51,6 +51,8 @@ rules_app = typer.Typer(no_args_is_help=True, help="What may stand in lists: doc
 app.add_typer(rules_app, name="rules")
 stock_app = typer.Typer(no_args_is_help=True, help="What is sold out, seen by servers within seconds: docs/rules.md.")
 app.add_typer(stock_app, name="stock")
+triggers_app = typer.Typer(no_args_is_help=True, help="What is said to whom the moment something happens: docs/triggers.md.")
+app.add_typer(triggers_app, name="triggers")
 members_app = typer.Typer(no_args_is_help=True, help="Single members.")
 app.add_typer(members_app, name="members")
 jobs_app = typer.Typer(no_args_is_help=True, help="Bulk jobs: scores and lists of many members into files.")
@@ -224,6 +226,51 @@ def rules_check(
     screen.result(RulesJob(_settings(), screen).check(files))
 
 
+@triggers_app.command("check")
+def triggers_check(
+    files: Annotated[list[Path], typer.Argument(help="Files of triggers, such as triggers/shop.toml.")],
+    replay: Annotated[str | None, typer.Option(help="A day of the facts: what would have fired, by trigger and arm.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check files of triggers and say in words what they mean; with --replay, what they would have fired on a day.
+
+    Example: `rapport triggers check triggers/shop.toml --replay 2017-12-01`
+
+    Nothing is sent. Exit code 2: a file says what triggers cannot say; every problem is told with its key, value and remedy.
+    """
+    from features.screen import Screen
+    from rapport_triggers import TriggerJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(TriggerJobs(_settings(), screen).check(files, replayed=replay))
+
+
+@triggers_app.command("list")
+def triggers_list(as_json: AsJson = False) -> None:
+    """List the triggers in force and how often each fired as far back as their stream reaches.
+
+    Example: `rapport triggers list`
+    """
+    from features.screen import Screen
+    from rapport_triggers import TriggerJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(TriggerJobs(_settings(), screen).list())
+
+
+@triggers_app.command("due")
+def triggers_due(as_json: AsJson = False) -> None:
+    """Fire what was put off and is due by now: workers of `rapport stream` do so every second.
+
+    Example: `rapport triggers due`
+    """
+    from features.screen import Screen
+    from rapport_triggers import TriggerJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(TriggerJobs(_settings(), screen).due())
+
+
 ItemIds = Annotated[list[str], typer.Argument(help="Item ids.")]
 AtStore = Annotated[str | None, typer.Option("--store", help="Only at this store.")]
 
@@ -270,6 +317,41 @@ def publish(
 
     jobs = Jobs(_settings(), as_json=as_json)
     jobs.screen.result(jobs.publish(as_of, all_rows=everything))
+
+
+@app.command()
+def archive(
+    every: Annotated[
+        int, typer.Option(min=0, help="Seconds: to disk that often until told to end, and not into the facts.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the events of the streams to disk and into the facts, each once. The nightly run begins with it.
+
+    Example: `rapport archive --every 60`
+    """
+    from features.screen import Screen
+    from rapport_events import EventJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(EventJobs(_settings(), screen).archive(every_s=every))
+
+
+@app.command()
+def kafka(
+    topic: Annotated[str, typer.Argument(help="Topic whose messages are events in JSON.")],
+    config: Annotated[Path, typer.Option(help="JSON file with librdkafka's settings, bootstrap.servers at least.")],
+    as_json: AsJson = False,
+) -> None:
+    """Bring the events of a Kafka topic into the streams until told to end; offsets are committed once they are there.
+
+    Example: `rapport kafka shop.events --config kafka.json`
+    """
+    from features.screen import Screen
+    from rapport_events import EventJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(EventJobs(_settings(), screen).kafka(topic, config.read_text()))
 
 
 @app.command()
@@ -584,6 +666,45 @@ def jobs_run(
     ended = run_jobs(_settings(), until_eof=until_eof)
     screen.say(f"{ended:,} jobs have ended.")
     screen.result({"ended": ended})
+
+
+@app.command()
+def stream(
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when no event is left.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Apply events to the live features of members, each once; any number of these may run: docs/realtime.md.
+
+    Example: `rapport stream`
+    """
+    from features.screen import Screen
+    from rapport_stream import StreamJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(StreamJobs(_settings(), screen).run(until_idle=until_idle))
+
+
+@app.command()
+def parity(
+    most: Annotated[int, typer.Option(min=1, help="Members compared; those active today first.")] = 10_000,
+    bucket: Annotated[int | None, typer.Option(min=0, help="Bucket of the facts; else another one each day.")] = None,
+    archive: Annotated[bool, typer.Option("--archive/--no-archive", help="Archive what the streams hold first.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the live features of members against a batch build on the archived facts.
+
+    Example: `rapport parity --most 2000`
+
+    Exit code 1: there are mismatches. The last result is in /metrics.
+    """
+    from features.screen import Screen
+    from rapport_stream import StreamJobs
+
+    screen = Screen(as_json=as_json)
+    found = StreamJobs(_settings(), screen).parity(most=most, bucket=bucket, archive=archive)
+    screen.result(found)
+    if found["mismatches"]:
+        raise typer.Exit(1)
 
 
 @app.command()

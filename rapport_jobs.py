@@ -172,10 +172,13 @@ class Jobs:
         return published
 
     def publish_shop(self, url: str, facts: Facts) -> int:
-        """The item table that rules look at; returns how many items it has."""
+        """The item table that rules look at, and what events are read by; returns how many items there are."""
+        from features.events.keys import EventKeys
+        from features.events.publish_shop import publish_event_shop
         from features.publish_shop import publish_shop
         from features.shop_store import ShopStore
 
+        publish_event_shop(facts, url, EventKeys(self.settings.key_prefix))
         shop = ShopStore(url, prefix=self.settings.key_prefix)
         try:
             return publish_shop(facts, shop)

@@ -12,7 +12,7 @@ import numpy as np
 
 from features.contract import CONTRACT
 from features.days import calendar_day
-from features.errors import RapportError
+from features.errors import RapportError, SourceError, TriggersRefused
 from features.facts import Facts
 from features.jobs import as_of_moment, only_run, open_facts, store_url
 from features.list_records import ListStamp
@@ -20,9 +20,11 @@ from features.measured import STEP_COLUMNS, RunRecord
 from features.screen import Screen
 from features.settings import Settings
 from features.state import State
+from rapport_events import EventJobs
 from rapport_features import FeatureJobs
 from rapport_jobs import Jobs
 from rapport_members import MemberJobs
+from rapport_triggers import find_at_night
 from training.answers import BLOCK, Champions, able_to_score, champions, scored
 from training.lists.behaviour import behaviour
 from training.publish_answers import champion_of, publish_lists, publish_scores, published_already
@@ -81,8 +83,9 @@ class NightlyJob:
             if self.erasing.erasures.all():
                 with only_run(self.settings, "import"):
                     self.erasing.erase_owed()
-            night = self._begin(as_of)
-            url = stack.enter_context(store_url(self.settings))
+            url, record = stack.enter_context(store_url(self.settings)), RunRecord()
+            self._archive(url, record)
+            night = self._begin(as_of, record)
             try:
                 self._steps(night, url)
             except RapportError as error:
@@ -93,12 +96,25 @@ class NightlyJob:
                 report = self._report(night)
         return report
 
-    def _begin(self, as_of: str | None) -> Night:
+    def _archive(self, url: str, record: RunRecord) -> None:
+        """Today's events into the facts, before anything is computed from them; events that cannot be added wait."""
+        events = EventJobs(self.settings, self.screen)
+        if not events.any_to_archive(url):
+            return
+        with record.step("archive events") as step:
+            try:
+                found = events.archived(url)
+                step.found.update(taken=found["taken"], landed=found["landed"], waiting=found["waiting"])
+            except SourceError as error:
+                step.skip(str(error))
+                record.warn(f"no event came into the facts: {error}", error.remedy)
+
+    def _begin(self, as_of: str | None, record: RunRecord) -> Night:
         facts = open_facts(self.settings)
         day = facts.local_day(as_of_moment(as_of, facts)) if as_of else default_day(facts, self.settings.clock())
         if as_of is not None and facts.midnight(day) != as_of_moment(as_of, facts):
             self.screen.say(f"A night is as of a midnight: {calendar_day(day)} it is.")
-        night = Night(facts, day, RunRecord())
+        night = Night(facts, day, record)
         late = facts.local_day(self.settings.clock()) - facts.manifest.until_day
         if as_of is None and late >= LATE_DAYS:
             night.record.warn(
@@ -114,6 +130,7 @@ class NightlyJob:
         models = self._score(night, state)
         self._publish_scores(night, url, models)
         self._publish_lists(night, url, state)
+        self._look_at_triggers(night, url, state)
         if self.erasing.erasures.all():
             with night.record.step("erasures") as step:
                 published = chain.from_iterable(part.member_ids.tolist() for part in state.buckets())
@@ -242,6 +259,22 @@ class NightlyJob:
                     )
             self.jobs.store(url).write_list_stamp(ListStamp(champion.label, as_of, day))
             step.found.update(model=champion.label, members=night.counts["members"], changed=changed)
+
+    def _look_at_triggers(self, night: Night, url: str, state: State) -> None:
+        """Whom the passing of time sets something off for; what cannot be looked at keeps nothing else from being published."""
+        with night.record.step("triggers") as step:
+            if not any(self.settings.triggers_dir.glob("*.toml")):
+                step.skip("there are no triggers")
+                return
+            if night.facts.local_day(self.settings.clock()) - night.day >= LATE_DAYS:
+                step.skip("the facts end days ago: silence of the import is not the members' silence")
+                return
+            parts = ((part.member_ids, part.records) for part in state.buckets())
+            try:
+                step.found.update(find_at_night(self.settings, url, night.facts, night.day, parts))
+            except TriggersRefused as error:
+                night.record.warn(str(error), 'see what is wrong: "rapport triggers check"')
+                night.exit_code = TO_LOOK_AT
 
     def _report(self, night: Night) -> dict[str, Any]:
         """Show the report and keep it; kept also where the run failed."""

@@ -87,7 +87,7 @@ def matching(selection: Selection, population: Population) -> Bitmap:
         return _tagged(selection.tag, population)
     if isinstance(selection, Compared):
         column = population.features[selection.feature]
-        return np.packbits(_holds(selection, column)) & population.members
+        return np.packbits(holds(selection, column)) & population.members
     if isinstance(selection, Not):
         return population.members & ~matching(selection.operand, population)
     combine = np.bitwise_and if isinstance(selection, All) else np.bitwise_or
@@ -102,7 +102,7 @@ def _tagged(tag: str, population: Population) -> Bitmap:
     return np.zeros_like(population.members) if bitmap is None else bitmap & population.members
 
 
-def _holds(test: Compared, column: NDArray[np.float32]) -> NDArray[np.bool_]:
+def holds(test: Compared, column: NDArray[np.float32]) -> NDArray[np.bool_]:
     """Where a feature compares so; nowhere that it is missing. The number is rounded as features are: 0.3 equals 0.3."""
     number = np.float32(min(max(test.number, -_LARGEST), _LARGEST))
     holds: NDArray[np.bool_] = _COMPARISONS[test.sign](column, number)

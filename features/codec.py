@@ -123,6 +123,39 @@ def _as_float(field: NDArray[np.generic]) -> NDArray[np.float64]:
     return values
 
 
+def floats_of(contract: Contract, records: NDArray[np.void]) -> NDArray[np.float64]:
+    """The same as `columns_of`, as one array: a row for each aggregate, a column for each record."""
+    values = np.empty((len(contract.aggregates), len(records)))
+    for first, block in _blocks(contract, records):
+        values[first : first + block.shape[1]] = _as_float(block.T)
+    return values
+
+
+def put_floats(contract: Contract, records: NDArray[np.void], values: NDArray[np.float64], rows: NDArray[np.intp]) -> None:
+    """Write aggregates back into packed records, NaN as what is missing.
+
+    Parameters
+    ----------
+    values
+        As `floats_of` gives them.
+    rows
+        Which aggregates to write, ascending; the bytes of all others stay.
+    """
+    for first, block in _blocks(contract, records):
+        chosen = rows[(rows >= first) & (rows < first + block.shape[1])]
+        found = values[chosen].T
+        block[:, chosen - first] = np.where(np.isnan(found), missing_value(block.dtype), found)
+
+
+def _blocks(contract: Contract, records: NDArray[np.void]) -> Iterator[tuple[int, NDArray[Any]]]:
+    """Neighbouring aggregates of one dtype: position of the first, and a view of their values, a row a record."""
+    wide, first = as_bytes(records), 0
+    for run in _runs(contract):
+        block = wide[:, run.wide_at].view(run.wide)
+        yield first, block
+        first += block.shape[1]
+
+
 def encode(contract: Contract, records: NDArray[np.void], *, as_of: datetime, written_at: datetime) -> list[bytes]:
     """One stored value per record, in the same order."""
     values = [b""] * len(records)

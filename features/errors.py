@@ -2,7 +2,8 @@
 
 RapportError
 ├── ConfigurationError      a setting is missing or wrong
-│   └── RulesRefused        a rules file says something that rules cannot say
+│   ├── RulesRefused        a rules file says something that rules cannot say
+│   └── TriggersRefused     a file of triggers says something that triggers cannot say
 ├── AudienceUnreadable      an audience expression breaks the grammar or names what does not exist
 ├── MissingDependency       an optional package is not installed
 ├── SourceError             the raw tables cannot become facts
@@ -55,6 +56,16 @@ class RulesRefused(ConfigurationError):
 
     def __init__(self, source: str, problems: Sequence[str]) -> None:
         super().__init__("\n  ".join([f"{source} cannot be used:", *problems]), remedy="docs/rules.md lists every key")
+        self.problems = tuple(problems)
+
+
+class TriggersRefused(ConfigurationError):
+    """A file of triggers cannot be read, or says something that triggers cannot say. `problems` are all of them."""
+
+    code = "triggers_refused"
+
+    def __init__(self, source: str, problems: Sequence[str]) -> None:
+        super().__init__("\n  ".join([f"{source} cannot be used:", *problems]), remedy="docs/triggers.md lists every key")
         self.problems = tuple(problems)
 
 

@@ -8,13 +8,18 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:profile:{member}      Hash     publish      never     stage, tier, scores, for people and other systems
     rapport:answers               String   publish      never     which models answered for everyone last, and as of when
     rapport:answer:{member}       String   publish      never     packed answers of those models; run and age in the header
+    rapport:live:{member}         String   stream       3 days    what today and yesterday add to the packed aggregates
+    rapport:live_items:{member}:d Hash     stream       3 days    views, carts and purchases of each item on local day d
+    rapport:event_ids:{member}:d  Hash     events       3 days    events of local day d: digest, and whether it was applied
+    rapport:erased:{member}       String   members      3 days    there is one for a member who was erased lately
+    rapport:stream:tally          Hash     stream       never     what workers of the stream did, by outcome
+    rapport:parity                String   parity       never     what the last comparison of live features with the batch found
     rapport:opted_out:{member}    String   publish      never     there is one for a member who refused marketing; says who told
     rapport:opted_outs            Set      publish      never     members whose refusal stands in the facts last published
     rapport:lists                 String   publish      never     which night looked at everyone's lists last, JSON
     rapport:list:{member}         String   publish      2 days    recommendation list with source of each item
     rapport:list_items:{member}   Zset     publish      2 days    the same items by score, for ZREVRANGE
     rapport:list_past:{member}    String   publish      2 days    packed history and candidates: lists are made anew from it
-    rapport:live_items:{member}:<day>  Hash  stream     3 days    items bought, put into a cart or looked at on a local day
     rapport:tags:current          String   publish      never     name of the generation of tags that readers use
     rapport:tags:unused           String   publish      never     keys that no reader needs any more, JSON; deleted next
     rapport:tags:<generation>     String   publish      never     as_of, size, tags and their counts of a generation, JSON
@@ -93,6 +98,37 @@ class Keys:
         return f"{self.before_answer}{member_id}}}"
 
     @property
+    def before_live(self) -> str:
+        """What stands before the member id in the key of their last days."""
+        return f"{self.prefix}:live:{{"
+
+    def live(self, member_id: str) -> str:
+        """What a member's last days add to their packed aggregates."""
+        return f"{self.before_live}{member_id}}}"
+
+    def live_items(self, member_id: str, day: int) -> str:
+        """How often a member viewed (`v:item`), put into the cart (`c:item`) and bought (`p:item`) each item on a local day."""
+        return f"{self.prefix}:live_items:{{{member_id}}}:{day}"
+
+    def event_ids(self, member_id: str, day: int) -> str:
+        """Which of a member's events of a local day were accepted and applied: by id, a digest and the state."""
+        return f"{self.prefix}:event_ids:{{{member_id}}}:{day}"
+
+    def erased(self, member_id: str) -> str:
+        """There for some days after a member was erased: what is still on its way is dropped."""
+        return f"{self.prefix}:erased:{{{member_id}}}"
+
+    @property
+    def stream_tally(self) -> str:
+        """What all workers of the stream did, by outcome."""
+        return f"{self.prefix}:stream:tally"
+
+    @property
+    def parity(self) -> str:
+        """What the last comparison of live features with the batch found."""
+        return f"{self.prefix}:parity"
+
+    @property
     def before_opted_out(self) -> str:
         """What stands before the member id in the key of a refusal."""
         return f"{self.prefix}:opted_out:{{"
@@ -130,10 +166,6 @@ class Keys:
     def list_past(self, member_id: str) -> str:
         """What a member's list is made anew from."""
         return f"{self.prefix}:list_past:{{{member_id}}}"
-
-    def live_items(self, member_id: str, day: int) -> str:
-        """What a member bought, put into a cart or looked at on a local day, counted from 1970-01-01."""
-        return f"{self.prefix}:live_items:{{{member_id}}}:{day}"
 
     @property
     def current_tags(self) -> str:
@@ -175,6 +207,7 @@ class Keys:
             self.recommendations(member_id),
             self.recommended_items(member_id),
             self.list_past(member_id),
+            self.live(member_id),
         )
 
 
@@ -256,6 +289,7 @@ class StoredMembers:
     stamp: bytes | None
     aggregates: list[bytes | None]
     opted_out: list[bytes | None]
+    live: list[bytes | None]
 
 
 @dataclass(frozen=True, slots=True)
@@ -510,13 +544,14 @@ class RedisReader:
         return (Stamp.from_bytes(stamp) if stamp is not None else None), values
 
     async def read_members(self, member_ids: Sequence[str]) -> StoredMembers:
-        """Aggregates and refusals of several members with the stamp, in one round trip; nothing is parsed."""
-        before, refused = self._keys.before_aggregates, self._keys.before_opted_out
-        keys = [self._keys.stamp, *[f"{before}{member}}}" for member in member_ids]]
-        keys += [f"{refused}{member}}}" for member in member_ids]
+        """Aggregates, refusals and last days of several members with the stamp, in one round trip; nothing is parsed."""
+        keys = [self._keys.stamp]
+        for before in (self._keys.before_aggregates, self._keys.before_opted_out, self._keys.before_live):
+            keys += [f"{before}{member}}}" for member in member_ids]
         with translated():
             found = await self._client.mget(keys)
-        return StoredMembers(found[0], found[1 : len(member_ids) + 1], found[len(member_ids) + 1 :])
+        many = len(member_ids)
+        return StoredMembers(found[0], found[1 : many + 1], found[many + 1 : 2 * many + 1], found[2 * many + 1 :])
 
     async def read_answers(self, member_ids: Sequence[str]) -> tuple[AnswerStamp | None, list[bytes | None]]:
         """The last nightly answers as stored, for `features.answers.read_answers`, and their stamp, in one round trip."""
@@ -555,6 +590,11 @@ class RedisReader:
         """What lists of members are made anew from, for `training.predictors.packed_history.unpack`."""
         with translated():
             return list(await self._client.mget([self._keys.list_past(member) for member in member_ids]))
+
+    async def read_stream(self) -> tuple[dict[bytes, bytes], bytes | None]:
+        """What the stream's workers counted, by outcome, and what the last comparison with the batch found."""
+        with translated():
+            return await self._client.hgetall(self._keys.stream_tally), await self._client.get(self._keys.parity)
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -15,7 +15,7 @@ from typing import TypeAlias
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
 
-from serving.bodies import BODY_LIMIT, Arrivals, BodyTooLarge, BodyTooSlow, limited
+from serving.bodies import BODY_LIMIT, BODY_SECONDS, Arrivals, BodyTooLarge, BodyTooSlow, limited
 from serving.front import App, Message, Receive, Scope, Send, stand_in_front
 from serving.keys import Caller, KeyRing
 from serving.metrics import Meter
@@ -231,7 +231,7 @@ def too_large(request_id: str) -> Response:
 
 def too_slow(request_id: str) -> Response:
     """The answer to a body that does not come."""
-    return problem("body_timeout", f"the body did not arrive within {bodies.BODY_SECONDS:g} s", request_id=request_id)
+    return problem("body_timeout", f"the body did not arrive within {BODY_SECONDS:g} s", request_id=request_id)
 
 
 def sent_key(headers: Mapping[bytes, bytes] | Headers) -> bytes:

@@ -125,9 +125,9 @@ class ListRoutes:
         passport = self._list_passport(_id_of(request), found)
         return {"passport": passport, **kept, "things": worth_saying(row["items"], things=asked.things)}
 
-    async def in_bulk(self, member_ids: Sequence[str], *, k: int, moment: datetime) -> list[Row]:
-        """A list a member as /v1/recommend answers without placement, store or context; no place is left to chance."""
-        found = await self._found(member_ids, moment=moment)
+    async def in_bulk(self, member_ids: Sequence[str], *, k: int, moment: datetime, placement: str | None = None) -> list[Row]:
+        """A list a member as /v1/recommend answers without store or context; no place is left to chance."""
+        found = await self._found(member_ids, placement=placement, moment=moment)
         return recommend_members(found.members, Asked(k), found.below, found.compiled)
 
     async def close(self) -> None:

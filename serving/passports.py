@@ -42,6 +42,11 @@ class PassportPrinter:
         return written[0]
 
 
+def score_passport(reply: Reply, models: ModelSet, outputs: Iterable[str], *, request_id: str) -> dict[str, Any]:
+    """The passport of a reply, as `score_schemas.ScorePassport`, for those who send it otherwise than as an HTTP answer."""
+    return {"decision_id": request_id, **_passport(reply, models, outputs)}
+
+
 def _passport(reply: Reply, models: ModelSet, outputs: Iterable[str]) -> dict[str, Any]:
     """A passport without its id, ready to be written as JSON."""
     stamp = reply.published.stamp if reply.published is not None else None

@@ -1,9 +1,8 @@
 """Last midnight's records merged with the orders of today are the records of a batch at that moment, to the last bit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime, timedelta
 from itertools import permutations
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -14,10 +13,10 @@ from numpy.typing import NDArray
 from parity.agreement import assert_same_floats
 from parity.random_shops import SHOPS, Shop, placed, returns, sales, whole_shops
 from parity.random_shops import events as any_events
+from parity.today import columns_of_orders, facts_of_today, live_records, orders_of_today, unknown_to
 from shops import START, Event, Exposure, Line, Redemption, moment_of, shop
 
 from features.build import FeatureRows, build
-from features.capabilities import silent
 from features.codec import columns_of, empty_records
 from features.contract import CONTRACT
 from features.declarations import DECAYED
@@ -28,56 +27,6 @@ from features.live import fold, merge
 EVENT_AGGREGATES = [a for a in CONTRACT.aggregates if a.freshness == "event"]
 NIGHTLY_AGGREGATES = [a.name for a in CONTRACT.aggregates if a.freshness == "nightly"]
 EVENT_FEATURES = [i for i, feature in enumerate(CONTRACT.features) if feature.freshness == "event"]
-TABLES = ("orders", "events", "exposures", "redemptions")
-
-
-def facts_of_today(facts: Facts, moment: datetime) -> dict[str, pa.Table]:
-    """Facts of members since local midnight and before the moment, as a stream of events would have brought them."""
-    start, end = (m.timestamp() * 1e6 for m in (facts.midnight(facts.local_day(moment)), moment))
-    found = {}
-    for name in TABLES:
-        content = facts.tables[name].to_pyarrow()
-        micros = content["occurred_at"].cast(pa.int64()).to_numpy()
-        known = content["member_id"].is_valid().to_numpy(zero_copy_only=False)
-        found[name] = content.filter(pa.array((micros >= start) & (micros < end) & known))
-    return found
-
-
-def orders_of_today(facts: Facts, moment: datetime) -> pa.Table:
-    return facts_of_today(facts, moment)["orders"]
-
-
-def columns_of_orders(orders: pa.Table) -> dict[str, dict[str, NDArray[Any]]]:
-    return arrays({"orders": orders})
-
-
-def arrays(today: Mapping[str, pa.Table]) -> dict[str, dict[str, NDArray[Any]]]:
-    """Columns as arrays, None for what is missing, as a service that reads events has them."""
-    moments = ("occurred_at", "recorded_at", "superseded_at")
-    return {
-        table: {name: np.array(content[name].to_pylist()) for name in content.column_names if name not in moments}
-        for table, content in today.items()
-    }
-
-
-def live_records(
-    base: FeatureRows, today: Mapping[str, pa.Table], members: Sequence[str], unknown: frozenset[str]
-) -> NDArray[np.void]:
-    """Records of these members from last midnight's and today's facts; members without a base start empty.
-
-    `unknown` names the aggregates of which the shop's facts tell nothing.
-    """
-    row_of = {member: row for row, member in enumerate(base.member_ids.tolist())}
-    before = empty_records(CONTRACT, len(members), unknown=unknown)
-    for row, member in enumerate(members):
-        if member in row_of:
-            before[row] = base.records[row_of[member]]
-    return merge(CONTRACT, before, fold(CONTRACT, members, arrays(today)))
-
-
-def unknown_to(facts: Facts, day: int) -> frozenset[str]:
-    """Aggregates of which these facts told nothing by a midnight."""
-    return frozenset(a.name for a in silent(CONTRACT.aggregates, facts.absent(day)))
 
 
 def assert_live_is_batch(facts: Facts, moment: datetime) -> tuple[FeatureRows, FeatureRows, NDArray[np.void]]:

@@ -14,7 +14,7 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
-from serving import bodies
+from serving import auth, bodies
 from serving.auth import Guard
 from serving.breaker import Breaker
 from serving.keys import Caller, KeyRing, hashed

@@ -1,0 +1,187 @@
+"""The way of an event into its stream: its id is noted on the member's keys, then the event is added. Again is no harm.
+
+An answer is given only when both are done. Whoever gets none sends the event again: an id that was noted and whose event was
+not applied is added to the stream once more, and consumers look at the id before they do anything.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+from hashlib import sha1
+from typing import Any
+
+import redis
+import redis.asyncio
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError
+from redis.retry import Retry
+
+from features.errors import StoreUnavailable
+from features.events import pressure
+from features.events.keys import DIGEST_BYTES, EVENT_FIELD, IDS_SECONDS, EventKeys
+from features.events.pressure import Pressure
+from features.events.schema import Event
+from features.store_errors import address_checked, translated
+
+_NOTE = f"""
+if redis.call('EXISTS', KEYS[2]) == 1 then return 'o' end
+local known = redis.call('HGET', KEYS[1], ARGV[1])
+if not known then
+  redis.call('HSET', KEYS[1], ARGV[1], ARGV[2] .. 'a')
+  redis.call('EXPIRE', KEYS[1], {IDS_SECONDS})
+  return 'n'
+end
+if string.sub(known, 1, {DIGEST_BYTES}) ~= ARGV[2] then return 'c' end
+return string.sub(known, {DIGEST_BYTES + 1})
+"""
+"""n: new; a: accepted before; d: applied before; c: another event of this id; o: the member refused marketing."""
+_NOTE_SHA = sha1(_NOTE.encode(), usedforsecurity=False).hexdigest()
+
+
+class Outcome(Enum):
+    """What became of an event."""
+
+    ACCEPTED = "accepted"
+    CONFLICT = "conflict"
+    OPTED_OUT = "opted_out"
+
+
+_OUTCOMES = {b"c": Outcome.CONFLICT, b"o": Outcome.OPTED_OUT}
+
+
+@dataclass(frozen=True, slots=True)
+class _Noted:
+    """What the first round trip found: an outcome each, and the events to be added to their streams."""
+
+    outcomes: list[Outcome]
+    to_add: list[Event]
+
+
+class EventWriter:
+    """Accepts events for a program that waits: the Kafka bridge, a replay, tests."""
+
+    def __init__(self, url: str, keys: EventKeys, *, timeout_s: float = 10.0) -> None:
+        self._keys = keys
+        with address_checked():
+            self._client: Any = redis.Redis.from_url(
+                url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
+            )
+
+    def accept(self, events: Sequence[Event]) -> list[Outcome]:
+        """Events into their streams; one outcome each.
+
+        Raises
+        ------
+        StoreUnavailable
+            Redis does not answer or takes no more: nothing is known of these events, send them again.
+        """
+        with translated():
+            replies = self._note(events)
+            if _unknown_script(replies):
+                self._client.script_load(_NOTE)
+                replies = self._note(events)
+            noted = _noted(events, replies)
+            if noted.to_add:
+                with self._client.pipeline(transaction=False) as pipeline:
+                    _add(pipeline, self._keys, noted.to_add)
+                    pipeline.execute()
+        return noted.outcomes
+
+    def _note(self, events: Sequence[Event]) -> list[Any]:
+        with self._client.pipeline(transaction=False) as pipeline:
+            _ask(pipeline, self._keys, events)
+            return list(pipeline.execute(raise_on_error=False))
+
+    def pressure(self) -> Pressure:
+        """How full the streams and the server are."""
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            pressure.ask(pipeline, [self._keys.stream(partition) for partition in self._keys.every_partition])
+            return pressure.read(pipeline.execute(raise_on_error=False))
+
+    def set_aside(self, reason: str, content: bytes) -> None:
+        """An event with which nothing can be done yet, into the quarantine."""
+        with translated():
+            self._client.xadd(self._keys.quarantine, {"reason": reason, "event": content})
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._client.close()
+
+
+class AsyncEventWriter:
+    """The same for a server."""
+
+    def __init__(self, url: str, keys: EventKeys, *, timeout_s: float) -> None:
+        self._keys = keys
+        with address_checked():
+            self._client: Any = redis.asyncio.Redis.from_url(
+                url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None
+            )
+
+    @property
+    def client(self) -> Any:
+        """The connection pool, for what is read beside."""
+        return self._client
+
+    async def accept(self, events: Sequence[Event]) -> list[Outcome]:
+        """Events into their streams; one outcome each. Raises as `EventWriter.accept`."""
+        with translated():
+            replies = await self._note(events)
+            if _unknown_script(replies):
+                await self._client.script_load(_NOTE)
+                replies = await self._note(events)
+            noted = _noted(events, replies)
+            if noted.to_add:
+                async with self._client.pipeline(transaction=False) as pipeline:
+                    _add(pipeline, self._keys, noted.to_add)
+                    await pipeline.execute()
+        return noted.outcomes
+
+    async def _note(self, events: Sequence[Event]) -> list[Any]:
+        async with self._client.pipeline(transaction=False) as pipeline:
+            _ask(pipeline, self._keys, events)
+            return list(await pipeline.execute(raise_on_error=False))
+
+    async def set_aside(self, kept: Sequence[tuple[str, bytes]]) -> None:
+        """Events with which nothing can be done yet, each with its reason, into the quarantine."""
+        with translated():
+            async with self._client.pipeline(transaction=False) as pipeline:
+                for reason, content in kept:
+                    pipeline.xadd(self._keys.quarantine, {"reason": reason, "event": content})
+                await pipeline.execute()
+
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._client.aclose()
+
+
+def _ask(pipeline: Any, keys: EventKeys, events: Sequence[Event]) -> None:
+    """One question an event: whether its id is new."""
+    for event in events:
+        subject = event.subject
+        ids, refused = keys.event_ids(subject, event.local_day), keys.opted_out(subject)
+        pipeline.evalsha(_NOTE_SHA, 2, ids, refused, event.event_id, event.digest())
+
+
+def _unknown_script(replies: Sequence[Any]) -> bool:
+    """Whether the server has been started anew and knows the script no more; any other error is raised."""
+    for reply in replies:
+        if isinstance(reply, redis.RedisError) and not isinstance(reply, NoScriptError):
+            raise reply
+    return any(isinstance(reply, NoScriptError) for reply in replies)
+
+
+def _noted(events: Sequence[Event], replies: Sequence[Any]) -> _Noted:
+    if _unknown_script(replies):
+        raise StoreUnavailable("the online store forgot a script at once", remedy="send the events again")
+    outcomes = [_OUTCOMES.get(reply, Outcome.ACCEPTED) for reply in replies]
+    added: dict[tuple[str, str, int], Event] = {}  # an event that came twice in one request is added once
+    for event, reply in zip(events, replies, strict=True):
+        if reply in (b"n", b"a"):
+            added[event.subject, event.event_id, event.local_day] = event
+    return _Noted(outcomes, list(added.values()))
+
+
+def _add(pipeline: Any, keys: EventKeys, events: Sequence[Event]) -> None:
+    for event in events:
+        pipeline.xadd(keys.stream(keys.partition_of(event.subject)), {EVENT_FIELD: event.to_bytes()})

@@ -1,0 +1,220 @@
+"""Events into streams and out of them, on a real store: ids, partitions, groups, claims, dead letters, trimming."""
+
+import json
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from features.errors import ConfigurationError
+from features.events.accepting import EventWriter, Outcome
+from features.events.keys import ARCHIVE_GROUP, LIVE_GROUP, EventKeys
+from features.events.schema import Event
+from features.events.stream import MOST_DELIVERIES, EventStream
+from tests.features.events.event_makers import INTAKE, event, sent
+
+
+@pytest.fixture
+def plain(store_url: str) -> Iterator[Any]:
+    with redis.Redis.from_url(store_url) as client:
+        yield client
+
+
+@pytest.fixture
+def keys(request: pytest.FixtureRequest) -> EventKeys:
+    return EventKeys(f"test-{request.node.name}", partitions=2)
+
+
+@pytest.fixture
+def writer(store_url: str, keys: EventKeys) -> Iterator[EventWriter]:
+    made = EventWriter(store_url, keys)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def stream(store_url: str, keys: EventKeys) -> Iterator[EventStream]:
+    made = EventStream(store_url, keys, group=ARCHIVE_GROUP, consumer="one", intake=INTAKE)
+    made.ensure_groups()
+    yield made
+    made.close()
+
+
+def views(count: int, member: str = "ann") -> list[Event]:
+    return [event(event_id=f"e{number}", member_id=member) for number in range(count)]
+
+
+def everything(stream: EventStream, keys: EventKeys) -> list[Event]:
+    return [entry.event for entry in stream.read(list(keys.every_partition)) if entry.event is not None]
+
+
+def test_what_is_accepted_is_read_as_it_was(writer: EventWriter, stream: EventStream, keys: EventKeys) -> None:
+    events = [*views(3), event("purchase", event_id="p", member_id="bob"), event(member_id=None, visitor_id="cookie-1")]
+
+    assert writer.accept(events) == [Outcome.ACCEPTED] * 5
+    found = everything(stream, keys)
+
+    assert sorted(e.event_id for e in found) == ["e0", "e1", "e1", "e2", "p"]
+    assert all(e in events for e in found)
+    assert everything(stream, keys) == []
+
+
+def test_a_members_events_stand_in_one_partition_in_their_order(
+    writer: EventWriter, stream: EventStream, keys: EventKeys
+) -> None:
+    writer.accept([each for number in range(20) for each in (views(20)[number], views(20, "bob")[number])])
+    entries = stream.read(list(keys.every_partition))
+
+    for member in ("ann", "bob"):
+        theirs = [entry for entry in entries if entry.event is not None and entry.event.subject == member]
+        assert {entry.partition for entry in theirs} == {keys.partition_of(member)}
+        assert [entry.event.event_id for entry in theirs if entry.event] == [f"e{number}" for number in range(20)]
+
+
+def test_the_same_again_is_accepted_and_another_body_is_a_conflict(writer: EventWriter) -> None:
+    assert writer.accept([event(), event()]) == [Outcome.ACCEPTED] * 2
+    assert writer.accept([event(item_id="pear"), event(member_id="bob", item_id="pear")]) == [
+        Outcome.CONFLICT,
+        Outcome.ACCEPTED,  # ids are the member's
+    ]
+
+
+def test_what_was_accepted_and_not_applied_is_added_again_and_what_was_applied_is_not(
+    writer: EventWriter, stream: EventStream, keys: EventKeys, plain: Any
+) -> None:
+    """Whoever was not answered sends again: the event may not have got into its stream."""
+    writer.accept([event()])
+    writer.accept([event()])
+    assert len(everything(stream, keys)) == 2
+
+    ids = keys.event_ids("ann", event().local_day)
+    plain.hset(ids, "e1", plain.hget(ids, "e1")[:-1] + b"d")
+    assert writer.accept([event()]) == [Outcome.ACCEPTED]
+    assert everything(stream, keys) == []
+    assert 0 < plain.ttl(ids) <= 3 * 86_400
+
+
+def test_who_refused_marketing_is_told_and_nothing_is_kept(
+    writer: EventWriter, stream: EventStream, keys: EventKeys, plain: Any
+) -> None:
+    plain.set(keys.opted_out("ann"), "facts")
+
+    assert writer.accept([event(), event(member_id="bob")]) == [Outcome.OPTED_OUT, Outcome.ACCEPTED]
+    assert [e.subject for e in everything(stream, keys)] == ["bob"]
+    assert not plain.exists(keys.event_ids("ann", event().local_day))
+
+
+def test_a_server_that_forgot_the_script_is_told_it_again(writer: EventWriter, plain: Any) -> None:
+    writer.accept([event()])
+    plain.script_flush()
+    assert writer.accept(views(3)) == [Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.ACCEPTED]
+
+
+def test_entries_of_trusted_producers_are_read_as_strictly(stream: EventStream, keys: EventKeys, plain: Any) -> None:
+    name = keys.stream(0)
+    for raw in (json.dumps(sent()), json.dumps(sent(event_id="a:b")), "{", json.dumps(sent(type="teleport"))):
+        plain.xadd(name, {"r": raw})
+    plain.xadd(name, {"e": "no event"})
+    plain.xadd(name, {"x": "nothing of ours"})
+
+    good, *bad = stream.read([0])
+
+    assert good.event is not None
+    assert good.event.received_at.timestamp() == pytest.approx(time.time(), abs=60)
+    assert [entry.event for entry in bad] == [None] * 5
+    assert [entry.problem.partition(":")[0] for entry in bad] == [
+        "/event_id",
+        "the event",
+        "unknown_type",
+        "unreadable",
+        "unreadable",
+    ]
+
+
+def test_what_a_dead_consumer_took_is_claimed_and_ends_in_the_dead_letters(
+    writer: EventWriter, stream: EventStream, keys: EventKeys, plain: Any
+) -> None:
+    writer.accept([event()])
+    partition = keys.partition_of("ann")
+    assert [entry.deliveries for entry in stream.read([partition])] == [1]
+
+    counts = [[entry.deliveries for entry in stream.reclaim(partition, min_idle_ms=0)] for _ in range(MOST_DELIVERIES)]
+
+    assert counts == [[2], [3], [4], [5], []]
+    ((_, dead),) = plain.xrange(keys.dead)
+    assert (dead[b"group"], dead[b"reason"]) == (b"archive", b"it failed 5 times")
+    assert dead[b"e"] == event().to_bytes()
+    assert stream.reclaim(partition, min_idle_ms=0) == []
+    assert stream.lag(partition) == 0
+
+
+def test_what_was_taken_just_now_is_not_claimed(writer: EventWriter, stream: EventStream, keys: EventKeys) -> None:
+    writer.accept([event()])
+    stream.read([keys.partition_of("ann")])
+    assert stream.reclaim(keys.partition_of("ann"), min_idle_ms=60_000) == []
+
+
+def test_trimming_keeps_what_any_group_has_not_acknowledged(
+    store_url: str, writer: EventWriter, stream: EventStream, keys: EventKeys, plain: Any
+) -> None:
+    live = EventStream(store_url, keys, group=LIVE_GROUP, consumer="two")
+    live.ensure_groups()
+    writer.accept(views(10))
+    partition, name = keys.partition_of("ann"), keys.stream(keys.partition_of("ann"))
+    ours, theirs = stream.read([partition]), live.read([partition])
+
+    assert stream.trim(partition) == 0
+    stream.ack(partition, [entry.entry_id for entry in ours])
+    assert stream.trim(partition) == 0  # the other group has acknowledged none
+    live.ack(partition, [entry.entry_id for entry in theirs if entry is not theirs[3]])
+    assert stream.trim(partition) == 3
+    assert plain.xlen(name) == 7
+    live.ack(partition, [theirs[3].entry_id])
+    assert stream.trim(partition) == 7
+    assert stream.lag(partition) == live.lag(partition) == 0
+    writer.accept([event(event_id="new")])
+    assert stream.trim(partition) == 0
+    assert [entry.event.event_id for entry in live.read([partition]) if entry.event] == ["new"]
+    live.close()
+
+
+def test_a_stream_without_groups_is_not_trimmed(stream: EventStream, writer: EventWriter, keys: EventKeys, plain: Any) -> None:
+    partition = keys.partition_of("ann")
+    writer.accept(views(3))
+    plain.xgroup_destroy(keys.stream(partition), ARCHIVE_GROUP)
+    assert stream.trim(partition) == 0
+    plain.delete(keys.stream(1 - partition))
+    assert stream.trim(1 - partition) == stream.lag(1 - partition) == 0
+
+
+def test_a_deleted_group_comes_back_and_sees_all_that_is_there(
+    writer: EventWriter, stream: EventStream, keys: EventKeys, plain: Any
+) -> None:
+    partition = keys.partition_of("ann")
+    writer.accept(views(3))
+    stream.read([partition])
+    plain.xgroup_destroy(keys.stream(partition), ARCHIVE_GROUP)
+
+    assert stream.reclaim(partition, min_idle_ms=0) == []
+    plain.xgroup_destroy(keys.stream(partition), ARCHIVE_GROUP)
+    assert stream.read([partition]) == []
+    assert len(stream.read([partition])) == 3
+
+
+def test_another_number_of_partitions_is_refused(store_url: str, stream: EventStream, keys: EventKeys) -> None:
+    other = EventStream(store_url, EventKeys(keys.prefix, partitions=4), group=LIVE_GROUP, consumer="x")
+    with pytest.raises(ConfigurationError, match="RAPPORT_EVENT_PARTITIONS is 4, and the streams have 2"):
+        other.ensure_groups()
+    other.close()
+
+
+def test_an_erased_entry_that_was_pending_is_not_delivered(
+    writer: EventWriter, stream: EventStream, keys: EventKeys, plain: Any
+) -> None:
+    writer.accept(views(2))
+    partition = keys.partition_of("ann")
+    first, second = stream.read([partition])
+    plain.xdel(keys.stream(partition), first.entry_id)
+    assert [entry.entry_id for entry in stream.reclaim(partition, min_idle_ms=0)] == [second.entry_id]
