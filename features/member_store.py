@@ -9,6 +9,7 @@ import redis
 
 from features.answers import AnswerStamp, NightlyAnswer, read_answers
 from features.errors import CorruptRecord, StoreUnavailable
+from features.events.erasing import forget
 from features.member_index import CHUNK, chunks_of
 from features.stamp import Stamp
 from features.store_errors import translated
@@ -104,6 +105,7 @@ class MemberStore(TagStore):
         with translated():
             keys = int(self._client.delete(*self._keys.of_member(member_id)))
             self._client.srem(self._keys.opted_outs, member_id)
+        keys += forget(self._client, self._keys.prefix, member_id)
         for _ in range(ATTEMPTS):
             stamp = self.read_tag_stamp()
             position = None if stamp is None else self._position(stamp, member_id)
