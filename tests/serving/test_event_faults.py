@@ -123,6 +123,43 @@ def test_a_frozen_store_is_503_soon_and_the_events_come_in_afterwards(producer: 
     assert producer.acknowledged <= stored(server)
 
 
+def test_a_slow_store_is_waited_for(producer: Producer, server: OwnRedis) -> None:
+    """Each command takes up to 200 ms: events are no hot path, and are taken."""
+    over = threading.Event()
+
+    def hold_up() -> None:
+        with redis.Redis.from_url(server.url) as other:
+            while not over.is_set():
+                other.execute_command("CLIENT", "PAUSE", "200", "ALL")
+                over.wait(0.25)
+
+    pausing = threading.Thread(target=hold_up)
+    pausing.start()
+    try:
+        assert all(producer.send(number, patient=False) for number in range(3))
+    finally:
+        over.set()
+        pausing.join()
+    assert producer.acknowledged <= stored(server)
+
+
+def test_a_store_that_is_loading_takes_none_and_then_all(producer: Producer, server: OwnRedis) -> None:
+    producer.send(0)
+    with redis.Redis.from_url(server.url) as other:
+        for number in range(200):
+            other.set(f"more:{number}", "x" * 10_000)
+        other.bgrewriteaof()  # into a file that is loaded key by key
+        while other.info("persistence")["aof_rewrite_in_progress"]:
+            time.sleep(0.05)
+    server.kill()
+    server.start(**DURABLE, **{"key-load-delay": "20000", "loading-process-events-interval-bytes": "1024"})
+    assert not producer.send(1, patient=False)
+    with redis.Redis.from_url(server.url) as other:
+        other.config_set("key-load-delay", "0")
+    assert producer.send(1)
+    assert producer.acknowledged == stored(server)
+
+
 def test_out_of_memory_is_told_before_it_happens_and_nothing_is_lost(producer: Producer, server: OwnRedis) -> None:
     producer.send(0)
     with redis.Redis.from_url(server.url) as plain:

@@ -110,6 +110,7 @@ def test_to_disk_again_and_again_until_told_to_end(settings: Settings, facts: Fa
                 assert time.monotonic() < deadline, process.stderr
                 time.sleep(0.1)
                 taken = sum(pq.read_metadata(p).num_rows for p in (settings.data_dir / "events").glob("new/2*.parquet"))
+        assert EventJobs(settings, Screen(as_json=True)).archive()["landed"] == 2  # the night's own run goes in between
     finally:
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=60)
