@@ -12,6 +12,7 @@ from typing import Any
 
 from features.erasures import Erasures
 from features.errors import Busy, FactsMissing
+from features.events.accepting import EventWriter
 from features.events.keys import ARCHIVE_GROUP, EventKeys
 from features.events.shop import EventShop
 from features.events.stream import EventStream
@@ -75,7 +76,6 @@ class EventJobs:
 
     def kafka(self, topic: str, config: str) -> dict[str, Any]:
         """Events of a topic into the streams, until told to end."""
-        from features.events.accepting import EventWriter
         from features.events.erased import ErasedMembers
         from features.events.kafka import KafkaBridge, read_config
 
@@ -107,6 +107,18 @@ class EventJobs:
             return shop
         finally:
             stream.close()
+
+    def figures(self, url: str) -> dict[str, Any] | None:
+        """How many events wait, were set aside or failed, and what an acknowledgement is worth; None without events."""
+        if not self.any_to_archive(url):
+            return None
+        writer = EventWriter(url, self.keys)
+        try:
+            pressure = writer.pressure()
+            set_aside, dead = writer.aside()
+        finally:
+            writer.close()
+        return {"waiting": pressure.events, "quarantine": set_aside, "dead": dead, "durable": pressure.durable}
 
     def any_to_archive(self, url: str) -> bool:
         """Whether any event ever came: a shop without events need not be asked again."""
