@@ -210,6 +210,15 @@ def test_the_future_and_the_unknown_are_set_aside_with_the_reason(counter: Count
     assert counter.client.post("/v1/events", sent(type="teleport")).status == 207
 
 
+def test_numbers_of_any_length_are_no_trouble(counter: Counter) -> None:
+    long = {"much": 10**400, "more": 2**70}
+    rows = counter.rows(sent(event_id="t", type="teleport", **long), sent(**long), sent(event_id="a:b", type="teleport"))
+    assert [row["status"] for row in rows] == ["quarantined", "refused", "quarantined"]
+    assert "event_id" not in rows[2]
+    headers = [("X-Api-Key", "test-key"), ("Idempotency-Key", "long")]
+    assert counter.post(sent(type="teleport", **long), headers=headers).status == 207
+
+
 def test_after_an_erasure_or_a_refusal_nothing_is_kept_and_there_is_a_receipt(counter: Counter) -> None:
     erasure = Erasures(counter.settings.data_dir).request("gone", at=NOW, by="test")
     counter.plain.set(counter.keys.opted_out("bob"), "facts")
