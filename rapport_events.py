@@ -55,10 +55,11 @@ class EventJobs:
 
         with self._alone():
             taken = self._taken(url)
-            found = consolidate(self.settings.data_dir, now=self.settings.clock())
+            receipts = Erasures(self.settings.data_dir).receipts()
+            found = consolidate(self.settings.data_dir, now=self.settings.clock(), receipts=receipts)
         with only_run(self.settings, "import"):
             try:
-                landed = land(self.settings.data_dir, receipts=Erasures(self.settings.data_dir).receipts())
+                landed = land(self.settings.data_dir, receipts=receipts)
             except FactsMissing:
                 self.screen.say("There are no facts yet: the events wait on disk for the first import.")
                 landed = Landed()
@@ -71,7 +72,7 @@ class EventJobs:
             **asdict(found),
             "landed": landed.events,
             "rows": dict(landed.rows or {}),
-            "erased": landed.erased,
+            "erased": found.erased + landed.erased,
         }
 
     def kafka(self, topic: str, config: str) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def archived(events: list[Any], facts: Path) -> dict[str, float]:
     marks = [cpu()]
     take(stream, KEYS, facts.parent)
     marks.append(cpu())
-    consolidate(facts.parent, now=datetime.now(UTC))
+    consolidate(facts.parent, now=datetime.now(UTC), receipts=Receipts())
     marks.append(cpu())
     landed = land(facts.parent, receipts=Receipts())
     marks.append(cpu())

@@ -49,7 +49,7 @@ def archive(url: str, keys: EventKeys, data_dir: Path, at: int) -> int:
             watch(at)
         stream = EventStream(url, keys, group=ARCHIVE_GROUP, consumer="archive")
         take(stream, keys, data_dir)
-        consolidate(data_dir, now=NOW)
+        consolidate(data_dir, now=NOW, receipts=Receipts())
         land(data_dir, receipts=Receipts())
         os._exit(0)
     return -os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
