@@ -21,6 +21,7 @@ from features.events import pressure
 from features.events.keys import DIGEST_BYTES, EVENT_FIELD, IDS_SECONDS, EventKeys
 from features.events.pressure import Pressure
 from features.events.schema import Event
+from features.events.stream import require_partitions, require_same_partitions
 from features.store_errors import address_checked, translated
 
 _NOTE = f"""
@@ -61,7 +62,7 @@ class EventWriter:
     """Accepts events for a program that waits: the Kafka bridge, a replay, tests."""
 
     def __init__(self, url: str, keys: EventKeys, *, timeout_s: float = 10.0) -> None:
-        self._keys = keys
+        self._keys, self._checked = keys, False
         with address_checked():
             self._client: Any = redis.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
@@ -74,8 +75,13 @@ class EventWriter:
         ------
         StoreUnavailable
             Redis does not answer or takes no more: nothing is known of these events, send them again.
+        ConfigurationError
+            The streams were made with another number of partitions: nobody would read these.
         """
         with translated():
+            if not self._checked:
+                require_partitions(self._client, self._keys)
+                self._checked = True
             replies = self._note(events)
             if _unknown_script(replies):
                 self._client.script_load(_NOTE)
@@ -117,7 +123,7 @@ class AsyncEventWriter:
     """The same for a server."""
 
     def __init__(self, url: str, keys: EventKeys, *, timeout_s: float) -> None:
-        self._keys = keys
+        self._keys, self._checked = keys, False
         with address_checked():
             self._client: Any = redis.asyncio.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None
@@ -131,6 +137,10 @@ class AsyncEventWriter:
     async def accept(self, events: Sequence[Event]) -> list[Outcome]:
         """Events into their streams; one outcome each. Raises as `EventWriter.accept`."""
         with translated():
+            if not self._checked:
+                await self._client.set(self._keys.partition_count, self._keys.partitions, nx=True)
+                require_same_partitions(self._keys, await self._client.get(self._keys.partition_count))
+                self._checked = True
             replies = await self._note(events)
             if _unknown_script(replies):
                 await self._client.script_load(_NOTE)

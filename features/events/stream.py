@@ -227,8 +227,12 @@ class EventStream:
 def require_partitions(client: Any, keys: EventKeys) -> None:
     """Raise ConfigurationError if the streams were made with another number of partitions: a member's order would be lost."""
     client.set(keys.partition_count, keys.partitions, nx=True)
-    there = client.get(keys.partition_count)
-    if int(there) != keys.partitions:
+    require_same_partitions(keys, client.get(keys.partition_count))
+
+
+def require_same_partitions(keys: EventKeys, there: bytes | None) -> None:
+    """Raise ConfigurationError if the number that stands in the store is another one; none stands for ours."""
+    if there is not None and int(there) != keys.partitions:
         raise ConfigurationError(
             f"RAPPORT_EVENT_PARTITIONS is {keys.partitions}, and the streams have {int(there)}",
             remedy=f"set it to {int(there)}; docs/events.md tells how to change it",

@@ -268,6 +268,15 @@ def test_a_store_that_knows_no_shop_says_so(counter: Counter) -> None:
     problem_of(counter.client.post("/v1/events", sent()), 503, "corrupt_record")
 
 
+def test_another_number_of_partitions_is_refused_before_anything_is_lost(counter: Counter) -> None:
+    counter.rows(sent())
+    client = Client(Api(replace(counter.settings, event_partitions=16)))
+    document = problem_of(client.post("/v1/events", sent(event_id="e2")), 503, "configuration")
+    assert "RAPPORT_EVENT_PARTITIONS is 16, and the streams have 8" in document["detail"]
+    assert len(counter.stored()) == 1
+    client.close()
+
+
 def test_too_long_a_backlog_is_429_until_it_is_shorter(counter: Counter) -> None:
     client = Client(Api(replace(counter.settings, events_backlog=3)))
     for number in range(3):

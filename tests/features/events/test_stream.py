@@ -211,6 +211,10 @@ def test_another_number_of_partitions_is_refused(store_url: str, stream: EventSt
     with pytest.raises(ConfigurationError, match="RAPPORT_EVENT_PARTITIONS is 4, and the streams have 2"):
         other.ensure_groups()
     other.close()
+    writer = EventWriter(store_url, EventKeys(keys.prefix, partitions=4))
+    with pytest.raises(ConfigurationError):
+        writer.accept([event()])
+    writer.close()
 
 
 def test_an_erased_entry_that_was_pending_is_not_delivered(
