@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, TypeVar
 
-import msgspec
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,7 +17,7 @@ from features.events.accepting import AsyncEventWriter, Outcome
 from features.events.erased import ErasedMembers
 from features.events.keys import EventKeys
 from features.events.pressure import Pressure
-from features.events.schema import Event, EventRefused, EventSetAside, Intake
+from features.events.schema import Event, EventRefused, EventSetAside, Intake, json_bytes
 from features.events.shop import EventShop
 from features.settings import Settings
 from features.store_errors import translated
@@ -102,10 +101,10 @@ class EventRoutes:
         member = sent.get("member_id")
         receipt = self._erased.refresh().of(member) if isinstance(member, str) else None
         if receipt is not None:
-            return EventRow(event_id=sent["event_id"], status="dropped", reason="erased", receipt=receipt)
-        kept = {"received_at": received_at, "content": error.content}
-        batch.set_aside.append((error.reason, msgspec.json.encode(kept)))
-        return EventRow(event_id=sent["event_id"], status="quarantined", reason=error.reason)
+            return EventRow(event_id=_id_of(sent), status="dropped", reason="erased", receipt=receipt)
+        kept = {"received_at": received_at.isoformat(), "content": error.content}
+        batch.set_aside.append((error.reason, json_bytes(kept)))
+        return EventRow(event_id=_id_of(sent), status="quarantined", reason=error.reason)
 
     async def _write(self, batch: _Batch) -> list[EventRow]:
         """The events into their streams, and a row for each that had none."""
@@ -152,7 +151,7 @@ class EventRoutes:
             raise ApiError("invalid_request", "1 field is not as it should be", errors=[problem])
         whose = f"{request.scope.get('rapport.key_name', '')}\0{key}"
         name = self._keys.request(hashlib.sha256(whose.encode()).hexdigest()[:32])
-        digest = hashlib.sha256(msgspec.json.encode(content, order="sorted")).digest()[:16]
+        digest = hashlib.sha256(json_bytes(content)).digest()[:16]
         before = await self._guarded(self._set_once(name, digest))
         if before not in (None, digest):
             raise ApiError("idempotency_conflict", "this Idempotency-Key came before with another request")
@@ -198,14 +197,18 @@ def _sent(content: dict[str, Any]) -> tuple[list[object], bool]:
 
 
 def _refused(sent: object, error: EventRefused, start: str) -> EventRow:
-    event_id = sent.get("event_id") if isinstance(sent, dict) else None
-    is_id = isinstance(event_id, str) and error.pointer != "/event_id" and Intake.is_event_id(event_id)
     return EventRow(
-        event_id=event_id if is_id else None,
+        event_id=_id_of(sent),
         status="refused",
         code=error.code,
         errors=[{"pointer": start + error.pointer, "problem": error.problem}],
     )
+
+
+def _id_of(sent: object) -> str | None:
+    """The id that an event names; None if it is none, and then it is not repeated."""
+    event_id = sent.get("event_id") if isinstance(sent, dict) else None
+    return event_id if isinstance(event_id, str) and Intake.is_event_id(event_id) else None
 
 
 def _row_of(event: Event, outcome: Outcome) -> EventRow:

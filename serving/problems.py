@@ -39,6 +39,7 @@ CODES = {
     "store_unavailable": (503, "Redis does not answer"),
     "nothing_published": (503, "Redis answers, but holds no features"),
     "contract_mismatch": (503, "store and server were made from different feature declarations"),
+    "configuration": (503, "a setting of the server does not fit the store"),
     "corrupt_record": (503, "what Redis holds is not what Rapport wrote"),
     "bundle_refused": (503, "a model's files failed their check"),
     "rules_refused": (503, "the rules file of this placement cannot be used"),

@@ -21,6 +21,7 @@ from features.events import pressure
 from features.events.keys import DIGEST_BYTES, EVENT_FIELD, IDS_SECONDS, EventKeys
 from features.events.pressure import Pressure
 from features.events.schema import Event
+from features.events.stream import QUARANTINE_DAYS, oldest_kept, require_partitions, require_same_partitions
 from features.store_errors import address_checked, translated
 
 _NOTE = f"""
@@ -61,7 +62,7 @@ class EventWriter:
     """Accepts events for a program that waits: the Kafka bridge, a replay, tests."""
 
     def __init__(self, url: str, keys: EventKeys, *, timeout_s: float = 10.0) -> None:
-        self._keys = keys
+        self._keys, self._checked = keys, False
         with address_checked():
             self._client: Any = redis.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
@@ -74,8 +75,13 @@ class EventWriter:
         ------
         StoreUnavailable
             Redis does not answer or takes no more: nothing is known of these events, send them again.
+        ConfigurationError
+            The streams were made with another number of partitions: nobody would read these.
         """
         with translated():
+            if not self._checked:
+                require_partitions(self._client, self._keys)
+                self._checked = True
             replies = self._note(events)
             if _unknown_script(replies):
                 self._client.script_load(_NOTE)
@@ -98,10 +104,16 @@ class EventWriter:
             pressure.ask(pipeline, [self._keys.stream(partition) for partition in self._keys.every_partition])
             return pressure.read(pipeline.execute(raise_on_error=False))
 
+    def aside(self) -> tuple[int, int]:
+        """How many events are in the quarantine, and how many entries among the dead letters."""
+        with translated():
+            return int(self._client.xlen(self._keys.quarantine)), int(self._client.xlen(self._keys.dead))
+
     def set_aside(self, reason: str, content: bytes) -> None:
         """An event with which nothing can be done yet, into the quarantine."""
         with translated():
-            self._client.xadd(self._keys.quarantine, {"reason": reason, "event": content})
+            kept = {"reason": reason, "event": content}
+            self._client.xadd(self._keys.quarantine, kept, minid=oldest_kept(QUARANTINE_DAYS), approximate=True)
 
     def close(self) -> None:
         """Give the connections back."""
@@ -112,7 +124,7 @@ class AsyncEventWriter:
     """The same for a server."""
 
     def __init__(self, url: str, keys: EventKeys, *, timeout_s: float) -> None:
-        self._keys = keys
+        self._keys, self._checked = keys, False
         with address_checked():
             self._client: Any = redis.asyncio.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=None
@@ -126,6 +138,10 @@ class AsyncEventWriter:
     async def accept(self, events: Sequence[Event]) -> list[Outcome]:
         """Events into their streams; one outcome each. Raises as `EventWriter.accept`."""
         with translated():
+            if not self._checked:
+                await self._client.set(self._keys.partition_count, self._keys.partitions, nx=True)
+                require_same_partitions(self._keys, await self._client.get(self._keys.partition_count))
+                self._checked = True
             replies = await self._note(events)
             if _unknown_script(replies):
                 await self._client.script_load(_NOTE)
@@ -145,9 +161,11 @@ class AsyncEventWriter:
     async def set_aside(self, kept: Sequence[tuple[str, bytes]]) -> None:
         """Events with which nothing can be done yet, each with its reason, into the quarantine."""
         with translated():
+            oldest = oldest_kept(QUARANTINE_DAYS)
             async with self._client.pipeline(transaction=False) as pipeline:
                 for reason, content in kept:
-                    pipeline.xadd(self._keys.quarantine, {"reason": reason, "event": content})
+                    entry = {"reason": reason, "event": content}
+                    pipeline.xadd(self._keys.quarantine, entry, minid=oldest, approximate=True)
                 await pipeline.execute()
 
     async def close(self) -> None:

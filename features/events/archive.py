@@ -15,6 +15,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pyarrow as pa
+import pyarrow.compute
 import pyarrow.parquet
 
 from features.days import microseconds, moment_of
@@ -42,11 +43,12 @@ ARCHIVE = pa.schema([*SCHEMA, ("whose", pa.string()), ("known_us", pa.int64())])
 
 @dataclass(frozen=True, slots=True)
 class Consolidated:
-    """What became of the entries on disk: events that are new to the archive, entries seen before, visitors' that wait."""
+    """What became of entries: events new to the archive, entries seen before, visitors' that wait, those of erased members."""
 
     events: int = 0
     again: int = 0
     waiting: int = 0
+    erased: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,8 +65,11 @@ def archive_folder(data_dir: Path) -> Path:
     return private_folder(private_folder(data_dir / "events") / "archive")
 
 
-def consolidate(data_dir: Path, *, now: datetime) -> Consolidated:
-    """Bring the new entries on disk into the archive, each event once. Killed anywhere and run again, it comes to the same."""
+def consolidate(data_dir: Path, *, now: datetime, receipts: Receipts) -> Consolidated:
+    """Bring the new entries on disk into the archive, each event once. Killed anywhere and run again, it comes to the same.
+
+    Events of erased members are dropped: a producer that writes to Redis itself may bring some.
+    """
     new = sorted(new_folder(data_dir).glob("*.parquet"))
     if not new:
         return Consolidated()
@@ -80,6 +85,8 @@ def consolidate(data_dir: Path, *, now: datetime) -> Consolidated:
         f"SELECT * REPLACE (coalesce(whose, subject) AS whose) FROM owned WHERE NOT ({waits}) "
         "ORDER BY local_day, whose, event_id"
     ).to_arrow_table()
+    found = ready.num_rows
+    ready = ready.filter(_kept(ready["whose"], receipts))
     if waiting.num_rows:
         write_events(new_folder(data_dir) / f"waiting-{len(there) + 1:06d}.parquet", waiting)
     if ready.num_rows:
@@ -87,7 +94,7 @@ def consolidate(data_dir: Path, *, now: datetime) -> Consolidated:
     for path in new:
         if not waiting.num_rows or path.name != f"waiting-{len(there) + 1:06d}.parquet":
             path.unlink(missing_ok=True)
-    return Consolidated(ready.num_rows, entries - ready.num_rows - waiting.num_rows, waiting.num_rows)
+    return Consolidated(ready.num_rows, entries - found - waiting.num_rows, waiting.num_rows, found - ready.num_rows)
 
 
 def land(data_dir: Path, *, receipts: Receipts) -> Landed:
@@ -246,6 +253,12 @@ def _whose_sql(there: list[Path]) -> str:
                CASE WHEN fresh.member_id IS NULL AND before.member IS NULL THEN after.known_us END AS known_us
         FROM fresh LEFT JOIN before USING (subject, event_id, local_day) LEFT JOIN after USING (subject, event_id, local_day)
     """
+
+
+def _kept(members: pa.ChunkedArray, receipts: Receipts) -> pa.Array:
+    """Of each row whether its member may be kept."""
+    erased = [member for member in pa.compute.unique(members).to_pylist() if receipts.of(member) is not None]
+    return pa.compute.invert(pa.compute.is_in(members, pa.array(erased, pa.string())))
 
 
 def _next_number(there: list[Path]) -> int:

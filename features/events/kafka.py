@@ -11,12 +11,10 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-import msgspec
-
 from features.erasures import Receipts
 from features.errors import ConfigurationError, MissingDependency, StoreUnavailable
 from features.events.accepting import EventWriter, Outcome
-from features.events.schema import Event, EventRefused, EventSetAside, Intake
+from features.events.schema import Event, EventRefused, EventSetAside, Intake, json_bytes
 
 logger = logging.getLogger("rapport")
 MESSAGES_TOGETHER = 500
@@ -158,7 +156,7 @@ class KafkaBridge:
         A message that is wrong may hold anything, a phone number for one: the topic has it, and nobody else needs to.
         """
         place = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
-        return msgspec.json.encode({"kafka": place, "content": content})
+        return json_bytes({"kafka": place, "content": content})
 
     def _commit(self, messages: Sequence[Any]) -> None:
         """Commit the offsets after these messages, and wait for the broker to have them."""

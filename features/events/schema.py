@@ -202,6 +202,11 @@ def event_of(stored: bytes) -> Event:
     return _DECODER.decode(stored)
 
 
+def json_bytes(content: object) -> bytes:
+    """Any JSON value as bytes; unlike msgspec's, with numbers of any length. ValueError for lone surrogates."""
+    return json.dumps(content, ensure_ascii=False, sort_keys=True).encode()
+
+
 def anonymous_id(visitor: str) -> str:
     """The member id under which facts keep a visitor whom nobody knows (as `features.identity` has it)."""
     return f"{ANONYMOUS}{visitor[:16]}"
@@ -227,7 +232,7 @@ class Intake:
         """The event in a JSON text as a broker or a trusted producer has it; raises as `read`."""
         try:
             content = json.loads(sent.decode("utf-8"), object_pairs_hook=_once, parse_constant=_no_constant)
-            msgspec.json.encode(content)  # lone surrogates fail here
+            json_bytes(content)  # lone surrogates fail here
         except (ValueError, RecursionError):
             raise EventRefused("malformed_json", "", "this is not valid JSON in UTF-8, or names a field twice") from None
         return self.read(content, received_at=received_at)
@@ -268,7 +273,7 @@ class Intake:
 
     def _kept(self, content: Mapping[str, Any]) -> dict[str, Any]:
         """What is kept of an event whose fields are not known; a visitor's id goes nowhere as it is."""
-        if len(msgspec.json.encode(content)) > MAX_KEPT:
+        if len(json_bytes(content)) > MAX_KEPT:
             raise EventRefused("too_large", "", f"an event of an unknown type or version has at most {MAX_KEPT} bytes")
         kept = {name: value for name, value in content.items() if name != "visitor_id"}
         visitor, kind = content.get("visitor_id"), content.get("visitor_kind", "cookie")

@@ -205,9 +205,8 @@ class EventStream:
 
     def _keep(self, target: str, entry: Entry, reason: str, days: int) -> None:
         kept: dict[Any, Any] = {"reason": reason, "group": self._group, "partition": entry.partition, "entry": entry.entry_id}
-        oldest = int(datetime.now(UTC).timestamp() * 1000) - days * 86_400_000
         with translated():
-            self._client.xadd(target, kept | dict(entry.fields), minid=str(oldest), approximate=True)
+            self._client.xadd(target, kept | dict(entry.fields), minid=oldest_kept(days), approximate=True)
             self._client.xack(self._keys.stream(entry.partition), self._group, entry.entry_id)
 
     def _entry(self, partition: int, entry_id: bytes, fields: Mapping[bytes, bytes], deliveries: int = 1) -> Entry:
@@ -229,11 +228,20 @@ class EventStream:
         raise ValueError("an entry without an event")
 
 
+def oldest_kept(days: int) -> str:
+    """The id before which entries of a stream are of no use any more, where they are kept for some days."""
+    return str(int(datetime.now(UTC).timestamp() * 1000) - days * 86_400_000)
+
+
 def require_partitions(client: Any, keys: EventKeys) -> None:
     """Raise ConfigurationError if the streams were made with another number of partitions: a member's order would be lost."""
     client.set(keys.partition_count, keys.partitions, nx=True)
-    there = client.get(keys.partition_count)
-    if int(there) != keys.partitions:
+    require_same_partitions(keys, client.get(keys.partition_count))
+
+
+def require_same_partitions(keys: EventKeys, there: bytes | None) -> None:
+    """Raise ConfigurationError if the number that stands in the store is another one; none stands for ours."""
+    if there is not None and int(there) != keys.partitions:
         raise ConfigurationError(
             f"RAPPORT_EVENT_PARTITIONS is {keys.partitions}, and the streams have {int(there)}",
             remedy=f"set it to {int(there)}; docs/events.md tells how to change it",

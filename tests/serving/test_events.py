@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from features.erasures import Erasures
 from features.events.keys import EventKeys
@@ -17,6 +19,8 @@ from features.events.shop import EventShop
 from features.settings import Settings
 from serving.api import Api
 from serving.event_schemas import EXAMPLES, EventsResponse
+from serving.openapi import document
+from serving.problems import CODES
 from tests.serving.asgi import Answer, Client, problem_of
 from tests.serving.small_shop import NOW
 
@@ -66,7 +70,7 @@ def sent(kind: str = "view", **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def counter(store_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Counter]:
-    settings = Settings(
+    chosen = Settings(
         data_dir=tmp_path,
         mlruns_dir=tmp_path / "mlruns",
         redis_url=store_url,
@@ -74,11 +78,11 @@ def counter(store_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> I
         identity_key=KEY,
         now=NOW,
     )
-    keys = EventKeys(settings.key_prefix, settings.event_partitions)
+    keys = EventKeys(chosen.key_prefix, chosen.event_partitions)
     with redis.Redis.from_url(store_url) as plain:
         plain.set(keys.shop, EventShop("America/New_York", "USD").to_bytes())
-        client = Client(Api(settings))
-        yield Counter(client, settings, keys, plain)
+        client = Client(Api(chosen))
+        yield Counter(client, chosen, keys, plain)
         client.close()
 
 
@@ -206,6 +210,15 @@ def test_the_future_and_the_unknown_are_set_aside_with_the_reason(counter: Count
     assert counter.client.post("/v1/events", sent(type="teleport")).status == 207
 
 
+def test_numbers_of_any_length_are_no_trouble(counter: Counter) -> None:
+    long = {"much": 10**400, "more": 2**70}
+    rows = counter.rows(sent(event_id="t", type="teleport", **long), sent(**long), sent(event_id="a:b", type="teleport"))
+    assert [row["status"] for row in rows] == ["quarantined", "refused", "quarantined"]
+    assert "event_id" not in rows[2]
+    headers = [("X-Api-Key", "test-key"), ("Idempotency-Key", "long")]
+    assert counter.post(sent(type="teleport", **long), headers=headers).status == 207
+
+
 def test_after_an_erasure_or_a_refusal_nothing_is_kept_and_there_is_a_receipt(counter: Counter) -> None:
     erasure = Erasures(counter.settings.data_dir).request("gone", at=NOW, by="test")
     counter.plain.set(counter.keys.opted_out("bob"), "facts")
@@ -255,6 +268,15 @@ def test_a_store_that_knows_no_shop_says_so(counter: Counter) -> None:
     problem_of(counter.client.post("/v1/events", sent()), 503, "corrupt_record")
 
 
+def test_another_number_of_partitions_is_refused_before_anything_is_lost(counter: Counter) -> None:
+    counter.rows(sent())
+    client = Client(Api(replace(counter.settings, event_partitions=16)))
+    document = problem_of(client.post("/v1/events", sent(event_id="e2")), 503, "configuration")
+    assert "RAPPORT_EVENT_PARTITIONS is 16, and the streams have 8" in document["detail"]
+    assert len(counter.stored()) == 1
+    client.close()
+
+
 def test_too_long_a_backlog_is_429_until_it_is_shorter(counter: Counter) -> None:
     client = Client(Api(replace(counter.settings, events_backlog=3)))
     for number in range(3):
@@ -274,3 +296,31 @@ def test_what_became_of_events_is_counted(counter: Counter) -> None:
     counter.rows(sent(), sent(event_id="a:b"), sent(event_id="t", type="teleport"))
     meter = counter.client.api.meter
     assert [meter.value("rapport_events_total", status) for status in ("accepted", "refused", "quarantined")] == [1, 1, 1]
+
+
+ODD: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.slow
+def test_any_body_is_answered_as_documented(counter: Counter) -> None:
+    documented = set(document()["paths"]["/v1/events"]["post"]["responses"])
+    names = st.sampled_from([*sent("purchase"), *sent(), "visitor_id", "colour"])
+    event = st.builds(lambda base, odd: base | odd, st.sampled_from([sent(), sent("purchase")]), st.dictionaries(names, ODD))
+
+    @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(event | st.fixed_dictionaries({"events": st.lists(event | ODD, max_size=4) | ODD}) | ODD, st.booleans())
+    def holds(body: Any, ascii_only: bool) -> None:
+        content = json.dumps(body, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+        answer = counter.client.send("POST", "/v1/events", content)
+        assert answer.status < 500
+        assert str(answer.status) in documented
+        if answer.status in {202, 207}:
+            EventsResponse.model_validate_json(answer.body)
+        else:
+            assert CODES[answer.json()["code"]][0] == answer.status
+
+    holds()

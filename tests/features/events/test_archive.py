@@ -1,6 +1,7 @@
 """Events into facts, each once: however often delivered, whoever they turn out to be of, wherever the archive is killed."""
 
 import json
+import random
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 import redis
 
@@ -66,7 +68,8 @@ class Shop:
     def archive(self, *, receipts: Receipts | None = None) -> tuple[int, Consolidated, Landed]:
         """The whole way of what is in the streams."""
         taken = take(self.stream, self.keys, self.data_dir)
-        return taken, consolidate(self.data_dir, now=self.now), land(self.data_dir, receipts=receipts or Receipts())
+        gone = receipts or Receipts()
+        return taken, consolidate(self.data_dir, now=self.now, receipts=gone), land(self.data_dir, receipts=gone)
 
     def opened(self) -> Facts:
         """The facts as they are now."""
@@ -111,6 +114,7 @@ def test_todays_events_are_tonights_facts(shop: Shop, store_url: str) -> None:
     assert after.until_day == before.until_day + 1
     assert (shop.data_dir / "facts" / "quarantine.parquet").exists()
     assert archived_files(shop.data_dir / "facts") == {"000001.parquet"}
+    assert "new one" in build(shop.opened(), as_of=shop.now).member_ids  # whom nobody knew is a member like others
     assert shop.archive() == (0, Consolidated(), Landed())
     with redis.Redis.from_url(store_url) as plain:
         assert [plain.xlen(shop.keys.stream(p)) for p in shop.keys.every_partition] == [0, 0]
@@ -169,11 +173,31 @@ def test_what_is_delivered_and_sent_often_is_there_once(shop: Shop, store_url: s
         stream.close()
 
     assert taken == 91
-    assert consolidate(shop.data_dir, now=shop.now) == Consolidated(30, 61, 0)
+    assert consolidate(shop.data_dir, now=shop.now, receipts=Receipts()) == Consolidated(30, 61, 0)
     shop.writer.accept(events[:10])  # a day later a producer begins anew
     taken, consolidated, landed = shop.archive()
     assert (taken, consolidated) == (10, Consolidated(0, 10, 0))
     assert (landed.events, landed.rows) == (30, {"purchases": 0, "events": 30, "redemptions": 0})
+
+
+def test_in_whatever_order_they_come_the_facts_are_the_same(shop: Shop) -> None:
+    events = [
+        shop.event("return", event_id="r", hours=1),
+        shop.event("purchase", event_id="p", hours=3),
+        *(shop.event(event_id=f"v{number}", hours=number) for number in range(1, 9)),
+    ]
+    facts = shop.data_dir / "facts"
+    shutil.copytree(facts, shop.data_dir / "before")
+    found = []
+    for seed in range(2):
+        shutil.rmtree(facts)
+        shutil.rmtree(shop.data_dir / "events", ignore_errors=True)
+        shutil.copytree(shop.data_dir / "before", facts)
+        random.Random(seed).shuffle(events)
+        shop.writer.accept(events)
+        shop.archive()
+        found.append(read_manifest(facts).hash)
+    assert found[0] == found[1]
 
 
 def test_a_late_event_changes_tonights_past_and_not_what_was_known_then(shop: Shop) -> None:
@@ -237,16 +261,21 @@ def test_facts_that_are_imported_anew_get_the_archived_events_again(shop: Shop) 
 
 
 def test_erased_members_are_left_out_and_taken_out(shop: Shop) -> None:
-    shop.writer.accept([shop.event(event_id="v"), shop.event(event_id="w", member_id="100")])
+    whose = (("v", "1"), ("w", "100"), ("x", "1001"))
+    shop.writer.accept([shop.event(event_id=name, member_id=member) for name, member in whose])
     erasures = Erasures(shop.data_dir)
     erasures.request("1", at=shop.now, by="test")
-    assert shop.archive(receipts=erasures.receipts())[2] == Landed(1, {"purchases": 0, "events": 1, "redemptions": 0}, 1)
+    take(shop.stream, shop.keys, shop.data_dir)
+    assert consolidate(shop.data_dir, now=shop.now, receipts=erasures.receipts()) == Consolidated(2, 0, 0, 1)
+    erasures.request("100", at=shop.now, by="test")
+    landed = land(shop.data_dir, receipts=erasures.receipts())
+    assert landed == Landed(1, {"purchases": 0, "events": 1, "redemptions": 0}, 1)
 
-    erased = erase_from_files(shop.data_dir, ["1", "100"])
+    erased = erase_from_files(shop.data_dir, ["100", "1001"])
 
     assert erased.rows["archived events"] == 2
-    for path in shop.data_dir.rglob("*.parquet"):
-        assert b'"member_id":"100"' not in path.read_bytes()
+    for path in (shop.data_dir / "events").rglob("*.parquet"):
+        assert pq.read_table(path).num_rows == 0
     assert archived_files(shop.data_dir / "facts") == {"000001.parquet"}
     assert shop.archive()[2] == Landed()
 
@@ -261,14 +290,16 @@ def test_events_of_another_shop_are_refused(shop: Shop) -> None:
         shop.archive()
 
 
-def test_killed_at_one_file_after_another_nothing_is_lost_and_nothing_twice(shop: Shop, store_url: str) -> None:
-    rounds = 12
-    command = [sys.executable, str(SCRIPT), store_url, shop.keys.prefix, str(shop.data_dir), str(rounds)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=240, cwd=Path(__file__).parents[3])
+@pytest.mark.parametrize(("rounds", "apart"), [(12, 3), pytest.param(60, 1, marks=pytest.mark.slow)])
+def test_killed_at_one_file_after_another_nothing_is_lost_and_nothing_twice(
+    shop: Shop, store_url: str, rounds: int, apart: int
+) -> None:
+    command = [sys.executable, str(SCRIPT), store_url, shop.keys.prefix, str(shop.data_dir), str(rounds), str(apart)]
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=280, cwd=Path(__file__).parents[3])
     told = json.loads(run.stdout)
 
     assert told["ended"][-1] == 0
-    assert sum(code == 9 for code in told["ended"]) >= rounds - 2, told["ended"]
+    assert sum(code == 9 for code in told["ended"]) >= rounds * 0.7, told["ended"]
     facts = shop.opened()
     views = facts.query("SELECT event_id FROM events")["event_id"].to_pylist()
     orders = facts.query("SELECT order_id, count(*) AS lines FROM purchases WHERE starts_with(order_id, 'new-') GROUP BY 1")

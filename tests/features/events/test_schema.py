@@ -198,6 +198,13 @@ def test_a_number_too_large_for_a_float_is_no_amount() -> None:
     assert caught.value.pointer == "/lines/0/net_cents"
 
 
+def test_a_number_of_any_length_is_read_and_refused() -> None:
+    for kind in ("view", "teleport"):
+        text = json.dumps(sent(kind, item_id="apple", duration_s=10**400)).encode()
+        with pytest.raises((EventRefused, EventSetAside)):
+            INTAKE.read_bytes(text, received_at=NOON)
+
+
 def test_any_alphabet_makes_an_id() -> None:
     assert event(member_id="会员一").subject == "会员一"
 
