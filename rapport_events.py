@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from features.erasures import Erasures
-from features.errors import FactsMissing
+from features.errors import Busy, FactsMissing
+from features.events.accepting import EventWriter
 from features.events.keys import ARCHIVE_GROUP, EventKeys
 from features.events.shop import EventShop
 from features.events.stream import EventStream
@@ -18,6 +20,8 @@ from features.jobs import only_run, store_url
 from features.screen import Screen
 from features.settings import Settings
 from features.store_errors import translated
+
+PATIENCE_S, POLL_S = 60.0, 0.2
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,10 +41,11 @@ class EventJobs:
         with store_url(self.settings) as url:
             if not every_s:
                 return self.archived(url)
-            with only_run(self.settings, "archive"), _until_told() as told:
+            with _until_told() as told:
                 taken = 0
                 while True:
-                    taken += self._taken(url)
+                    with self._alone():
+                        taken += self._taken(url)
                     if told.wait(every_s):
                         return {"taken": taken}
 
@@ -48,7 +53,7 @@ class EventJobs:
         """The same once, said on the screen."""
         from features.events.archive import Landed, consolidate, land  # DuckDB takes a second: mostly there is nothing to do
 
-        with only_run(self.settings, "archive"):
+        with self._alone():
             taken = self._taken(url)
             found = consolidate(self.settings.data_dir, now=self.settings.clock())
         with only_run(self.settings, "import"):
@@ -71,7 +76,6 @@ class EventJobs:
 
     def kafka(self, topic: str, config: str) -> dict[str, Any]:
         """Events of a topic into the streams, until told to end."""
-        from features.events.accepting import EventWriter
         from features.events.erased import ErasedMembers
         from features.events.kafka import KafkaBridge, read_config
 
@@ -104,6 +108,18 @@ class EventJobs:
         finally:
             stream.close()
 
+    def figures(self, url: str) -> dict[str, Any] | None:
+        """How many events wait, were set aside or failed, and what an acknowledgement is worth; None without events."""
+        if not self.any_to_archive(url):
+            return None
+        writer = EventWriter(url, self.keys)
+        try:
+            pressure = writer.pressure()
+            set_aside, dead = writer.aside()
+        finally:
+            writer.close()
+        return {"waiting": pressure.events, "quarantine": set_aside, "dead": dead, "durable": pressure.durable}
+
     def any_to_archive(self, url: str) -> bool:
         """Whether any event ever came: a shop without events need not be asked again."""
         if (self.settings.data_dir / "events").exists():
@@ -114,6 +130,21 @@ class EventJobs:
                 return bool(stream.client.exists(self.keys.partition_count, *map(self.keys.stream, self.keys.every_partition)))
         finally:
             stream.close()
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Hold the archive's lock, waiting for the one who takes entries all day long: that takes a moment each time."""
+        deadline = time.monotonic() + PATIENCE_S
+        with ExitStack() as held:
+            while True:
+                try:
+                    held.enter_context(only_run(self.settings, "archive"))
+                    break
+                except Busy:
+                    if time.monotonic() > deadline:
+                        raise
+                time.sleep(POLL_S)
+            yield
 
     def _taken(self, url: str) -> int:
         """Everything in the streams to disk; returns how many events."""

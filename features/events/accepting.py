@@ -98,6 +98,11 @@ class EventWriter:
             pressure.ask(pipeline, [self._keys.stream(partition) for partition in self._keys.every_partition])
             return pressure.read(pipeline.execute(raise_on_error=False))
 
+    def aside(self) -> tuple[int, int]:
+        """How many events are in the quarantine, and how many entries among the dead letters."""
+        with translated():
+            return int(self._client.xlen(self._keys.quarantine)), int(self._client.xlen(self._keys.dead))
+
     def set_aside(self, reason: str, content: bytes) -> None:
         """An event with which nothing can be done yet, into the quarantine."""
         with translated():

@@ -9,6 +9,8 @@ from typing import Any
 
 import pytest
 import redis
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from features.erasures import Erasures
 from features.events.keys import EventKeys
@@ -17,6 +19,8 @@ from features.events.shop import EventShop
 from features.settings import Settings
 from serving.api import Api
 from serving.event_schemas import EXAMPLES, EventsResponse
+from serving.openapi import document
+from serving.problems import CODES
 from tests.serving.asgi import Answer, Client, problem_of
 from tests.serving.small_shop import NOW
 
@@ -66,7 +70,7 @@ def sent(kind: str = "view", **more: Any) -> dict[str, Any]:
 
 @pytest.fixture
 def counter(store_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Counter]:
-    settings = Settings(
+    chosen = Settings(
         data_dir=tmp_path,
         mlruns_dir=tmp_path / "mlruns",
         redis_url=store_url,
@@ -74,11 +78,11 @@ def counter(store_url: str, tmp_path: Path, request: pytest.FixtureRequest) -> I
         identity_key=KEY,
         now=NOW,
     )
-    keys = EventKeys(settings.key_prefix, settings.event_partitions)
+    keys = EventKeys(chosen.key_prefix, chosen.event_partitions)
     with redis.Redis.from_url(store_url) as plain:
         plain.set(keys.shop, EventShop("America/New_York", "USD").to_bytes())
-        client = Client(Api(settings))
-        yield Counter(client, settings, keys, plain)
+        client = Client(Api(chosen))
+        yield Counter(client, chosen, keys, plain)
         client.close()
 
 
@@ -274,3 +278,31 @@ def test_what_became_of_events_is_counted(counter: Counter) -> None:
     counter.rows(sent(), sent(event_id="a:b"), sent(event_id="t", type="teleport"))
     meter = counter.client.api.meter
     assert [meter.value("rapport_events_total", status) for status in ("accepted", "refused", "quarantined")] == [1, 1, 1]
+
+
+ODD: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=10), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+@pytest.mark.slow
+def test_any_body_is_answered_as_documented(counter: Counter) -> None:
+    documented = set(document()["paths"]["/v1/events"]["post"]["responses"])
+    names = st.sampled_from([*sent("purchase"), *sent(), "visitor_id", "colour"])
+    event = st.builds(lambda base, odd: base | odd, st.sampled_from([sent(), sent("purchase")]), st.dictionaries(names, ODD))
+
+    @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(event | st.fixed_dictionaries({"events": st.lists(event | ODD, max_size=4) | ODD}) | ODD, st.booleans())
+    def holds(body: Any, ascii_only: bool) -> None:
+        content = json.dumps(body, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")
+        answer = counter.client.send("POST", "/v1/events", content)
+        assert answer.status < 500
+        assert str(answer.status) in documented
+        if answer.status in {202, 207}:
+            EventsResponse.model_validate_json(answer.body)
+        else:
+            assert CODES[answer.json()["code"]][0] == answer.status
+
+    holds()

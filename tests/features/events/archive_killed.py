@@ -1,6 +1,6 @@
 """Run by a test in a process of its own: archives in forks that kill themselves at one file after another, then once whole.
 
-    python archive_killed.py URL PREFIX DATA_DIR ROUNDS
+    python archive_killed.py URL PREFIX DATA_DIR ROUNDS APART
 
 Before each round some more events come, some of them twice. Prints how the rounds ended and which ids were acknowledged.
 """
@@ -81,13 +81,13 @@ def come(writer: EventWriter, number: int, chance: random.Random) -> list[str]:
 
 def main() -> None:
     """Every round, then one that nobody disturbs."""
-    url, prefix, data_dir, rounds = sys.argv[1], sys.argv[2], Path(sys.argv[3]), int(sys.argv[4])
+    url, prefix, data_dir, rounds, apart = *sys.argv[1:3], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
     keys, chance = EventKeys(prefix, partitions=2), random.Random(4)  # no secret
     ended, ids = [], set()
     writer = EventWriter(url, keys)
     for number in range(rounds):
         ids.update(come(writer, number, chance))
-        ended.append(archive(url, keys, data_dir, at=1 + number * 3))
+        ended.append(archive(url, keys, data_dir, at=1 + number * apart))
     ended.append(archive(url, keys, data_dir, at=0))
     sys.stdout.write(json.dumps({"ended": ended, "ids": sorted(ids)}))
 

@@ -26,6 +26,7 @@ from features.screen import Screen
 from features.settings import Settings
 from rapport_events import EventJobs
 from rapport_features import FeatureJobs
+from rapport_jobs import Jobs
 from rapport_nightly import NightlyJob
 
 
@@ -82,6 +83,7 @@ def test_a_shop_without_events_has_no_streams_and_no_step(settings: Settings, fa
     jobs = EventJobs(settings, Screen(as_json=True))
     assert not jobs.any_to_archive(settings.redis_url)
     assert not (settings.data_dir / "events").exists()
+    assert Jobs(settings, as_json=True).status()["events"] is None
 
 
 def test_events_before_the_first_import_wait_on_disk(settings: Settings, facts: Facts, writer: EventWriter) -> None:
@@ -89,6 +91,8 @@ def test_events_before_the_first_import_wait_on_disk(settings: Settings, facts: 
     writer.accept(some(facts))
     jobs = EventJobs(settings, Screen(as_json=True))
     assert jobs.any_to_archive(settings.redis_url)
+    figures = {"waiting": 2, "quarantine": 0, "dead": 0, "durable": "memory"}
+    assert Jobs(settings, as_json=True).status()["events"] == figures
     assert jobs.archive() | {"rows": {}} == {
         "taken": 2, "events": 2, "again": 0, "waiting": 0, "landed": 0, "rows": {}, "erased": 0,
     }  # fmt: skip
@@ -110,6 +114,7 @@ def test_to_disk_again_and_again_until_told_to_end(settings: Settings, facts: Fa
                 assert time.monotonic() < deadline, process.stderr
                 time.sleep(0.1)
                 taken = sum(pq.read_metadata(p).num_rows for p in (settings.data_dir / "events").glob("new/2*.parquet"))
+        assert EventJobs(settings, Screen(as_json=True)).archive()["landed"] == 2  # the night's own run goes in between
     finally:
         process.send_signal(signal.SIGTERM)
         _, told = process.communicate(timeout=60)
