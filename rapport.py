@@ -320,6 +320,41 @@ def publish(
 
 
 @app.command()
+def archive(
+    every: Annotated[
+        int, typer.Option(min=0, help="Seconds: to disk that often until told to end, and not into the facts.")
+    ] = 0,
+    as_json: AsJson = False,
+) -> None:
+    """Bring the events of the streams to disk and into the facts, each once. The nightly run begins with it.
+
+    Example: `rapport archive --every 60`
+    """
+    from features.screen import Screen
+    from rapport_events import EventJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(EventJobs(_settings(), screen).archive(every_s=every))
+
+
+@app.command()
+def kafka(
+    topic: Annotated[str, typer.Argument(help="Topic whose messages are events in JSON.")],
+    config: Annotated[Path, typer.Option(help="JSON file with librdkafka's settings, bootstrap.servers at least.")],
+    as_json: AsJson = False,
+) -> None:
+    """Bring the events of a Kafka topic into the streams until told to end; offsets are committed once they are there.
+
+    Example: `rapport kafka shop.events --config kafka.json`
+    """
+    from features.screen import Screen
+    from rapport_events import EventJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(EventJobs(_settings(), screen).kafka(topic, config.read_text()))
+
+
+@app.command()
 def nightly(
     as_of: Annotated[
         str | None,
@@ -631,6 +666,45 @@ def jobs_run(
     ended = run_jobs(_settings(), until_eof=until_eof)
     screen.say(f"{ended:,} jobs have ended.")
     screen.result({"ended": ended})
+
+
+@app.command()
+def stream(
+    until_idle: Annotated[bool, typer.Option("--until-idle", help="End when no event is left.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Apply events to the live features of members, each once; any number of these may run: docs/realtime.md.
+
+    Example: `rapport stream`
+    """
+    from features.screen import Screen
+    from rapport_stream import StreamJobs
+
+    screen = Screen(as_json=as_json)
+    screen.result(StreamJobs(_settings(), screen).run(until_idle=until_idle))
+
+
+@app.command()
+def parity(
+    most: Annotated[int, typer.Option(min=1, help="Members compared; those active today first.")] = 10_000,
+    bucket: Annotated[int | None, typer.Option(min=0, help="Bucket of the facts; else another one each day.")] = None,
+    archive: Annotated[bool, typer.Option("--archive/--no-archive", help="Archive what the streams hold first.")] = True,
+    as_json: AsJson = False,
+) -> None:
+    """Hold the live features of members against a batch build on the archived facts.
+
+    Example: `rapport parity --most 2000`
+
+    Exit code 1: there are mismatches. The last result is in /metrics.
+    """
+    from features.screen import Screen
+    from rapport_stream import StreamJobs
+
+    screen = Screen(as_json=as_json)
+    found = StreamJobs(_settings(), screen).parity(most=most, bucket=bucket, archive=archive)
+    screen.result(found)
+    if found["mismatches"]:
+        raise typer.Exit(1)
 
 
 @app.command()

@@ -22,6 +22,7 @@ from features.online_store import RedisStore
 from features.publish import Published, publish
 from features.screen import Screen
 from features.settings import Settings
+from rapport_events import EventJobs
 from rapport_features import FeatureJobs
 from rapport_members import MemberJobs
 from rapport_models import mlflow_command
@@ -172,10 +173,13 @@ class Jobs:
         return published
 
     def publish_shop(self, url: str, facts: Facts) -> int:
-        """The item table that rules look at; returns how many items it has."""
+        """The item table that rules look at, and what events are read by; returns how many items there are."""
+        from features.events.keys import EventKeys
+        from features.events.publish_shop import publish_event_shop
         from features.publish_shop import publish_shop
         from features.shop_store import ShopStore
 
+        publish_event_shop(facts, url, EventKeys(self.settings.key_prefix))
         shop = ShopStore(url, prefix=self.settings.key_prefix)
         try:
             return publish_shop(facts, shop)
@@ -313,7 +317,7 @@ class Jobs:
 
     def status(self) -> dict[str, Any]:
         """What is there."""
-        found: dict[str, Any] = {"facts": None, "store": None}
+        found: dict[str, Any] = {"facts": None, "store": None, "events": None}
         try:
             found["facts"] = asdict(read_manifest(facts_folder(self.settings)))
         except FactsMissing as error:
@@ -323,6 +327,7 @@ class Jobs:
                 store = RedisStore(url, prefix=self.settings.key_prefix)
                 stamp = store.read_stamp()
                 found["store"] = {"version": store.check_server(), "stamp": asdict(stamp) if stamp else None}
+                found["events"] = EventJobs(self.settings, self.screen).figures(url)
         except StoreUnavailable as error:
             self.screen.say(f"{error}: {error.remedy}")
         found["models"] = {m.label: list(m.aliases) for m in registered_models(self.settings.mlruns_dir)}
@@ -407,5 +412,10 @@ def status_rows(found: dict[str, Any]) -> list[tuple[str, str]]:
         stamp = found["store"]["stamp"]
         state = f"{stamp['members']:,} members as of {stamp['as_of']}" if stamp else "nothing published"
         rows.append(("store", f"Redis {found['store']['version']}: {state}"))
+    if found["events"]:
+        events = found["events"]
+        kept = events["durable"].replace("_", " ")
+        aside = f"{events['quarantine']:,} in quarantine, {events['dead']:,} failed"
+        rows.append(("events", f"{events['waiting']:,} in the streams, {aside}; acknowledged means on {kept}"))
     rows.extend((label, ", ".join(aliases) or "no alias") for label, aliases in found["models"].items())
     return rows

@@ -12,13 +12,14 @@ import numpy as np
 
 from features.contract import CONTRACT
 from features.days import calendar_day
-from features.errors import ModelMissing, RapportError, TriggersRefused
+from features.errors import ModelMissing, RapportError, SourceError, TriggersRefused
 from features.facts import Facts
 from features.jobs import as_of_moment, only_run, open_facts, store_url
 from features.measured import STEP_COLUMNS, RunRecord
 from features.screen import Screen
 from features.settings import Settings
 from features.state import State
+from rapport_events import EventJobs
 from rapport_features import FeatureJobs
 from rapport_jobs import Jobs
 from rapport_members import MemberJobs
@@ -81,8 +82,9 @@ class NightlyJob:
             if self.erasing.erasures.all():
                 with only_run(self.settings, "import"):
                     self.erasing.erase_owed()
-            night = self._begin(as_of)
-            url = stack.enter_context(store_url(self.settings))
+            url, record = stack.enter_context(store_url(self.settings)), RunRecord()
+            self._archive(url, record)
+            night = self._begin(as_of, record)
             try:
                 self._steps(night, url)
             except RapportError as error:
@@ -93,12 +95,25 @@ class NightlyJob:
                 report = self._report(night)
         return report
 
-    def _begin(self, as_of: str | None) -> Night:
+    def _archive(self, url: str, record: RunRecord) -> None:
+        """Today's events into the facts, before anything is computed from them; events that cannot be added wait."""
+        events = EventJobs(self.settings, self.screen)
+        if not events.any_to_archive(url):
+            return
+        with record.step("archive events") as step:
+            try:
+                found = events.archived(url)
+                step.found.update(taken=found["taken"], landed=found["landed"], waiting=found["waiting"])
+            except SourceError as error:
+                step.skip(str(error))
+                record.warn(f"no event came into the facts: {error}", error.remedy)
+
+    def _begin(self, as_of: str | None, record: RunRecord) -> Night:
         facts = open_facts(self.settings)
         day = facts.local_day(as_of_moment(as_of, facts)) if as_of else default_day(facts, self.settings.clock())
         if as_of is not None and facts.midnight(day) != as_of_moment(as_of, facts):
             self.screen.say(f"A night is as of a midnight: {calendar_day(day)} it is.")
-        night = Night(facts, day, RunRecord())
+        night = Night(facts, day, record)
         late = facts.local_day(self.settings.clock()) - facts.manifest.until_day
         if as_of is None and late >= LATE_DAYS:
             night.record.warn(

@@ -18,6 +18,7 @@ import pyarrow.compute
 import pyarrow.parquet
 
 from features.errors import FactsMissing
+from features.events.archive import erase_events
 from features.facts import BUCKETED, Manifest, connect, read_manifest
 from features.facts_folder import Draft, Origin, every_bucket
 from features.identity import ALIASES_FILE, REVIEW_FILE
@@ -52,7 +53,9 @@ def erase_from_files(data_dir: Path, members: Collection[str]) -> ErasedFiles:
     Killed anywhere, each file is the old one or the new one, and what is left is done by the next run.
     """
     rows = _from_facts(data_dir / "facts", sorted(members))
-    if sum(rows.values()):
+    in_facts = sum(rows.values())
+    rows["archived events"] = erase_events(data_dir, sorted(members))
+    if in_facts:
         shutil.rmtree(data_dir / "features", ignore_errors=True)  # sums that hold them: the next refresh builds anew
     return ErasedFiles(rows, _from_scores(data_dir / "scores", members), _from_index(published_folder(data_dir), members))
 

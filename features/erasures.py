@@ -13,9 +13,9 @@ import hmac
 import json
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -47,6 +47,18 @@ class Erasure:
     member_id: str = ""
     online_at: str = ""
     files_at: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipts:
+    """Receipts by the keyed hash of the member's id."""
+
+    key: bytes = field(repr=False, default=b"")
+    by_hash: Mapping[str, str] = field(repr=False, default_factory=dict)
+
+    def of(self, member_id: str) -> str | None:
+        """The receipt of a member's erasure; None if nobody asked for it."""
+        return self.by_hash.get(_hash(self.key, member_id)) if self.by_hash else None
 
 
 class Erasures:
@@ -101,6 +113,18 @@ class Erasures:
             return []
         key = self._key()
         return [member for member in member_ids if _hash(key, member) in known]
+
+    def receipts(self) -> Receipts:
+        """Whose erasure was ever asked for, as it now stands on disk, for many questions."""
+        known = {erasure.member_hash: erasure.receipt for erasure in self.all()}
+        return Receipts(self._key() if known else b"", known)
+
+    def changed_at(self) -> int:
+        """A number that is another one once a request has come or moved on."""
+        try:
+            return self._folder.stat().st_mtime_ns
+        except FileNotFoundError:
+            return 0
 
     def record(self, deed: str, erasure: Erasure, *, at: datetime, by: str) -> None:
         """Add a line to the record of deeds."""

@@ -35,6 +35,8 @@ ROWS_A_GROUP = 40_960
 """Rows of a row group, the least that is read for a day: a week or so of a bucket. Parquet's usual 122,880 are a month."""
 MOST_BUCKETS = 256
 WHO_IS_WHO = (ALIASES_FILE, REVIEW_FILE)
+ARCHIVED = "archived.json"
+"""Which files of archived events are in the facts. Facts that are replaced have none: `rapport archive` brings all in again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +75,7 @@ class Draft:
         for path in base.sha256 if base else ():
             os.link(folder / path, self.place / path)
             self._hashes[path] = base.sha256[path] if base else ""
-        for name in WHO_IS_WHO if base else ():
+        for name in (*WHO_IS_WHO, ARCHIVED) if base else ():
             if (folder / name).exists():
                 os.link(folder / name, self.place / name)
 

@@ -45,17 +45,23 @@ def fold(contract: Contract, member_ids: Sequence[str], facts: Mapping[str, Fact
 
 def merge(contract: Contract, base: NDArray[np.void], today: NDArray[np.void]) -> NDArray[np.void]:
     """Records as of now from those of last midnight and those of today, row by row."""
-    merged, plan = base.copy(), _plan(contract)
-    before, now = floats_of(contract, base), floats_of(contract, today)
+    merged = base.copy()
+    merge_into(contract, merged, floats_of(contract, today))
+    return merged
+
+
+def merge_into(contract: Contract, records: NDArray[np.void], now: NDArray[np.float64]) -> None:
+    """Merge a day into records of midnight, in place. `now` is as `features.codec.floats_of` gives that day's."""
+    plan, before = _plan(contract), floats_of(contract, records)
     after = before.copy()
     after[plan.adding] += now[plan.adding]
     after[plan.smaller] = np.fmin(before[plan.smaller], now[plan.smaller])
     after[plan.larger] = np.fmax(before[plan.larger], now[plan.larger])
+    after[plan.decaying] = _decayed(plan, before, now)
     sides = [{name: side[row] for name, row in plan.operands.items()} for side in (before, now)]
     for row, aggregate in plan.others.items():
         after[row] = across_days(aggregate, *sides)
-    put_floats(contract, merged, after, plan.moving)
-    return merged
+    put_floats(contract, records, after, plan.moving)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +70,8 @@ class _Plan:
 
     Attributes
     ----------
+    decaying, last_days, half_lives
+        Decayed totals; for each the position of the last day of the same facts, and its half-life in days.
     others
         Aggregates with a rule of their own, by position.
     operands
@@ -75,6 +83,9 @@ class _Plan:
     adding: NDArray[np.intp]
     smaller: NDArray[np.intp]
     larger: NDArray[np.intp]
+    decaying: NDArray[np.intp]
+    last_days: NDArray[np.intp]
+    half_lives: NDArray[np.float64]
     others: dict[int, Aggregate]
     operands: dict[str, int]
     moving: NDArray[np.intp]
@@ -82,20 +93,29 @@ class _Plan:
 
 @cache
 def _plan(contract: Contract) -> _Plan:
-    moving = [(row, a) for row, a in enumerate(contract.aggregates) if a.freshness == "event" and a.kind.across_days != "keep"]
-    alike: dict[AcrossDays, list[int]] = {"add": [], "smaller": [], "larger": []}
-    others = {}
-    for row, aggregate in moving:
-        if aggregate.kind.across_days in alike:
-            alike[aggregate.kind.across_days].append(row)
-        else:
-            others[row] = aggregate
-    needed = {*others.values(), *(a.last_day for a in others.values() if a.last_day is not None)}
-    operands = {a.name: row for row, a in enumerate(contract.aggregates) if a in needed}
-    adding, smaller, larger, rows = (
-        np.array(chosen, dtype=np.intp) for chosen in (alike["add"], alike["smaller"], alike["larger"], [r for r, _ in moving])
+    row_of = {aggregate: row for row, aggregate in enumerate(contract.aggregates)}
+    moving = {a: row for a, row in row_of.items() if a.freshness == "event" and a.kind.across_days != "keep"}
+
+    def of(*rules: AcrossDays) -> dict[Aggregate, int]:
+        return {aggregate: row for aggregate, row in moving.items() if aggregate.kind.across_days in rules}
+
+    decaying, others = of("decay"), of("second_day", "longest_gap", "add_squared_gap")
+    needed = {*others, *(a.last_day for a in others if a.last_day is not None)}
+    return _Plan(
+        adding=_positions(of("add")),
+        smaller=_positions(of("smaller")),
+        larger=_positions(of("larger")),
+        decaying=_positions(decaying),
+        last_days=np.array([row_of[a.last_day] for a in decaying if a.last_day is not None], dtype=np.intp),
+        half_lives=np.array([[a.half_life_days or 1] for a in decaying], dtype=np.float64).reshape(-1, 1),
+        others={row: aggregate for aggregate, row in others.items()},
+        operands={aggregate.name: row_of[aggregate] for aggregate in needed},
+        moving=_positions(moving),
     )
-    return _Plan(adding, smaller, larger, others, operands, rows)
+
+
+def _positions(rows: Mapping[Aggregate, int]) -> NDArray[np.intp]:
+    return np.array(list(rows.values()), dtype=np.intp)
 
 
 def _fold_one(aggregate: Aggregate, records: NDArray[np.void], rows: NDArray[np.intp], columns: Facts) -> None:
@@ -163,7 +183,7 @@ def across_days(
         case "larger":
             return np.fmax(base, today)
         case "decay":
-            return _decayed(aggregate, before, now)
+            return _decayed_one(aggregate, before, now)
         case "second_day":
             return _second_day(aggregate, before, now)
         case "longest_gap":
@@ -188,14 +208,27 @@ def _last_day_of(aggregate: Aggregate) -> str:
     return aggregate.last_day.name
 
 
-def _decayed(
+def _decayed_one(
     aggregate: Aggregate, before: Mapping[str, NDArray[np.float64]], now: Mapping[str, NDArray[np.float64]]
 ) -> NDArray[np.float64]:
-    """Both totals as of the later of their last days; one without a last day is 0 or missing, and stays that."""
     last = _last_day_of(aggregate)
-    latest = np.fmax(before[last], now[last])
-    half_life = aggregate.half_life_days or 1
-    moved = (side[aggregate.name] * np.exp2(-np.nan_to_num(latest - side[last]) / half_life) for side in (before, now))
+    base, today = ((side[aggregate.name], side[last]) for side in (before, now))
+    return _moved_and_added(base, today, aggregate.half_life_days or 1)
+
+
+def _decayed(plan: _Plan, before: NDArray[np.float64], now: NDArray[np.float64]) -> NDArray[np.float64]:
+    base, today = ((side[plan.decaying], side[plan.last_days]) for side in (before, now))
+    return _moved_and_added(base, today, plan.half_lives)
+
+
+def _moved_and_added(
+    before: tuple[NDArray[np.float64], NDArray[np.float64]],
+    now: tuple[NDArray[np.float64], NDArray[np.float64]],
+    half_life: NDArray[np.float64] | int,
+) -> NDArray[np.float64]:
+    """Both totals as of the later of their last days; one without a last day is 0 or missing, and stays that."""
+    latest = np.fmax(before[1], now[1])
+    moved = (total * np.exp2(-np.nan_to_num(latest - last) / half_life) for total, last in (before, now))
     return np.add(*moved)
 
 

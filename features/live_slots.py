@@ -7,12 +7,12 @@ such a number; its position is the same in every process with the same declarati
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.codec import empty_records, put_floats
+from features.codec import empty_records, floats_of, put_floats
 from features.contract import Contract
 from features.declarations import Aggregate
 from features.live import Facts, folded, numbers_as_floats
@@ -46,7 +46,7 @@ class Slots:
     zero: NDArray[np.intp]
     signature: bytes
 
-    @property
+    @cached_property
     def empty(self) -> NDArray[np.float64]:
         """The slots of a day without facts: 0 where they add up, else NaN."""
         return np.where(np.arange(len(self.shared)) < self.adding, 0.0, np.nan)
@@ -98,14 +98,24 @@ def values_of(
 
 def records_of(contract: Contract, values: NDArray[np.float64]) -> NDArray[np.void]:
     """Records of one day from its slots, as `features.live.fold` would make them of the same facts."""
-    slots = slots_of(contract)
     records = empty_records(contract, len(values))
+    put_floats(contract, records, floats_of_day(contract, values), slots_of(contract).of_aggregate[:, 0])
+    return records
+
+
+def floats_of_day(contract: Contract, values: NDArray[np.float64]) -> NDArray[np.float64]:
+    """The same as `features.codec.floats_of` gives it; nightly aggregates, which no day moves, are as without facts."""
+    slots = slots_of(contract)
     places, of = slots.of_aggregate.T
-    spread = np.empty((len(contract.aggregates), len(values)))
+    spread = np.repeat(_without_facts(contract), len(values), axis=1)
     spread[places] = values.T[of]
     spread[slots.zero] = np.nan_to_num(spread[slots.zero], nan=0.0)
-    put_floats(contract, records, spread, places)
-    return records
+    return spread
+
+
+@cache
+def _without_facts(contract: Contract) -> NDArray[np.float64]:
+    return floats_of(contract, empty_records(contract, 1))
 
 
 def entries_of(contract: Contract, values: NDArray[np.float64]) -> list[bytes]:

@@ -10,19 +10,20 @@ Numbers are little-endian. Only days that the base may not hold yet are kept, at
 
 import struct
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
+from functools import cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.codec import missing_value
+from features.codec import as_bytes, missing_value
 from features.contract import Contract
 from features.days import day_of, midnight
 from features.events.schema import Event
-from features.live import merge
-from features.live_slots import ENTRY, records_of, slots_of
+from features.live import merge_into
+from features.live_slots import ENTRY, floats_of_day, slots_of
 
 MAGIC = b"L1"
 KEPT_DAYS = 3
@@ -51,14 +52,24 @@ class Applied:
 
 def days_in(contract: Contract, value: bytes | None) -> Iterator[tuple[int, NDArray[np.void]]]:
     """The days of a stored value, ascending, each with its entries; none in one that is not of these slots."""
-    if value is None or value[:HEADER_BYTES] != MAGIC + slots_of(contract).signature:
-        return
-    at = HEADER_BYTES
+    for day, entries in _raw_days(contract, value) if value is not None else ():
+        yield day, np.frombuffer(entries, dtype=ENTRY)
+
+
+def _raw_days(contract: Contract, value: bytes) -> list[tuple[int, bytes]]:
+    if value[:HEADER_BYTES] != _header(contract):
+        return []
+    found, at = [], HEADER_BYTES
     while at < len(value):
         day, count = _DAY.unpack_from(value, at)
-        at += _DAY.size
-        yield day, np.frombuffer(value, dtype=ENTRY, count=count, offset=at)
-        at += count * ENTRY.itemsize
+        begin, at = at + _DAY.size, at + _DAY.size + count * ENTRY.itemsize
+        found.append((day, value[begin:at]))
+    return found
+
+
+@cache
+def _header(contract: Contract) -> bytes:
+    return MAGIC + slots_of(contract).signature
 
 
 def first_live_day(as_of: datetime, zone: ZoneInfo) -> int:
@@ -79,27 +90,42 @@ def merged(
     from_day
         First local day that the base does not hold, of each record or of all: earlier days are left out.
     """
-    first = np.broadcast_to(np.asarray(from_day, dtype=np.int64), len(base))
-    days: dict[int, list[tuple[int, NDArray[np.void]]]] = {}
+    first = np.broadcast_to(np.asarray(from_day, dtype=np.int64), len(base)).tolist()
+    days: dict[int, _Day] = {}
     for row, value in enumerate(live):
-        for day, entries in days_in(contract, value) if value is not None else ():
-            if day >= first[row] and len(entries):
-                days.setdefault(day, []).append((row, entries))
-    now, moved = base.copy() if days else base, np.zeros(len(base), dtype=np.bool_)
+        for day, entries in _raw_days(contract, value) if value is not None else ():
+            if day >= first[row] and entries:
+                days.setdefault(day, _Day()).add(row, entries)
+    moved = np.zeros(len(base), dtype=np.bool_)
+    if not days:
+        return base, moved
+    raw = as_bytes(base).copy()  # rows of bytes: numpy copies records field by field
     for day in sorted(days):
-        rows = np.array([row for row, _ in days[day]], dtype=np.intp)
-        now[rows] = merge(contract, now[rows], records_of(contract, _values(contract, [e for _, e in days[day]])))
-        moved[rows] = True
-    return now, moved
+        rows = np.array(days[day].rows, dtype=np.intp)
+        part = raw[rows]
+        merge_into(contract, part.view(base.dtype)[:, 0], floats_of_day(contract, days[day].values(contract)))
+        raw[rows], moved[rows] = part, True
+    return raw.view(base.dtype)[:, 0], moved
 
 
-def _values(contract: Contract, entries: Sequence[NDArray[np.void]]) -> NDArray[np.float64]:
-    """Slots of one day of several members, shape (members, slots)."""
-    values = np.repeat(slots_of(contract).empty[None, :], len(entries), axis=0)
-    rows = np.repeat(np.arange(len(entries)), [len(part) for part in entries])
-    every = np.concatenate(entries)
-    values[rows, every["slot"]] = every["value"]
-    return values
+@dataclass(slots=True)
+class _Day:
+    """Entries of one day, of several rows."""
+
+    rows: list[int] = field(default_factory=list)
+    entries: list[bytes] = field(default_factory=list)
+
+    def add(self, row: int, entries: bytes) -> None:
+        self.rows.append(row)
+        self.entries.append(entries)
+
+    def values(self, contract: Contract) -> NDArray[np.float64]:
+        """Their slots, shape (rows, slots)."""
+        found = np.repeat(slots_of(contract).empty[None, :], len(self.rows), axis=0)
+        every = np.frombuffer(b"".join(self.entries), dtype=ENTRY)
+        of = np.repeat(np.arange(len(self.rows)), [len(part) // ENTRY.itemsize for part in self.entries])
+        found[of, every["slot"]] = every["value"]
+        return found
 
 
 def unknown_in(contract: Contract, record: np.void) -> tuple[str, ...]:

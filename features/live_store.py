@@ -221,6 +221,23 @@ class LiveStore:
             found = self._client.hgetall(self._keys.live_items(member_id, day))
         return {field.decode(): int(count) for field, count in found.items()}
 
+    def active_members(self) -> list[str]:
+        """Members and visitors with a live value. Walks over all keys of the server."""
+        before = self._keys.before_live
+        with translated():
+            return [key[len(before.encode()) : -1].decode() for key in self._client.scan_iter(f"{before}*", count=5000)]
+
+    def write_parity(self, result: bytes) -> None:
+        """Keep what the last comparison with the batch found."""
+        with translated():
+            self._client.set(self._keys.parity, result)
+
+    def read_parity(self) -> bytes | None:
+        """What the last comparison found, if there was one."""
+        with translated():
+            found: bytes | None = self._client.get(self._keys.parity)
+        return found
+
     def close(self) -> None:
         """Give the connections back."""
         self._client.close()

@@ -10,6 +10,7 @@ import redis
 from features.answers import AnswerStamp, NightlyAnswer, read_answers
 from features.contract import CONTRACT
 from features.errors import CorruptRecord, StoreUnavailable
+from features.events.erasing import forget
 from features.live_state import KEPT_DAYS, days_in
 from features.live_store import LIVE_SECONDS
 from features.member_index import CHUNK, chunks_of
@@ -111,6 +112,7 @@ class MemberStore(TagStore):
             keys = int(self._client.delete(*self._keys.of_member(member_id), *self._of_days(member_id)))
             self._client.srem(self._keys.opted_outs, member_id)
             Visitors(self._client, prefix=self._keys.prefix).forget(member_id)
+        keys += forget(self._client, self._keys.prefix, member_id)
         for _ in range(ATTEMPTS):
             stamp = self.read_tag_stamp()
             position = None if stamp is None else self._position(stamp, member_id)

@@ -12,6 +12,8 @@ Keys (prefix `rapport` by default; the braces keep one member's keys on one node
     rapport:live_items:{member}:d Hash     stream       3 days    views, carts and purchases of each item on local day d
     rapport:event_ids:{member}:d  Hash     events       3 days    events of local day d: digest, and whether it was applied
     rapport:erased:{member}       String   members      3 days    there is one for a member who was erased lately
+    rapport:stream:tally          Hash     stream       never     what workers of the stream did, by outcome
+    rapport:parity                String   parity       never     what the last comparison of live features with the batch found
     rapport:opted_out:{member}    String   publish      never     there is one for a member who refused marketing; says who told
     rapport:opted_outs            Set      publish      never     members whose refusal stands in the facts last published
     rapport:list:{member}         String   publish      2 days    recommendation list with source of each item, JSON
@@ -111,6 +113,16 @@ class Keys:
     def erased(self, member_id: str) -> str:
         """There for some days after a member was erased: what is still on its way is dropped."""
         return f"{self.prefix}:erased:{{{member_id}}}"
+
+    @property
+    def stream_tally(self) -> str:
+        """What all workers of the stream did, by outcome."""
+        return f"{self.prefix}:stream:tally"
+
+    @property
+    def parity(self) -> str:
+        """What the last comparison of live features with the batch found."""
+        return f"{self.prefix}:parity"
 
     @property
     def before_opted_out(self) -> str:
@@ -320,6 +332,7 @@ class StoredMembers:
     stamp: bytes | None
     aggregates: list[bytes | None]
     opted_out: list[bytes | None]
+    live: list[bytes | None]
 
 
 class OnlineReader(Protocol):
@@ -548,13 +561,14 @@ class RedisReader:
         return (Stamp.from_bytes(stamp) if stamp is not None else None), values
 
     async def read_members(self, member_ids: Sequence[str]) -> StoredMembers:
-        """Aggregates and refusals of several members with the stamp, in one round trip; nothing is parsed."""
-        before, refused = self._keys.before_aggregates, self._keys.before_opted_out
-        keys = [self._keys.stamp, *[f"{before}{member}}}" for member in member_ids]]
-        keys += [f"{refused}{member}}}" for member in member_ids]
+        """Aggregates, refusals and last days of several members with the stamp, in one round trip; nothing is parsed."""
+        keys = [self._keys.stamp]
+        for before in (self._keys.before_aggregates, self._keys.before_opted_out, self._keys.before_live):
+            keys += [f"{before}{member}}}" for member in member_ids]
         with translated():
             found = await self._client.mget(keys)
-        return StoredMembers(found[0], found[1 : len(member_ids) + 1], found[len(member_ids) + 1 :])
+        many = len(member_ids)
+        return StoredMembers(found[0], found[1 : many + 1], found[many + 1 : 2 * many + 1], found[2 * many + 1 :])
 
     async def read_answers(self, member_ids: Sequence[str]) -> tuple[AnswerStamp | None, list[bytes | None]]:
         """The last nightly answers as stored, for `features.answers.read_answers`, and their stamp, in one round trip."""
@@ -573,6 +587,11 @@ class RedisReader:
             keys = [*map(self._keys.recommendations, member_ids), *map(self._keys.opted_out, member_ids)]
             found = await self._client.mget(keys)
         return found[: len(member_ids)], [refusal is not None for refusal in found[len(member_ids) :]]
+
+    async def read_stream(self) -> tuple[dict[bytes, bytes], bytes | None]:
+        """What the stream's workers counted, by outcome, and what the last comparison with the batch found."""
+        with translated():
+            return await self._client.hgetall(self._keys.stream_tally), await self._client.get(self._keys.parity)
 
     async def close(self) -> None:
         """Give the connections back."""

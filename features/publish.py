@@ -21,6 +21,7 @@ from features.bulk_load import MemberIds, utf8
 from features.codec import missing_value, pack
 from features.errors import CorruptRecord, NotEnoughData
 from features.last_publish import Changes, PublishedRows, changes_since, everything, forget_others, positions
+from features.live_state import unknown_in
 from features.online_store import OnlineStore
 from features.stamp import Edition, Stamp
 
@@ -105,6 +106,7 @@ def publish(
         members=len(now.member_ids),
         edges=edges,
         generation=generation,
+        unknown=unknown_in(rows.contract, rows.records[0]) if len(rows.records) else (),
     )
     store.write_stamp(stamp)
     if kept is not None:

@@ -4,6 +4,7 @@ Between the two renames of a replacement the old folder stands beside its place.
 nobody finds nothing; the one who replaces begins anew if that happens to be in its way.
 """
 
+import os
 import shutil
 from contextlib import suppress
 from pathlib import Path
@@ -40,3 +41,13 @@ def recovered(folder: Path) -> Path:
 def old_folder(folder: Path) -> Path:
     """Where the folder of before stands for the moment in which it is replaced."""
     return folder.with_name(f"{folder.name}.old")
+
+
+def synced(path: Path) -> Path:
+    """The file or folder once the disk has what was written to it: a power cut does not take it back."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+    return path

@@ -1,6 +1,6 @@
 """Every setting, read once from the environment and passed down from there; nothing else reads the environment."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from datetime import UTC, datetime
 from math import isfinite
@@ -74,6 +74,22 @@ class Settings:
     )
     jobs_kept_h: int = field(
         default=24, metadata={"meaning": "hours that files of bulk jobs are kept; erasures rely on no more than 24"}
+    )
+    event_partitions: int = field(
+        default=8, metadata={"meaning": "streams that events are spread over by member; how to change it: docs/events.md"}
+    )
+    events_backlog: int = field(
+        default=1_000_000,
+        metadata={"meaning": "events in the streams above which POST /v1/events answers 429 until they are less"},
+    )
+    points: tuple[tuple[str, float], ...] = field(
+        default=(), metadata={"meaning": "points for each 100 cents by channel, counted by rapport stream: web=1,store=1.5"}
+    )
+    spend_tiers: tuple[int, ...] = field(
+        default=(),
+        metadata={
+            "meaning": "cents of a calendar year's spend that reach each tier, ascending: 50000,200000 (docs/realtime.md)"
+        },
     )
     drift: tuple[tuple[str, float], ...] = field(
         default=(),
@@ -156,7 +172,7 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, tuple):
-        return ",".join(entry if isinstance(entry, str) else f"{entry[0]}={entry[1]!r}" for entry in value)
+        return ",".join(f"{entry[0]}={entry[1]!r}" if isinstance(entry, tuple) else str(entry) for entry in value)
     return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
@@ -164,30 +180,10 @@ def _parse(name: str, text: str) -> object:
     try:
         if name in {"data_dir", "mlruns_dir", "rules_dir", "triggers_dir"}:
             return Path(text)
-        if name in {
-            "redis_timeout_ms",
-            "port",
-            "workers",
-            "max_staleness_h",
-            "memory_mb",
-            "tuning_trials",
-            "scores_kept_days",
-            "jobs_kept_h",
-            "triggers_kept_h",
-        }:
+        if name in _WHOLE_NUMBERS:
             return int(text)
-        if name in {"rate_limit", "in_flight"}:
-            return int(text)
-        if name in {"traced", "shadow"}:
-            return _switch(text)
-        if name == "canary":
-            return _share(text)
-        if name == "api_keys":
-            return tuple(key.strip() for key in text.split(",") if key.strip())
-        if name == "churn":
-            return _definitions(text)
-        if name in {"thresholds", "drift"}:
-            return _thresholds(text)
+        if name in _READ_BY:
+            return _READ_BY[name](text)
         return parse_moment(text) if name == "now" else text
     except ValueError as error:
         raise ConfigurationError(f"{variable_of(name)} cannot be used: {error}", remedy="see docs/settings.md") from error
@@ -199,10 +195,23 @@ def _switch(text: str) -> bool:
     return text in {"1", "True"}
 
 
+def _partitions(text: str) -> int:
+    if not 1 <= int(text) <= 1024:
+        raise ValueError("there are from 1 to 1024 of them")
+    return int(text)
+
+
 def _share(text: str) -> float:
     if not 0 <= float(text) <= 1:
         raise ValueError("a share is from 0 to 1")
     return float(text)
+
+
+def _ascending(text: str) -> tuple[int, ...]:
+    found = tuple(int(entry) for entry in text.split(",") if entry.strip())
+    if any(amount <= 0 for amount in found) or list(found) != sorted(set(found)):
+        raise ValueError("amounts are above 0, each larger than the one before")
+    return found
 
 
 def _definitions(text: str) -> tuple[str, ...]:
@@ -226,3 +235,35 @@ def _thresholds(text: str) -> tuple[tuple[str, float], ...]:
     if not all(isfinite(value) for value in values.values()):
         raise ValueError("a limit is a finite number")
     return tuple(values.items())
+
+
+def _keys(text: str) -> tuple[str, ...]:
+    return tuple(key.strip() for key in text.split(",") if key.strip())
+
+
+_WHOLE_NUMBERS = {
+    "redis_timeout_ms",
+    "port",
+    "workers",
+    "max_staleness_h",
+    "memory_mb",
+    "tuning_trials",
+    "scores_kept_days",
+    "jobs_kept_h",
+    "rate_limit",
+    "in_flight",
+    "events_backlog",
+    "triggers_kept_h",
+}
+_READ_BY: Mapping[str, Callable[[str], object]] = {
+    "event_partitions": _partitions,
+    "traced": _switch,
+    "shadow": _switch,
+    "canary": _share,
+    "api_keys": _keys,
+    "churn": _definitions,
+    "spend_tiers": _ascending,
+    "thresholds": _thresholds,
+    "drift": _thresholds,
+    "points": _thresholds,
+}

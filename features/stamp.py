@@ -41,6 +41,8 @@ class Stamp:
         only rows of a pending publish are newer, or older where the past was published again.
     generation
         A name no other publish has: whoever knows what that publish wrote knows what the store holds.
+    unknown
+        Aggregates that are missing for everyone, as the shop's facts tell nothing of them.
     pending
         Publishes begun since, in order. All but the last were broken off.
     """
@@ -53,6 +55,7 @@ class Stamp:
     members: int
     edges: Edges
     generation: str = ""
+    unknown: tuple[str, ...] = ()
     pending: tuple[Edition, ...] = ()
 
     def to_bytes(self) -> bytes:
@@ -66,6 +69,7 @@ class Stamp:
             content = json.loads(value)
             pending = tuple(Edition(**edition) for edition in content.pop("pending", ()))
             stamp = cls(**content, pending=pending)
+            stamp = replace(stamp, unknown=tuple(map(str, stamp.unknown)))
             zone = ZoneInfo(stamp.time_zone)
             for moment in (stamp.as_of_moment, *(m for e in pending for m in (e.as_of_moment, e.published_moment))):
                 moment.astimezone(zone)

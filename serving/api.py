@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from features.errors import RapportError
+from features.errors import RapportError, StoreUnavailable
 from features.online_store import RedisReader
 from features.settings import Settings
 from serving import openapi
@@ -24,6 +24,7 @@ from serving.auth import Answer, BodyTooLarge, BodyTooSlow, too_large, too_slow
 from serving.batch import NO_DEADLINE
 from serving.bundle import ModelSet
 from serving.engine import Engine
+from serving.event_routes import EventRoutes
 from serving.health import readiness
 from serving.list_routes import ListRoutes
 from serving.metrics import Meter
@@ -33,6 +34,7 @@ from serving.problems import ApiError, new_app, of_rapport_error, problem
 from serving.reading import GuardedReader
 from serving.score_parsing import parse_score
 from serving.scoring import default_outputs
+from serving.stream_gauges import gauges_text
 from serving.watch import ModelWatch
 from training.registry import CHAMPION
 
@@ -72,6 +74,7 @@ class Api:
         if settings.shadow:
             self._engine.shadow = lambda: self._watch.lineup.challengers.get("churn")
         self._lists = ListRoutes(settings, self._read_lists, lambda: self._watch.champions, self._list_passport)
+        self._events = EventRoutes(settings, self.meter)
         self._office = Office(settings, lambda: self._watch.champions)
 
     def app(self) -> Starlette:
@@ -82,6 +85,7 @@ class Api:
                 Route("/v1/recommend", _answering(_as_json(self.recommend)), methods=["POST"]),
                 Route("/v1/similar", _answering(_as_json(self._lists.similar)), methods=["POST"]),
                 Route("/v1/cashier", _answering(_as_json(self._lists.cashier)), methods=["POST"]),
+                Route("/v1/events", _answering(self._events.accept), methods=["POST"]),
                 *self._office.routes(_answering),
                 Route("/metrics", _answering(self.metrics)),
                 Route("/health/live", _answering(self.live)),
@@ -100,8 +104,14 @@ class Api:
         return {"/v1/score": _caught(self.score)}
 
     async def metrics(self, request: Request) -> Response:
-        """GET /metrics: of all workers together."""
-        return Response(self.meter.text(), 200, {"Cache-Control": "no-store"}, "text/plain; version=0.0.4; charset=utf-8")
+        """GET /metrics: of all workers together, and of the stream's as they left it in the store."""
+        try:
+            stream = gauges_text(*await self._guarded.guarded(self._reader.read_stream()))
+        except StoreUnavailable:
+            stream = ""
+        return Response(
+            self.meter.text() + stream, 200, {"Cache-Control": "no-store"}, "text/plain; version=0.0.4; charset=utf-8"
+        )
 
     async def score(self, body: bytes, content_type: str, request_id: str) -> bytes:
         """POST /v1/score, without HTTP: a body in, a body out."""
@@ -145,6 +155,7 @@ class Api:
         """Let what is under way end, and give the connections back."""
         await self._engine.close()
         await self._lists.close()
+        await self._events.close()
         await self._guarded.close()
         await self._reader.close()
         self._office.close()

@@ -121,8 +121,8 @@ class Batch:
         self._all_below("deadline", late)
         live = self._live([part for part in self._parts if part not in late])
         if live:
-            values = [self._read.aggregates[place] for place in live]
-            vectors = vectors_of(self._context, published, [value for value in values if value is not None])
+            values, today = ([side[place] for place in live] for side in (self._read.aggregates, self._read.live))
+            vectors = vectors_of(self._context, published, values, today)
             outputs = dict.fromkeys(output for part in self._parts for output in part.job.outputs)
             self._place = {place: row for row, place in enumerate(live)}
             self._scored = score(self._context, vectors, list(outputs))
@@ -166,9 +166,9 @@ class Batch:
         for part in parts:
             for place in range(part.start, part.start + len(part.job.member_ids)):
                 value = self._read.aggregates[place]
-                if value is None or self._read.opted_out[place] is not None:
+                if (value is None and self._read.live[place] is None) or self._read.opted_out[place] is not None:
                     continue
-                if readable(self._context.contract, value):
+                if value is None or readable(self._context.contract, value):
                     live.append(place)
                 else:
                     self.below[place] = "record_unreadable"

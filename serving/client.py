@@ -20,6 +20,7 @@ import httpx
 from serving import client_calls as calls
 from serving.client_calls import Call
 from serving.client_errors import ClientError, Problem, Unavailable, Unreachable, problem_of
+from serving.event_schemas import EventsResponse
 from serving.list_schemas import RecommendResponse
 from serving.schemas_jobs import JobView
 from serving.schemas_members import AudienceResponse, ErasureReceipt, MemberView, ModelsResponse
@@ -69,6 +70,10 @@ class Client(AbstractContextManager["Client"]):
     def recommend(self, member_ids: Sequence[str], *, k: int = 10, **more: Any) -> RecommendResponse:
         """Lists of up to 1,000 members."""
         return self.send(calls.recommend(member_ids, k=k, **more))
+
+    def events(self, events: Sequence[Mapping[str, Any]], *, key: str | None = None) -> EventsResponse:
+        """Send up to 500 events; look at the rows, as some may have been refused while others were taken."""
+        return self.send(calls.events(events, key=key))
 
     def member(self, member_id: str) -> MemberView:
         """What is known and said of a member."""
@@ -200,6 +205,10 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
     async def recommend(self, member_ids: Sequence[str], *, k: int = 10, **more: Any) -> RecommendResponse:
         """Lists of up to 1,000 members."""
         return await self.send(calls.recommend(member_ids, k=k, **more))
+
+    async def events(self, events: Sequence[Mapping[str, Any]], *, key: str | None = None) -> EventsResponse:
+        """Send up to 500 events."""
+        return await self.send(calls.events(events, key=key))
 
     async def member(self, member_id: str) -> MemberView:
         """What is known and said of a member."""

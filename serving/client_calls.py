@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from pydantic import BaseModel
 
+from serving.event_schemas import EventsResponse
 from serving.list_schemas import RecommendResponse
 from serving.schemas import MAX_MEMBERS
 from serving.schemas_jobs import JobView, UploadReceipt
@@ -44,6 +45,12 @@ def score(member_ids: Sequence[str], **more: Any) -> Call[ScoreResponse]:
 def recommend(member_ids: Sequence[str], **more: Any) -> Call[RecommendResponse]:
     """POST /v1/recommend."""
     return Call("POST", "/v1/recommend", reading(RecommendResponse), {"member_ids": list(member_ids), **more})
+
+
+def events(sent: Sequence[Mapping[str, Any]], *, key: str | None) -> Call[EventsResponse]:
+    """POST /v1/events. Sent again it does no harm, as each event has an id."""
+    headers = {} if key is None else {"Idempotency-Key": key}
+    return Call("POST", "/v1/events", reading(EventsResponse), {"events": list(sent)}, headers=headers)
 
 
 def member(member_id: str) -> Call[MemberView]:

@@ -19,11 +19,25 @@ from pathlib import Path
 SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 ROWS = (1.0, 2.0, 5.0, 10.0, 20.0, 50.0, 100.0, 250.0, 1000.0)
 SHARES = tuple(place / 10 for place in range(1, 11))
-ROUTES = ("score", "recommend", "similar", "cashier", "members", "audience", "jobs", "models", "health", "pages", "other")
+ROUTES = (
+    "score",
+    "recommend",
+    "similar",
+    "cashier",
+    "events",
+    "members",
+    "audience",
+    "jobs",
+    "models",
+    "health",
+    "pages",
+    "other",
+)
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
 STATUSES = ("OK", "STALE", "PARTIAL", "COLD", "FALLBACK", "OPTED_OUT")
 STEPS = ("none", "nightly", "prior", "item_item", "popular_in_store", "popular", "refused")
 REFUSALS = ("overloaded", "rate_limited", "key_missing", "role_missing")
+EVENT_ROWS = ("accepted", "quarantined", "dropped", "conflict", "refused")
 ARMS = ("champion", "challenger")
 TRIGGERED = (
     "FIRED", "WAITING", "SENT", "OPTED_OUT", "ERASED", "COOLING", "CAPPED", "UNREADABLE",
@@ -58,6 +72,7 @@ METRICS = (
     Metric("rapport_refusals_total", "counter", "requests refused before any work", (("why", REFUSALS),)),
     Metric("rapport_rows_total", "counter", "members answered, by status", (_ANSWERS, ("status", STATUSES))),
     Metric("rapport_ladder_total", "counter", "members answered, by step of the ladder", (_ANSWERS, ("step", STEPS))),
+    Metric("rapport_events_total", "counter", "events sent, by what became of them", (("status", EVENT_ROWS),)),
     Metric("rapport_batch_rows", "histogram", "members scored together", (), ROWS),
     Metric("rapport_reasons_dropped_total", "counter", "requests whose reasons were left out for want of time"),
     Metric("rapport_store_failures_total", "counter", "questions that Redis did not answer, or not in time"),

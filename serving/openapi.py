@@ -64,7 +64,7 @@ def document() -> dict[str, Any]:
             "/health/ready": {"get": _health("ready", "Models are loaded and features are published", (200, 503))},
         },
         "components": {
-            "schemas": definitions["$defs"],
+            "schemas": {**definitions["$defs"], **openapi_office.event_components()},
             "securitySchemes": {
                 "bearer": {"type": "http", "scheme": "bearer"},
                 "header": {"type": "apiKey", "in": "header", "name": "X-Api-Key"},

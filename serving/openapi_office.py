@@ -1,21 +1,26 @@
-"""The part of the OpenAPI document about members, audiences, jobs and models."""
+"""The part of the OpenAPI document about events, members, audiences, jobs and models."""
 
 from typing import Any
 
+import msgspec
 from pydantic import BaseModel
 
+from serving.event_schemas import EXAMPLES, MOST_EVENTS, SENT, EventsResponse
 from serving.problems import CODES
 from serving.schemas_jobs import JOB_ID, JobRequest, JobView, UploadReceipt
 from serving.schemas_members import AudienceRequest, AudienceResponse, ErasureReceipt, MemberView, ModelsResponse
 
 MODELS: tuple[type[BaseModel], ...] = (
     MemberView, ErasureReceipt, AudienceRequest, AudienceResponse, JobRequest, JobView, UploadReceipt, ModelsResponse,
+    EventsResponse,
 )  # fmt: skip
 ONLY_HERE: dict[str, frozenset[str]] = {
     "unknown_member": frozenset({"member_view"}),
     "unknown_job": frozenset({"job_view", "job_file"}),
     "job_not_done": frozenset({"job_file"}),
-    "idempotency_conflict": frozenset({"job_create"}),
+    "idempotency_conflict": frozenset({"job_create", "events"}),
+    "event_conflict": frozenset({"events"}),
+    "stream_full": frozenset({"events"}),
     "cursor_outdated": frozenset({"audience"}),
     "audience_unreadable": frozenset({"audience"}),
     "audience_needs_features": frozenset({"audience"}),
@@ -29,6 +34,7 @@ _REF = "#/components/schemas/{model}"
 def paths() -> dict[str, Any]:
     """The paths of these routes."""
     return {
+        "/v1/events": {"post": _events()},
         "/v1/members/{member_id}": {"get": _member_view(), "delete": _member_erase()},
         "/v1/audience": {"post": _audience()},
         "/v1/jobs": {"post": _job_create()},
@@ -37,6 +43,29 @@ def paths() -> dict[str, Any]:
         "/v1/jobs/{job_id}/files/{name}": {"get": _job_file()},
         "/v1/models": {"get": _operation("models", "What models there are and which serve", ModelsResponse, 200, ())},
     }
+
+
+def event_components() -> dict[str, Any]:
+    """Schemas of what is sent, from the types that read it."""
+    _, found = msgspec.json.schema_components(SENT, ref_template="#/components/schemas/{name}")
+    return found
+
+
+def _events() -> dict[str, Any]:
+    operation = _operation("events", "Events of members and visitors into the streams", EventsResponse, 202, (*_BODY, 409))
+    answer = operation["responses"]["202"]
+    operation["responses"] = {"202": answer, "207": answer, **operation["responses"]}
+    event = {"anyOf": [{"$ref": _REF.format(model=kind.__name__)} for kind in SENT]}
+    batch = {
+        "type": "object",
+        "additionalProperties": False,
+        "required": ["events"],
+        "properties": {"events": {"type": "array", "minItems": 1, "maxItems": MOST_EVENTS, "items": event}},
+    }
+    examples = {name: {"value": value} for name, value in EXAMPLES.items()}
+    content = {"application/json": {"schema": {"anyOf": [*event["anyOf"], batch]}, "examples": examples}}
+    key = _idempotency_key("the same key with another request within a day is refused")
+    return {**operation, "parameters": [key], "requestBody": {"required": True, "content": content}}
 
 
 def _member_view() -> dict[str, Any]:
@@ -57,14 +86,18 @@ def _audience() -> dict[str, Any]:
 
 def _job_create() -> dict[str, Any]:
     operation = _operation("job_create", "Scores and lists of many members into files", JobView, 202, (*_BODY, 409))
-    key = {
+    key = _idempotency_key("the same key with the same request is the same job, however often it is sent")
+    return {**operation, "parameters": [key], "requestBody": _body(JobRequest)}
+
+
+def _idempotency_key(description: str) -> dict[str, Any]:
+    return {
         "name": "Idempotency-Key",
         "in": "header",
         "required": False,
-        "description": "the same key with the same request is the same job, however often it is sent",
+        "description": description,
         "schema": {"type": "string", "pattern": "^[!-~]{1,128}$"},
     }
-    return {**operation, "parameters": [key], "requestBody": _body(JobRequest)}
 
 
 def _upload() -> dict[str, Any]:

@@ -34,9 +34,7 @@ def parse(body: bytes, content_type: str, schema: type[R]) -> R:
         415 for another content type, 400 for what is not JSON, 413 for too many members, 422 for all that the schema
         does not allow.
     """
-    if content_type.partition(";")[0].strip().lower() != "application/json":
-        raise ApiError("unsupported_media_type", "send the header Content-Type: application/json")
-    content = _json_object(body)
+    content = json_object(body, content_type)
     members = content.get("member_ids")
     if isinstance(members, list) and len(members) > MAX_MEMBERS:
         raise ApiError("too_large", f"at most {MAX_MEMBERS} members a request")
@@ -78,7 +76,10 @@ def are_identifiers(texts: Sequence[str]) -> bool:
     return all(0 < len(text) <= MAX_ID and _IDENTIFIER.match(text) is not None for text in texts)
 
 
-def _json_object(body: bytes) -> dict[str, Any]:
+def json_object(body: bytes, content_type: str) -> dict[str, Any]:
+    """The JSON object in a body; ApiError 415 or 400 where there is none."""
+    if content_type.partition(";")[0].strip().lower() != "application/json":
+        raise ApiError("unsupported_media_type", "send the header Content-Type: application/json")
     try:
         text = body.decode("utf-8")
         content = json.loads(text, object_pairs_hook=_once, parse_constant=_refuse_constant)

@@ -5,7 +5,7 @@ UPLOADS = "/v1/jobs/uploads"
 BODY_LIMITS = {UPLOADS: 64 * MIB}
 """Bytes of bodies that may be longer than others, as they are written to disk as they come."""
 BODY_SECONDS = {UPLOADS: 120.0}
-ROUTES = {"/v1/audience": "audience", "/v1/models": "models", "/v1/jobs": "jobs", UPLOADS: "jobs"}
+ROUTES = {"/v1/events": "events", "/v1/audience": "audience", "/v1/models": "models", "/v1/jobs": "jobs", UPLOADS: "jobs"}
 TEMPLATES = {"/v1/members/": ("/v1/members/{member_id}", "members"), "/v1/jobs/": ("/v1/jobs/{job_id}", "jobs")}
 """Paths that go on with an id, by how they begin: the template that is logged, and the name that is counted."""
 

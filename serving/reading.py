@@ -26,6 +26,7 @@ class MembersRead:
     published: PublishedFeatures | None
     aggregates: list[bytes | None]
     opted_out: list[bytes | None]
+    live: list[bytes | None]
 
 
 class GuardedReader:
@@ -46,7 +47,7 @@ class GuardedReader:
         return self._priors
 
     async def members(self, member_ids: Sequence[str]) -> MembersRead:
-        """Aggregates and refusals of members, in one round trip.
+        """Aggregates, refusals and last days of members, in one round trip.
 
         Raises
         ------
@@ -57,7 +58,7 @@ class GuardedReader:
         """
         found = await self.guarded(self._reader.read_members(member_ids))
         self._refresh_priors()
-        return MembersRead(self._published(found.stamp), found.aggregates, found.opted_out)
+        return MembersRead(self._published(found.stamp), found.aggregates, found.opted_out, found.live)
 
     async def nightly(self, member_ids: Sequence[str]) -> list[NightlyAnswer | None]:
         """Last nightly answers; None for each where the store is away or holds none that can be read."""

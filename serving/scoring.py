@@ -14,11 +14,12 @@ from zoneinfo import ZoneInfo
 import numpy as np
 from numpy.typing import NDArray
 
-from features.codec import Decoded, decode, is_readable
+from features.codec import Decoded, decode, empty_records, is_readable
 from features.contract import Contract
 from features.days import day_of, microseconds, moment_of
 from features.derive import derive, model_columns
 from features.errors import ContractMismatch
+from features.live_state import first_live_day, merged
 from features.stamp import Edition, Stamp
 from serving.bundle import ModelSet
 from serving.outputs import MODEL_OF, Answered, Cell, NotANumber, answer
@@ -108,16 +109,43 @@ class Scored:
     failed: frozenset[str]
 
 
-def vectors_of(context: ScoringContext, published: PublishedFeatures, values: Sequence[bytes]) -> Vectors:
-    """Features of members whose stored values can be read."""
-    stored = decode(context.contract, values)
+def vectors_of(
+    context: ScoringContext,
+    published: PublishedFeatures,
+    values: Sequence[bytes | None],
+    today: Sequence[bytes | None] = (),
+) -> Vectors:
+    """Features of members whose stored values can be read, None for members without any; `today` is their live values."""
+    stored = _decoded(context.contract, published, values)
     editions = editions_of(published.stamp, stored.written_at)
     moments = _moments(published, stored, editions)
-    matrix = feature_matrix(context, published.stamp, stored.records, editions, published=published)
+    records = stored.records
+    if any(value is not None for value in today):
+        records, _ = merged(context.contract, records, today, _first_days(published, moments))
+    matrix = feature_matrix(context, published.stamp, records, editions, published=published)
     now = microseconds(context.moment)
     ages = np.maximum(now - moments, 0) // 1_000_000
     texts = {moment: moment_of(moment).isoformat() for moment in set(moments.tolist())}
     return Vectors(matrix, [texts[moment] for moment in moments.tolist()], ages.tolist())
+
+
+def _decoded(contract: Contract, published: PublishedFeatures, values: Sequence[bytes | None]) -> Decoded:
+    """Stored rows; those of members whom only the stream knows yet are empty, and as old as the publish."""
+    known = [value for value in values if value is not None]
+    if len(known) == len(values):
+        return decode(contract, known)
+    found, rows = decode(contract, known), [row for row, value in enumerate(values) if value is not None]
+    records = empty_records(contract, len(values), unknown=published.stamp.unknown)
+    as_of, written_at = np.full((2, len(values)), published.known_us[0])
+    records[rows], as_of[rows], written_at[rows] = found.records, found.as_of, found.written_at
+    return Decoded(records, as_of, written_at)
+
+
+def _first_days(published: PublishedFeatures, moments: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The first local day that each row does not hold."""
+    different, place = np.unique(moments, return_inverse=True)
+    days = [first_live_day(moment_of(moment), published.zone) for moment in different.tolist()]
+    return np.array(days, dtype=np.int64)[place]
 
 
 def readable(contract: Contract, value: bytes | None) -> bool:

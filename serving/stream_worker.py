@@ -5,6 +5,7 @@ An entry is acknowledged when what it does is done. Whatever was done before a k
 
 import time
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -17,6 +18,7 @@ from features.leases import Leases
 from features.live_events import Counting, changes_of
 from features.live_state import Applied
 from features.live_store import LiveStore, Outcome
+from features.online_store import Keys
 from features.store_errors import translated
 from features.visitors import Claim, Visitors
 
@@ -36,6 +38,10 @@ class Triggers(Protocol):
         """See what they set off. Called before the events are acknowledged: perhaps again with the same."""
         ...
 
+    def close(self) -> None:
+        """Give the connections back."""
+        ...
+
     def look(self) -> None:
         """See what is due by now. Called with every step."""
         ...
@@ -48,6 +54,9 @@ class NoTriggers:
         """Nothing."""
 
     def look(self) -> None:
+        """Nothing."""
+
+    def close(self) -> None:
         """Nothing."""
 
 
@@ -86,6 +95,7 @@ class StreamWorker:
     tally: Tally = field(default_factory=Tally)
     _renew_at: float = 0.0
     _tidy_at: float = 0.0
+    _told_before: dict[str, int] = field(default_factory=dict)
 
     def run(self, *, stopped: Callable[[], bool]) -> None:
         """Work until told to stop; a store that is away is waited for."""
@@ -99,8 +109,19 @@ class StreamWorker:
                 self._renew_at = 0.0
                 time.sleep(pause)
                 pause = min(2 * pause, LONGEST_PAUSE_S)
-        with translated():
+        self.release()
+
+    def release(self) -> None:
+        """Give the partitions to others, if the store is there to be told; else the leases end by themselves."""
+        with suppress(StoreUnavailable), translated():
+            self._tell()
             self.leases.release()
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self.triggers.close()
+        self.live.close()
+        self.stream.close()
 
     def drain(self) -> int:
         """Work until nothing is left that could be done now; returns how many entries were read."""
@@ -147,6 +168,18 @@ class StreamWorker:
             for partition in self.leases.held:
                 self._take_up(partition, idle_ms=RETRY_IDLE_MS)
                 self.stream.trim(partition)
+            with translated():
+                self._tell()
+
+    def _tell(self) -> None:
+        """Add what was done since to what all workers did, for /metrics."""
+        new = {name: count - self._told_before.get(name, 0) for name, count in self.tally.counts.items()}
+        with self.leases.client.pipeline(transaction=True) as pipeline:
+            for name, count in new.items():
+                if count:
+                    pipeline.hincrby(Keys(self.leases.prefix).stream_tally, name, count)
+            pipeline.execute()
+        self._told_before = dict(self.tally.counts)
 
     def _work(self, entries: Sequence[Entry]) -> int:
         """Do what entries say and acknowledge those that are done; returns how many failed."""

@@ -17,7 +17,9 @@ from redis.exceptions import NoScriptError
 from redis.retry import Retry
 
 from features.errors import StoreUnavailable
+from features.events import pressure
 from features.events.keys import DIGEST_BYTES, EVENT_FIELD, IDS_SECONDS, EventKeys
+from features.events.pressure import Pressure
 from features.events.schema import Event
 from features.store_errors import address_checked, translated
 
@@ -89,6 +91,17 @@ class EventWriter:
         with self._client.pipeline(transaction=False) as pipeline:
             _ask(pipeline, self._keys, events)
             return list(pipeline.execute(raise_on_error=False))
+
+    def pressure(self) -> Pressure:
+        """How full the streams and the server are."""
+        with translated(), self._client.pipeline(transaction=False) as pipeline:
+            pressure.ask(pipeline, [self._keys.stream(partition) for partition in self._keys.every_partition])
+            return pressure.read(pipeline.execute(raise_on_error=False))
+
+    def aside(self) -> tuple[int, int]:
+        """How many events are in the quarantine, and how many entries among the dead letters."""
+        with translated():
+            return int(self._client.xlen(self._keys.quarantine)), int(self._client.xlen(self._keys.dead))
 
     def set_aside(self, reason: str, content: bytes) -> None:
         """An event with which nothing can be done yet, into the quarantine."""

@@ -8,6 +8,7 @@ Keys (prefix `rapport` by default; partitions count from 0; the braces keep one 
     rapport:events:quarantine          Stream   routes, archive  14 days   what nothing can be done with yet, with the reason
     rapport:events:dead                Stream   consumers        trimmed   what failed five times, with the reason
     rapport:event_ids:{member}:<day>   Hash     accept, apply    3 days    event id: digest in 8 bytes, then a or d
+    rapport:events:request:<hash>      String   routes           1 day     digest of the request under an Idempotency-Key
     rapport:events:shop                String   publish          never     time zone, currency and holidays of the shop, JSON
 
 Streams are trimmed by id, below the oldest entry that a group has not acknowledged, never by length.
@@ -65,6 +66,10 @@ class EventKeys:
     def shop(self) -> str:
         """What events need to know of the shop."""
         return f"{self.prefix}:events:shop"
+
+    def request(self, name: str) -> str:
+        """What came under an Idempotency-Key."""
+        return f"{self.prefix}:events:request:{name}"
 
     def event_ids(self, subject: str, day: int) -> str:
         """Ids of a member's events of a local day."""

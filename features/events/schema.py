@@ -37,6 +37,7 @@ _HIDDEN = r"\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060
 ID_PATTERN = rf"^[^{_HIDDEN}{{}}:*]*[^\s{_HIDDEN}{{}}:*][^{_HIDDEN}{{}}:*]*$"
 """Ids in events: no braces, colon or star, which steer keys and patterns of keys; nothing invisible; not only blanks."""
 
+_ID = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 EventId = Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_ID, pattern=ID_PATTERN)]
 Id = Annotated[str, Meta(min_length=1, max_length=MAX_TEXT, pattern=ID_PATTERN)]
 Cents = Annotated[int, Meta(ge=0, le=MAX_CENTS)]
@@ -71,7 +72,7 @@ class Line(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_default
     coupon_cents: Cents = 0
 
 
-class _Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What every event has."""
 
     schema_version: int
@@ -83,7 +84,13 @@ class _Sent(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     visitor_kind: VisitorKind = "cookie"
 
 
-class _SentOrder(_Sent, frozen=True, kw_only=True):
+class SentIdentify(Sent, frozen=True, kw_only=True):
+    """A visitor is known by now: names both."""
+
+
+class SentPurchase(Sent, frozen=True, kw_only=True):
+    """A whole order."""
+
     order_id: Id
     channel: Channel
     lines: Annotated[tuple[Line, ...], Meta(min_length=1, max_length=MAX_LINES)]
@@ -91,37 +98,45 @@ class _SentOrder(_Sent, frozen=True, kw_only=True):
     currency: Annotated[str, Meta(pattern="^[A-Z]{3}$")] | None = None
 
 
-class _SentReturn(_SentOrder, frozen=True, kw_only=True):
+class SentReturn(SentPurchase, frozen=True, kw_only=True):
+    """Goods brought back; the order id is the return's own."""
+
     of_order_id: Id | None = None
 
 
-class _SentLook(_Sent, frozen=True, kw_only=True):
+class SentLook(Sent, frozen=True, kw_only=True):
+    """Something done without buying."""
+
     channel: Channel = "web"
     store_id: Id | None = None
     session_id: Id | None = None
     duration_s: Annotated[int, Meta(ge=0, le=86_400)] | None = None
 
 
-class _SentItemLook(_SentLook, frozen=True, kw_only=True):
+class SentItemLook(SentLook, frozen=True, kw_only=True):
+    """Something done with an item without buying it."""
+
     item_id: Id
 
 
-class _SentRedemption(_Sent, frozen=True, kw_only=True):
+class SentRedemption(Sent, frozen=True, kw_only=True):
+    """A coupon that was used."""
+
     coupon_id: Id
     campaign_id: Id | None = None
 
 
-TYPES: Mapping[str, type[_Sent]] = {
-    "purchase": _SentOrder,
-    "return": _SentReturn,
-    "view": _SentItemLook,
-    "cart": _SentItemLook,
-    "favourite": _SentItemLook,
-    "search": _SentLook,
-    "visit": _SentLook,
-    "checkout": _SentLook,
-    "redemption": _SentRedemption,
-    "identify": _Sent,
+TYPES: Mapping[str, type[Sent]] = {
+    "purchase": SentPurchase,
+    "return": SentReturn,
+    "view": SentItemLook,
+    "cart": SentItemLook,
+    "favourite": SentItemLook,
+    "search": SentLook,
+    "visit": SentLook,
+    "checkout": SentLook,
+    "redemption": SentRedemption,
+    "identify": SentIdentify,
 }
 """What a producer sends of each type."""
 ORDER_TYPES = frozenset({"purchase", "return"})
@@ -233,7 +248,12 @@ class Intake:
             raise EventSetAside("future", msgspec.to_builtins(event))
         return event
 
-    def _kind(self, content: object) -> type[_Sent]:
+    @staticmethod
+    def is_event_id(text: str) -> bool:
+        """Whether a text may be an event's id."""
+        return len(text) <= MAX_EVENT_ID and _ID.match(text) is not None
+
+    def _kind(self, content: object) -> type[Sent]:
         if not isinstance(content, dict):
             raise EventRefused("invalid_request", "", "an event is a JSON object")
         _require_small(content)
@@ -256,7 +276,7 @@ class Intake:
             kept["visitor"] = hash_identifier(kind, visitor, self.identity_key)
         return kept
 
-    def _event(self, sent: _Sent, received_at: datetime) -> Event:
+    def _event(self, sent: Sent, received_at: datetime) -> Event:
         _require_whose(sent)
         occurred_at = sent.occurred_at
         if not EARLIEST <= occurred_at < LATEST:
@@ -278,7 +298,7 @@ class Intake:
             **own,
         )
 
-    def _hashed(self, sent: _Sent) -> str | None:
+    def _hashed(self, sent: Sent) -> str | None:
         if sent.visitor_id is None:
             return None
         if not self.identity_key:
@@ -294,12 +314,12 @@ class Intake:
 
 
 @cache
-def _own_fields(kind: type[_Sent]) -> tuple[str, ...]:
+def _own_fields(kind: type[Sent]) -> tuple[str, ...]:
     """Fields that a type has beside those of all."""
-    return tuple(name for name in kind.__struct_fields__ if name not in _Sent.__struct_fields__)
+    return tuple(name for name in kind.__struct_fields__ if name not in Sent.__struct_fields__)
 
 
-def _require_whose(sent: _Sent) -> None:
+def _require_whose(sent: Sent) -> None:
     if sent.type == "identify" and (sent.member_id is None or sent.visitor_id is None):
         raise EventRefused("invalid_request", "", "identify needs member_id and visitor_id")
     if sent.member_id is None and sent.visitor_id is None:
@@ -308,7 +328,7 @@ def _require_whose(sent: _Sent) -> None:
         raise EventRefused("invalid_request", "/member_id", f"ids that begin with {ANONYMOUS} are the service's own")
 
 
-def _converted(content: object, kind: type[_Sent]) -> _Sent:
+def _converted(content: object, kind: type[Sent]) -> Sent:
     try:
         return msgspec.convert(content, kind)
     except msgspec.ValidationError as error:

@@ -14,7 +14,7 @@ from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from features.errors import ConfigurationError
-from features.events.keys import EVENT_FIELD, RAW_FIELD, EventKeys
+from features.events.keys import ARCHIVE_GROUP, EVENT_FIELD, RAW_FIELD, EventKeys
 from features.events.schema import Event, EventRefused, EventSetAside, Intake, event_of
 from features.store_errors import address_checked, translated
 
@@ -51,7 +51,7 @@ class Entry:
 class EventStream:
     """The streams of one shop for one group of consumers.
 
-    Parameters
+    Attributes
     ----------
     intake
         Reads entries that trusted producers add as they are; without one such entries are a problem.
@@ -67,7 +67,7 @@ class EventStream:
         intake: Intake | None = None,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        self._keys, self._group, self._consumer, self._intake = keys, group, consumer, intake
+        self._keys, self._group, self._consumer, self.intake = keys, group, consumer, intake
         with address_checked():
             self._client: Any = redis.Redis.from_url(
                 url, socket_timeout=timeout_s, socket_connect_timeout=timeout_s, retry=Retry(NoBackoff(), 0)
@@ -116,10 +116,12 @@ class EventStream:
             for entry_id, fields in entries
         ]
 
-    def reclaim(self, partition: int, *, min_idle_ms: int, count: int = READ_TOGETHER) -> list[Entry]:
+    def reclaim(
+        self, partition: int, *, min_idle_ms: int, count: int = READ_TOGETHER, most: int = MOST_DELIVERIES
+    ) -> list[Entry]:
         """Entries that some consumer took and did not acknowledge for so long, oldest first, now taken by this one.
 
-        What was delivered MOST_DELIVERIES times goes to the dead letters instead.
+        What was delivered `most` times goes to the dead letters instead; 0 tries for ever.
         """
         stream = self._keys.stream(partition)
         with translated():
@@ -132,17 +134,20 @@ class EventStream:
                 return []
             if not waiting:
                 return []
-            before = {bytes(each["message_id"]): int(each["times_delivered"]) for each in _alone_if_suspect(waiting)}
+            before = {
+                bytes(each["message_id"]): int(each["times_delivered"])
+                for each in (_alone_if_suspect(waiting) if most else waiting)
+            }
             claimed = self._client.xclaim(stream, self._group, self._consumer, min_idle_ms, list(before))
         found = [
             self._entry(partition, entry_id, fields, before[bytes(entry_id)] + 1)
             for entry_id, fields in claimed
             if fields is not None
         ]
-        spent = [entry for entry in found if entry.deliveries > MOST_DELIVERIES]
-        for entry in spent:
-            self.bury(entry, entry.problem or f"it failed {MOST_DELIVERIES} times")
-        return [entry for entry in found if entry.deliveries <= MOST_DELIVERIES]
+        for entry in found:
+            if most and entry.deliveries > most:
+                self.bury(entry, entry.problem or f"it failed {most} times")
+        return [entry for entry in found if not most or entry.deliveries <= most]
 
     def ack(self, partition: int, entry_ids: Sequence[bytes]) -> None:
         """Say that the group is done with these entries."""
@@ -159,7 +164,10 @@ class EventStream:
         self._keep(self._keys.quarantine, entry, reason, QUARANTINE_DAYS)
 
     def trim(self, partition: int) -> int:
-        """Remove entries that every group has acknowledged; returns how many. Without a group nothing is removed."""
+        """Remove entries that every group has acknowledged; returns how many.
+
+        Before the archive has begun nothing is removed: what nobody has on disk is not to be forgotten.
+        """
         stream = self._keys.stream(partition)
         with translated():
             try:
@@ -168,10 +176,9 @@ class EventStream:
                 if "no such key" in str(error).lower():
                     return 0
                 raise
-            oldest = [self._oldest_needed(stream, group) for group in groups]
-            if not oldest:
+            if ARCHIVE_GROUP.encode() not in {bytes(group["name"]) for group in groups}:
                 return 0
-            least = min(oldest)
+            least = min(self._oldest_needed(stream, group) for group in groups)
             return int(self._client.xtrim(stream, minid=f"{least[0]}-{least[1]}", approximate=False))
 
     def lag(self, partition: int) -> int:
@@ -217,8 +224,8 @@ class EventStream:
     def _event(self, entry_id: bytes, fields: Mapping[bytes, bytes]) -> Event:
         if EVENT_FIELD in fields:
             return event_of(fields[EVENT_FIELD])
-        if RAW_FIELD in fields and self._intake is not None:
-            return self._intake.read_bytes(fields[RAW_FIELD], received_at=moment_of_entry(entry_id))
+        if RAW_FIELD in fields and self.intake is not None:
+            return self.intake.read_bytes(fields[RAW_FIELD], received_at=moment_of_entry(entry_id))
         raise ValueError("an entry without an event")
 
 

@@ -266,11 +266,13 @@ def test_one_members_keys_share_a_slot_and_members_do_not_share_keys() -> None:
         keys.opted_out("ann"),
         keys.recommendations("ann"),
         keys.recommended_items("ann"),
+        keys.live("ann"),
     ]
+    of_days = [keys.live_items("ann", 9), keys.event_ids("ann", 9), keys.erased("ann")]
 
-    assert len({key[key.index("{") : key.index("}") + 1] for key in of_ann}) == 1
+    assert len({key[key.index("{") : key.index("}") + 1] for key in (*of_ann, *of_days)}) == 1
     assert keys.of_member("ann") == tuple(of_ann)
-    assert len({*of_ann, keys.stamp, keys.aggregates("bob")}) == 8
+    assert len({*of_ann, *of_days, keys.stamp, keys.aggregates("bob")}) == 12
 
 
 def test_publishing_twice_changes_nothing_but_moments(
@@ -321,6 +323,7 @@ def test_nothing_but_a_refusal_is_left_of_a_deleted_member(store: RedisStore, cl
         store.write_profiles([member], [{"a": 1}])
         store.write_lists([member], [of_items(("pear", 1.0))])
         store.load_answers(np.array([member.encode()]), np.array([b"answer"], dtype="V6"))
+        client.set(Keys(prefix).live(member), b"today")
     store.replace_opt_outs(np.array([b"ann", b"bob"]))
 
     store.delete_members(np.array([b"ann", "会员一".encode(), b"nobody"]))

@@ -32,6 +32,10 @@ any_settings = st.builds(
         st.builds("{}/{}".format, st.integers(1, 400), st.integers(1, 400)), min_size=1, max_size=3, unique=True
     ).map(tuple),
     tuning_trials=st.integers(0, 200),
+    spend_tiers=st.sets(st.integers(1, 10**9), max_size=3).map(lambda amounts: tuple(sorted(amounts))),
+    points=st.dictionaries(st.from_regex("[a-z_]+", fullmatch=True), st.floats(0, 100), max_size=3).map(
+        lambda chosen: tuple(chosen.items())
+    ),
     thresholds=st.dictionaries(
         st.from_regex("[a-z_]+", fullmatch=True), st.floats(allow_nan=False, allow_infinity=False), max_size=3
     ).map(lambda chosen: tuple(chosen.items())),

@@ -122,4 +122,5 @@ class World:
         return sum(int(self._group(p)["pending"]) + int(self._group(p)["lag"]) for p in self.keys.every_partition)
 
     def _group(self, partition: int) -> Mapping[str, Any]:
-        return next(g for g in self.plain.xinfo_groups(self.keys.stream(partition)) if g["name"] == LIVE_GROUP.encode())
+        groups = self.plain.xinfo_groups(self.keys.stream(partition))
+        return next(group for group in groups if group["name"] == LIVE_GROUP.encode())

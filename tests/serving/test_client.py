@@ -11,8 +11,11 @@ from typing import Any
 
 import httpx
 import pytest
+import redis
 
 from features.build import FeatureRows
+from features.events.keys import EventKeys
+from features.events.shop import EventShop
 from features.member_store import MemberStore
 from features.publish import publish
 from features.settings import Settings
@@ -53,6 +56,8 @@ def shop(rows: FeatureRows, store_url: str, tmp_path_factory: pytest.TempPathFac
     publish(rows, store)
     store.publish_tags(table_of(12, TAGS), generation="first", contract=rows.contract.hash)
     store.close()
+    with redis.Redis.from_url(store_url) as plain:
+        plain.set(EventKeys("test-client").shop, EventShop("America/New_York", "USD").to_bytes())
     folder = tmp_path_factory.mktemp("shop")
     settings = Settings(
         data_dir=folder, mlruns_dir=folder / "mlruns", redis_url=store_url, redis_timeout_ms=2000, key_prefix="test-client"
@@ -78,6 +83,23 @@ def test_answers_are_objects(rapport: Client, shop: Shop) -> None:
     assert rapport.models().models == []
     assert rapport.audience("tier=gold", limit=2).member_ids == ["m0000000", "m0000002"]
     assert len(list(rapport.audience_ids("tier=gold"))) == 5
+
+
+def test_events_are_sent_and_each_has_its_row(rapport: Client, shop: Shop) -> None:
+    one = {
+        "schema_version": 1, "type": "view", "event_id": "c1", "member_id": shop.members[0],
+        "occurred_at": "2017-12-31T18:30:00-05:00", "item_id": "1082185",
+    }  # fmt: skip
+    rows = rapport.events([one, {**one, "event_id": "c2", "item_id": 5}], key="once").rows
+    assert [row.status for row in rows] == ["accepted", "refused"]
+    with pytest.raises(Conflict):
+        rapport.events([one], key="once")
+
+    async def the_same() -> list[str]:
+        async with AsyncClient(shop.address, KEY, timeout_s=60) as client:
+            return [row.status for row in (await client.events([one])).rows]
+
+    assert asyncio.run(the_same()) == ["accepted"]
 
 
 def test_any_number_of_members_is_scored_in_order(rapport: Client, shop: Shop) -> None:

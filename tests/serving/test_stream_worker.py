@@ -13,7 +13,7 @@ from features.live_events import Counting
 from features.live_state import Applied
 from features.member_store import MemberStore
 from features.online_store import Keys
-from serving.stream_worker import RETRY_IDLE_MS, StreamWorker
+from serving.stream_worker import RETRY_IDLE_MS, NoTriggers, StreamWorker
 from tests.serving.stream_world import DAY, NUMBERS, World, event, folded, subject, visitor
 
 
@@ -254,7 +254,17 @@ def test_a_group_that_was_deleted_begins_again_and_counts_nothing_twice(world: W
     assert same(world, own([*events, *more]))
 
 
-class Seen:
+def test_what_the_archive_has_not_seen_is_not_forgotten(world: World) -> None:
+    world.accept(*everything())
+    worker = world.worker()
+    worker.drain()
+    worker._tidy_at = 0.0
+    worker.step(wait_ms=None)
+
+    assert sum(world.plain.xlen(world.keys.stream(p)) for p in world.keys.every_partition) == len(everything())
+
+
+class Seen(NoTriggers):
     """Triggers that remember what they were told."""
 
     def __init__(self) -> None:
@@ -279,7 +289,7 @@ def test_triggers_are_told_what_stood_before_and_after(world: World) -> None:
 
 
 def test_triggers_that_a_kill_kept_from_being_asked_are_asked_by_the_next_worker(world: World) -> None:
-    class Fatal:
+    class Fatal(NoTriggers):
         def after(self, applied: Any) -> None:
             raise Killed
 

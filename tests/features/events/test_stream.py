@@ -1,8 +1,10 @@
 """Events into streams and out of them, on a real store: ids, partitions, groups, claims, dead letters, trimming."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +12,7 @@ import redis
 
 from features.errors import ConfigurationError
 from features.events.accepting import EventWriter, Outcome
+from features.events.erasing import forget
 from features.events.keys import ARCHIVE_GROUP, LIVE_GROUP, EventKeys
 from features.events.schema import Event
 from features.events.stream import MOST_DELIVERIES, EventStream
@@ -218,3 +221,30 @@ def test_an_erased_entry_that_was_pending_is_not_delivered(
     first, second = stream.read([partition])
     plain.xdel(keys.stream(partition), first.entry_id)
     assert [entry.entry_id for entry in stream.reclaim(partition, min_idle_ms=0)] == [second.entry_id]
+
+
+def test_the_commands_that_the_guide_allows_suffice(
+    store_url: str, keys: EventKeys, plain: Any, request: pytest.FixtureRequest
+) -> None:
+    guide = (Path(__file__).parents[3] / "docs" / "operate.md").read_text(encoding="utf-8")
+    allowed = re.search(r"needs `([^`]*)`", guide)
+    assert allowed
+    plain.execute_command("ACL", "SETUSER", "till", "reset", "on", ">secret", f"~{keys.prefix}:*", *allowed.group(1).split())
+    request.addfinalizer(lambda: redis.Redis.from_url(store_url).execute_command("ACL", "DELUSER", "till"))
+    limited = store_url.replace("unix://", "unix://till:secret@")
+    writer = EventWriter(limited, keys)
+    plain.script_flush()
+    writer.accept(views(3))
+    assert writer.pressure().events == 3
+    writer.set_aside("future", b"{}")
+    own = EventStream(limited, keys, group=ARCHIVE_GROUP, consumer="one")
+    partition = keys.partition_of("ann")
+    own.ensure_groups()
+    first, second, third = own.read([partition])
+    own.bury(first, "why not")
+    own.reclaim(partition, min_idle_ms=0)
+    own.ack(partition, [second.entry_id, third.entry_id])
+    assert own.trim(partition) == 3
+    assert forget(own.client, keys.prefix, "ann") == 2  # a dead letter, and the ids of a day
+    own.close()
+    writer.close()
