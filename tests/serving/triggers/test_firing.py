@@ -9,8 +9,10 @@ import pytest
 from features.errors import StoreUnavailable
 from features.events.schema import Line
 from features.live_state import Applied
+from features.member_store import MemberStore
 from features.online_store import Keys
 from serving.triggers.firing import Firing
+from serving.triggers.gauges import trigger_text
 from serving.triggers.message import Message
 from tests.serving.triggers.triggers_world import Killed, Shop, kill_after
 
@@ -206,6 +208,21 @@ cool_down = "0 seconds"
     assert outcomes == {"FIRED": 3, "CAPPED": 3}
 
 
+def test_what_triggers_came_to_is_told_in_metrics(shop: Shop) -> None:
+    shop.declare('[trigger.seen]\non = ["visit"]\nwhen = "event_channel = app"\narms = {control = 1}')
+    shop.come(shop.event("visit", at=shop.clock.moment - timedelta(seconds=3)), shop.event("visit")).close()
+    shop.opened.clear()
+    lines = trigger_text(shop.world.plain.hgetall(Keys(shop.settings.key_prefix).trigger_tally)).splitlines()
+    assert [line for line in lines if not line.startswith("#")] == [
+        'rapport_triggers_total{outcome="COOLING"} 1',
+        'rapport_triggers_total{outcome="FIRED"} 1',
+        'rapport_triggers_fired_total{trigger="seen",arm="control"} 1',
+        "rapport_trigger_seconds_sum 3.000000",
+        "rapport_trigger_seconds_count 1",
+    ]
+    assert trigger_text({}) == ""
+
+
 def scene(shop: Shop) -> None:
     """Something of everything: at once, put off, due."""
     shop.declare(THREE_VIEWS + CART + '[trigger.came]\non = ["visit"]\nwhen = "event_channel = app"\nquiet = "10:00-10:30"\n')
@@ -294,7 +311,7 @@ def test_everything_of_a_member_is_forgotten(shop: Shop) -> None:
     ann, bob = (str(member) for member in shop.rows.member_ids[:2])
     for member in (ann, bob):
         shop.come(*(shop.event("view", member) for _ in range(3)), shop.event("cart", member))
-    shop.at_work().firing._store.forget(ann)
+    MemberStore(shop.url, prefix=shop.settings.key_prefix).erase(ann)
     assert told(shop.messages()) == [("viewed", bob)]
     assert shop.world.plain.zcard(shop.keys.due) == 1
     assert not shop.world.plain.exists(shop.keys.state(ann))
