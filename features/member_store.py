@@ -8,10 +8,8 @@ import numpy as np
 import redis
 
 from features.answers import AnswerStamp, NightlyAnswer, read_answers
-from features.contract import CONTRACT
 from features.errors import CorruptRecord, StoreUnavailable
 from features.events.erasing import forget
-from features.live_state import KEPT_DAYS, days_in
 from features.live_store import LIVE_SECONDS
 from features.member_index import CHUNK, chunks_of
 from features.stamp import Stamp
@@ -20,7 +18,6 @@ from features.tag_store import ATTEMPTS, TagStamp, TagStore
 from features.visitors import Visitors
 
 CONSENTS: Mapping[str, bool | None] = {"consent=yes": True, "consent=no": False}
-DAY_SECONDS = 24 * 3600
 INTEGER = np.dtype("<u4")
 ERASED = "\x00"
 """What stands in the index in place of each byte of an erased id; no id holds it."""
@@ -109,7 +106,7 @@ class MemberStore(TagStore):
         """
         with translated():
             self._client.set(self._keys.erased(member_id), b"", ex=LIVE_SECONDS)  # before: what is on its way comes to nothing
-            keys = int(self._client.delete(*self._keys.of_member(member_id), *self._of_days(member_id)))
+            keys = int(self._client.delete(*self._keys.of_member(member_id)))
             self._client.srem(self._keys.opted_outs, member_id)
             Visitors(self._client, prefix=self._keys.prefix).forget(member_id)
         keys += forget(self._client, self._keys.prefix, member_id)
@@ -126,13 +123,6 @@ class MemberStore(TagStore):
                 with translated():
                     raise error
         raise StoreUnavailable("tags were published again and again while a member was erased", remedy="ask again")
-
-    def _of_days(self, member_id: str) -> list[str]:
-        """Keys of a member that carry a local day, by the days that their live value names and those around today."""
-        seconds = int(self._client.time()[0])
-        days = {day for day, _ in days_in(CONTRACT, self._client.get(self._keys.live(member_id)))}
-        days |= {seconds // DAY_SECONDS + shift for shift in range(-KEPT_DAYS - 1, 2)}
-        return [key(member_id, day) for day in sorted(days) for key in (self._keys.live_items, self._keys.event_ids)]
 
     def _clear(self, stamp: TagStamp, position: int, length: int) -> int:
         """Clear the bits and the id at a position, unless another generation of tags has come into use meanwhile."""
