@@ -15,6 +15,7 @@ from features.jobs import only_run, store_url
 from features.settings import Settings
 from features.sources.schema import ITEMS
 from rapport_jobs import Jobs
+from rapport_live_minute import live_minute
 from serving.launch import Server, free_port, running_server
 from training.pipeline import Outcome
 
@@ -45,12 +46,15 @@ def run(settings: Settings, households: int | None, *, serve_after: bool, as_jso
         server = stack.enter_context(running_server(replay, log=settings.data_dir / "serve.log"))
         members = three_members(rows)
         latency_ms = ask(jobs, server, facts, members)
+        screen.step("And live  The last day of the year once more, event by event")
+        live = live_minute(replay, screen, url, facts)
         figures = {
             "rows": imported.report.rows_in,
             "members": len(rows.member_ids),
             "features": len(rows.contract.features),
             **model_figures(outcomes),
             "score_ms_p50": latency_ms,
+            **live,
             "seconds": round(time.monotonic() - started, 1),
         }
         screen.say(f"The whole chain took {figures['seconds']:.0f} s; the median of {REQUESTS} scores {latency_ms} ms.\n")

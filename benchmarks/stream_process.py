@@ -1,15 +1,12 @@
 """A worker of the stream as `rapport stream` runs it, in a process of its own: until nothing is left, or until it is killed.
 
-python benchmarks/stream_process.py [drain]      settings from the environment; the first line on standard output is `ready`
+Started by benchmarks/stream_world.py with settings in the environment; the first line on standard output is `ready`.
 """
 
 import json
 import os
 import sys
 import time
-from pathlib import Path
-
-sys.path[0] = str(Path(__file__).resolve().parents[1])  # not this folder, whose features.py is no package
 
 from features.settings import Settings
 from serving.stream_at_work import open_worker
@@ -40,7 +37,3 @@ def main() -> None:
 def _ready() -> None:
     sys.stdout.write("ready\n")
     sys.stdout.flush()
-
-
-if __name__ == "__main__":
-    main()

@@ -139,7 +139,7 @@ class Bench:
 
     def started(self, *arguments: str) -> subprocess.Popen[bytes]:
         """A worker that may not be at work yet."""
-        command = [sys.executable, str(FOLDER / "stream_process.py"), *arguments]
+        command = [sys.executable, "-c", _WORKER, *arguments]
         return subprocess.Popen(command, env=self.settings(), stdin=subprocess.PIPE, stdout=subprocess.PIPE)
 
     def server_cpu_s(self) -> float:
@@ -182,6 +182,12 @@ class Bench:
         }
 
 
+_WORKER = f"""
+import sys
+sys.path[:1] = {[str(FOLDER.parent), str(FOLDER)]}
+from stream_process import main
+main()
+"""
 _EXPECTED = """
 SELECT member, count(*) FILTER (kind = 'view'), count(*) FILTER (kind = 'cart'), count(*) FILTER (kind = 'visit'),
     count(*) FILTER (kind = 'search'), count(*) FILTER (kind = 'purchase'), count(*) FILTER (kind = 'return'),

@@ -197,6 +197,15 @@ class Keys:
         """The packed member ids of one chunk of an index."""
         return f"{self.prefix}:tag_index:{identity}:{chunk}"
 
+    @property
+    def trigger_tally(self) -> str:
+        """What triggers came to."""
+        return f"{self.prefix}:{{triggers}}:tally"
+
+    def triggered(self, member_id: str) -> str:
+        """When triggers fired for a member; it stays where a publish forgets the member, as caps and cool-downs do."""
+        return f"{self.prefix}:trigger:{{{member_id}}}"
+
     def of_member(self, member_id: str) -> tuple[str, ...]:
         """Every key of a member."""
         return (
@@ -591,10 +600,11 @@ class RedisReader:
         with translated():
             return list(await self._client.mget([self._keys.list_past(member) for member in member_ids]))
 
-    async def read_stream(self) -> tuple[dict[bytes, bytes], bytes | None]:
-        """What the stream's workers counted, by outcome, and what the last comparison with the batch found."""
+    async def read_stream(self) -> tuple[dict[bytes, bytes], bytes | None, dict[bytes, bytes]]:
+        """What the stream's workers counted, what the last comparison with the batch found, and counts of triggers."""
         with translated():
-            return await self._client.hgetall(self._keys.stream_tally), await self._client.get(self._keys.parity)
+            tally, triggers = [await self._client.hgetall(k) for k in (self._keys.stream_tally, self._keys.trigger_tally)]
+            return tally, await self._client.get(self._keys.parity), triggers
 
     async def close(self) -> None:
         """Give the connections back."""

@@ -36,6 +36,7 @@ from serving.score_parsing import parse_score
 from serving.scoring import default_outputs
 from serving.stream_gauges import gauges_text
 from serving.trials import Trials
+from serving.triggers.gauges import trigger_text
 from serving.watch import ModelWatch
 from training.registry import CHAMPION
 
@@ -115,7 +116,8 @@ class Api:
     async def metrics(self, request: Request) -> Response:
         """GET /metrics: of all workers together, and of the stream's as they left it in the store."""
         try:
-            stream = gauges_text(*await self._guarded.guarded(self._reader.read_stream()))
+            tally, parity, triggers = await self._guarded.guarded(self._reader.read_stream())
+            stream = gauges_text(tally, parity) + trigger_text(triggers)
         except StoreUnavailable:
             stream = ""
         return Response(

@@ -39,10 +39,6 @@ STEPS = ("none", "nightly", "prior", "item_item", "popular_in_store", "popular",
 REFUSALS = ("overloaded", "rate_limited", "key_missing", "role_missing")
 EVENT_ROWS = ("accepted", "quarantined", "dropped", "conflict", "refused")
 ARMS = ("champion", "challenger")
-TRIGGERED = (
-    "FIRED", "WAITING", "SENT", "OPTED_OUT", "ERASED", "COOLING", "CAPPED", "UNREADABLE",
-    "LATE", "QUIET", "NO_CONSENT", "PUT_OFF", "OVER", "FAILED",
-)  # fmt: skip
 _ANSWERS = ("route", ("score", "recommend"))
 
 
@@ -80,8 +76,6 @@ METRICS = (
     Metric("rapport_model_swaps_total", "counter", "times other models took over"),
     Metric("rapport_model_refused_total", "counter", "versions that should have served and failed their check"),
     Metric("rapport_churn_probability", "histogram", "answered churn probabilities, by who answered", (("arm", ARMS),), SHARES),
-    Metric("rapport_triggers_total", "counter", "triggers that held, by what became of it", (("outcome", TRIGGERED),)),
-    Metric("rapport_trigger_seconds", "histogram", "time from an event to its message, in seconds", (), SECONDS),
     Metric("rapport_shadow_difference", "histogram", "distance of a challenger's unseen score from the answer", (), SHARES),
 )  # fmt: skip
 

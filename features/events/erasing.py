@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 from features.events.keys import EVENT_FIELD, RAW_FIELD, EventKeys
+from features.online_store import Keys
 from features.store_errors import translated
 
 READ_TOGETHER = 1000
@@ -17,7 +18,7 @@ def forget(client: Any, prefix: str, member_id: str) -> int:
     Looks through the streams and the keys, as neither has an index by member: seconds for millions of them.
     """
     with translated():
-        found = _forget_keys(client, prefix, member_id)
+        found = _forget_keys(client, prefix, member_id) + _forget_triggers(client, prefix, member_id)
         count = client.get(EventKeys(prefix).partition_count)
         if count is None:
             return found
@@ -34,6 +35,17 @@ def _forget_keys(client: Any, prefix: str, member_id: str) -> int:
     return int(client.unlink(*found)) if found else 0
 
 
+def _forget_triggers(client: Any, prefix: str, member_id: str) -> int:
+    """When triggers fired for a member, what is put off for them, and what fired (keys of `serving.triggers.store`)."""
+    stream = f"{prefix}:{{triggers}}"
+    found = int(client.delete(Keys(prefix).triggered(member_id)))
+    put_off = [name for name, entry in client.hscan_iter(f"{stream}:held", count=READ_TOGETHER) if _names(entry, member_id)]
+    if put_off:
+        client.zrem(f"{stream}:due", *put_off)
+        client.hdel(f"{stream}:held", *put_off)
+    return found + len(put_off) + _forget_entries(client, stream, member_id)
+
+
 def _forget_entries(client: Any, stream: str, member_id: str) -> int:
     deleted, start = 0, "-"
     while entries := client.xrange(stream, start, "+", count=READ_TOGETHER):
@@ -45,7 +57,7 @@ def _forget_entries(client: Any, stream: str, member_id: str) -> int:
 
 def _is_of(fields: dict[bytes, bytes], member_id: str) -> bool:
     """Whether an entry names the member, whichever of our fields it has."""
-    return any(name in fields and _names(fields[name], member_id) for name in (EVENT_FIELD, RAW_FIELD, b"event"))
+    return any(name in fields and _names(fields[name], member_id) for name in (EVENT_FIELD, RAW_FIELD, b"event", b"message"))
 
 
 def _names(text: bytes, member_id: str) -> bool:

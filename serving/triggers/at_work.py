@@ -11,8 +11,8 @@ from features.live_state import Applied
 from features.settings import Settings
 from features.tag_store import TagStore
 from features.tags import TAGS
-from serving.metrics import Meter
 from serving.triggers.firing import MOST_DUE, Firing, Outcomes
+from serving.triggers.gauges import OUTCOMES
 from serving.triggers.in_force import TriggersInForce
 from serving.triggers.members_now import MembersNow
 from serving.triggers.offers import Offers
@@ -35,7 +35,6 @@ class TriggersAtWork:
     firing: Firing
     clock: Callable[[], datetime]
     kept: timedelta
-    meter: Meter = field(default_factory=Meter)
     outcomes: Outcomes = field(default_factory=Outcomes)
     _look_at: float = 0.0
     _trim_at: float = 0.0
@@ -70,20 +69,24 @@ class TriggersAtWork:
         if now >= self._trim_at:
             self.firing.trim(self.clock(), self.kept)
             self._trim_at = now + TRIM_S
+        self.firing.tell()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Tell what was counted, and give the connections back."""
+        try:
+            self.firing.tell()
+        except StoreUnavailable:
+            logger.warning("the store is away: the last counts of triggers are lost")
         self.firing.close()
 
     def _failed(self, error: Exception) -> None:
-        self.meter.add("rapport_triggers_total", "FAILED")
+        self.firing.tally[f"{OUTCOMES}:FAILED"] += 1
         self.outcomes["FAILED"] += 1
         logger.error("triggers could not be looked at: %s", type(error).__name__)
 
 
-def triggers_at_work(settings: Settings, url: str, *, meter: Meter | None = None) -> TriggersAtWork:
+def triggers_at_work(settings: Settings, url: str) -> TriggersAtWork:
     """The triggers of the settings' folder, on the store at an address."""
-    meter = meter or Meter()
     store = TriggerStore(url, prefix=settings.key_prefix)
     tags = TagStore(url, prefix=settings.key_prefix)
     firing = Firing(
@@ -94,9 +97,8 @@ def triggers_at_work(settings: Settings, url: str, *, meter: Meter | None = None
         TriggersInForce(settings.triggers_dir, lambda: known_tags(tags)),
         key=settings.identity_key.encode(),
         stale_after_s=settings.max_staleness_h * 3600.0,
-        meter=meter,
     )
-    return TriggersAtWork(firing, settings.clock, timedelta(hours=settings.triggers_kept_h), meter)
+    return TriggersAtWork(firing, settings.clock, timedelta(hours=settings.triggers_kept_h))
 
 
 def known_tags(store: TagStore) -> frozenset[str]:

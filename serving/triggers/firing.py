@@ -15,10 +15,11 @@ import numpy as np
 from features.contract import CONTRACT
 from features.days import day_of, microseconds
 from features.live_state import Applied
-from serving.metrics import Meter
 from serving.scoring import ScoringContext
+from serving.triggers.arms import arm_of
 from serving.triggers.declared import Trigger
 from serving.triggers.evaluation import Batch, evaluate
+from serving.triggers.gauges import FIRED, LATENCY_COUNT, LATENCY_SUM, OUTCOMES
 from serving.triggers.happening import Happening, ItemCounts, happening_of, texts_of
 from serving.triggers.in_force import InForce, TriggersInForce, tags_of
 from serving.triggers.members_now import Bases, Live, MembersNow, days_until
@@ -52,11 +53,10 @@ class Firing:
         *,
         key: bytes,
         stale_after_s: float,
-        meter: Meter | None = None,
     ) -> None:
         self._store, self._members, self._tags, self._offers, self._in_force = store, members, tags, offers, in_force
         self._key, self._stale_after_s = key, stale_after_s
-        self._meter = meter or Meter()
+        self.tally: Counter[str] = Counter()
 
     def after(self, applied: Sequence[Applied], moment: datetime) -> Outcomes:
         """Fire what events set off that stand in their members' live records by now.
@@ -110,6 +110,7 @@ class Firing:
         """Give the connections back."""
         self._offers.close()
         self._members.close()
+        self._tags.close()
         self._store.close()
 
     def _again(self, force: InForce, entries: Sequence[Due], moment: datetime) -> Outcomes:
@@ -185,7 +186,7 @@ class Firing:
         out = [place for place, (verdict, _) in enumerate(found) if verdict in {"FIRED", "WAITING"}]
         self._store.publish([(asked[place].firing, asked[place].member_id, found[place][1]) for place in out])
         outcomes.update(verdict for verdict, _ in found)
-        self._count(outcomes, batch, [planned.candidates[place].row for place in out], moment)
+        self._count(outcomes, batch, planned.candidates, [verdict for verdict, _ in found], moment)
         return outcomes
 
     def _messages(self, candidates: Sequence[Candidate], batch: Batch, moment: datetime) -> list[bytes]:
@@ -223,13 +224,23 @@ class Firing:
             found.update(zip((each.firing for each in group), lists, strict=True))
         return found
 
-    def _count(self, outcomes: Outcomes, batch: Batch, rows: Sequence[int], moment: datetime) -> None:
-        for outcome, number in outcomes.items():
-            if number:
-                self._meter.add("rapport_triggers_total", outcome, by=number)
-        for row in rows if batch.happenings else ():
-            seconds = (microseconds(moment) - batch.happenings[row].occurred_us) / 1e6
-            self._meter.observe("rapport_trigger_seconds", value=max(0.0, seconds))
+    def _count(
+        self, outcomes: Outcomes, batch: Batch, candidates: Sequence[Candidate], verdicts: Sequence[str], moment: datetime
+    ) -> None:
+        """Add to what is told in /metrics."""
+        self.tally.update({f"{OUTCOMES}:{name}": number for name, number in outcomes.items() if number})
+        for each, verdict in zip(candidates, verdicts, strict=True):
+            if verdict == "FIRED":
+                arm = arm_of(each.trigger.arms, each.trigger.campaign, batch.member_ids[each.row], key=self._key)
+                self.tally[f"{FIRED}:{each.trigger.name}:{arm.name}"] += 1
+                if batch.happenings and not each.trigger.after:
+                    self.tally[LATENCY_SUM] += max(0, microseconds(moment) - batch.happenings[each.row].occurred_us)
+                    self.tally[LATENCY_COUNT] += 1
+
+    def tell(self) -> None:
+        """Add what was counted since to what is told in /metrics."""
+        counted, self.tally = self.tally, Counter()
+        self._store.add_counts(counted)
 
 
 def _numbers(before: Sequence[dict[str, float]]) -> dict[str, Any]:

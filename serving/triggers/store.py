@@ -9,12 +9,13 @@ Keys (prefix `rapport` by default):
     rapport:{triggers}:due             Zset     triggers       when done     firings to be looked at again, by moment in ms
     rapport:{triggers}:held            Hash     triggers       when done     what is known of each of those, JSON
     rapport:{triggers}:night           String   nightly        never         the last two days whose night looked
+    rapport:{triggers}:tally           Hash     triggers       never         what triggers came to: `gauges`
 
 `rapport:{triggers}` is the channel of Pub/Sub as well. The braces of the shared keys are in the names themselves, so that one
 script may write them on one node of a cluster.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, cast
@@ -79,7 +80,7 @@ class TriggerKeys:
 
     def state(self, member_id: str) -> str:
         """When triggers fired for a member."""
-        return f"{self.prefix}:trigger:{{{member_id}}}"
+        return Keys(self.prefix).triggered(member_id)
 
     @property
     def stream(self) -> str:
@@ -216,21 +217,13 @@ class TriggerStore:
         with translated():
             self._client.set(self.keys.night, f"{before},{day}")
 
-    def forget(self, member_id: str) -> None:
-        """Delete everything kept of a member: their Hash, what is due for them, and their entries in the stream."""
-        with translated():
-            self._client.delete(self.keys.state(member_id))
-        held = [firing for firing, value in self._held() if _member_in(value) == member_id]
-        self.done(held)
-        entries = [entry for entry, value in self._entries() if _member_in(value) == member_id]
-        if entries:
-            with translated():
-                self._client.xdel(self.keys.stream, *entries)
-
-    def _held(self) -> Iterator[tuple[str, bytes]]:
-        with translated():
-            for firing, value in self._client.hscan_iter(self.keys.held, count=1000):
-                yield firing.decode(), value
+    def add_counts(self, counts: Mapping[str, int]) -> None:
+        """Add to the tally."""
+        if counts:
+            with translated(), self._client.pipeline(transaction=True) as pipeline:
+                for name, number in counts.items():
+                    pipeline.hincrby(self._members.trigger_tally, name, number)
+                pipeline.execute()
 
     def _entries(self) -> Iterator[tuple[bytes, bytes]]:
         last = "-"
@@ -247,10 +240,6 @@ class TriggerStore:
         self._client.close()
 
 
-class _OfMember(msgspec.Struct):
-    member_id: str | None = None
-
-
 _DUE = msgspec.json.Decoder(Due)
 
 
@@ -260,10 +249,3 @@ def _verdict(reply: Any) -> tuple[Verdict, bytes]:
         return "UNREADABLE", b""
     verdict, message = checked([reply])[0]
     return cast("Verdict", verdict.decode()), message
-
-
-def _member_in(value: bytes) -> str | None:
-    try:
-        return msgspec.json.decode(value, type=_OfMember).member_id
-    except msgspec.DecodeError:
-        return None

@@ -46,6 +46,10 @@ class TagsNow:
         places = self._index.positions(np.array(member_ids, dtype=np.str_))
         return {name: self._holds(name, places) for name in names}
 
+    def close(self) -> None:
+        """Give the connections back."""
+        self._store.close()
+
     def _holds(self, name: str, places: NDArray[np.int64]) -> Bools:
         if name not in self._has:
             return np.zeros(len(places), dtype=np.bool_)
