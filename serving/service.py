@@ -9,8 +9,10 @@ import logging
 import os
 import signal
 import sys
+from contextlib import ExitStack
 
 import bentoml
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 
 from features.errors import ConfigurationError
 from features.settings import Settings
@@ -35,6 +37,10 @@ HOT: dict[str, Answer] = {}
 METERS = [Meter()]
 """The meter of this process; a worker's own takes its place when the worker starts."""
 LOG = RequestLog()
+UNTRACED = ExitStack()
+"""Held as long as the process lives: what it suppresses would come back with its end."""
+if not SETTINGS.traced:  # requests inherit it; their address is then not even put together to see that it is not traced
+    UNTRACED.enter_context(suppress_http_instrumentation())
 PARENT = os.getppid()
 """Whoever started this process, noted before anything that takes long: it may be gone when a worker is ready."""
 
