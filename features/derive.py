@@ -14,7 +14,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from features.codec import missing_value
+from features.codec import missing_value, record_dtype
 from features.contract import Contract
 from features.declarations import Edge, Feature, Threshold
 from features.expressions import NUMPY, Call, Column, Expression, Literal
@@ -58,10 +58,6 @@ def derive_columns(contract: Contract, records: NDArray[np.void], *, day: int, e
     return columns
 
 
-Operand: TypeAlias = Rows | Floats
-"""What formulas alike are applied to at one place: rows of values, or constants, one for each feature."""
-
-
 @dataclass(frozen=True, slots=True)
 class _Alike:
     """Features whose formulas differ in nothing but what they are applied to: evaluated as one, a row of arrays each.
@@ -71,57 +67,68 @@ class _Alike:
     rows
         Where the values of these features belong.
     operands
-        What stands at each place.
+        Rows of values that they are applied to, one for each feature and place.
+    constants
+        Numbers that they are applied to, one for each feature and place; their places come next.
     steps
         The common formula from the inside out: an operation, and the places of its arguments, each result taking the next
         place. What stands twice in a formula is worked out once.
     """
 
     rows: Rows
-    operands: tuple[Operand, ...]
+    operands: tuple[Rows, ...]
+    constants: tuple[Floats, ...]
     steps: tuple[tuple[Callable[..., Any], tuple[int, ...]], ...]
 
 
 def _values(contract: Contract, records: NDArray[np.void], *, day: int, scalars: Mapping[str, float]) -> Floats:
     """One row each for every aggregate, the day, every feature and every scalar, in that order; one column for each record."""
     aggregates, before = len(contract.aggregates), len(contract.aggregates) + 1 + len(contract.features)
-    values = np.empty((before + len(contract.scalars), len(records)))
-    _read(records, values)
+    names = _scalar_names(contract)
+    values = np.empty((before + len(names), len(records)))
+    _read(contract, records, values)
     values[aggregates] = day
-    values[before:] = np.array([[scalars[scalar.name]] for scalar in contract.scalars], dtype=np.float64).reshape(-1, 1)
+    values[before:] = np.array([scalars[name] for name in names], dtype=np.float64)[:, np.newaxis]
     for alike in _plan(contract):
-        found: list[Any] = [_operand(operand, values) for operand in alike.operands]
+        found: list[Any] = [values[rows] for rows in alike.operands]
+        found += alike.constants
         for operation, places in alike.steps:
             found.append(operation(*[found[place] for place in places]))
         values[alike.rows] = found[-1]
     return values
 
 
-def _read(records: NDArray[np.void], values: Floats) -> None:
+def _read(contract: Contract, records: NDArray[np.void], values: Floats) -> None:
     """Aggregates as floats with NaN for missing, neighbours of one dtype at a time; exact for integers up to 2^53."""
-    size = records.dtype.itemsize
-    raw = np.frombuffer(records.tobytes(), dtype=np.uint8).reshape(len(records), size)
-    row = start = 0
-    for dtype, members in groupby(records.dtype[name] for name in records.dtype.names or ()):
-        width = len(list(members))
-        stop = start + width * dtype.itemsize
-        block = np.ascontiguousarray(raw[:, start:stop]).view(dtype).T
-        values[row : row + width] = block
+    raw = np.frombuffer(records.tobytes(), dtype=np.uint8).reshape(len(records), records.dtype.itemsize)
+    for dtype, rows, taken in _blocks(contract):
+        block = np.ascontiguousarray(raw[:, taken]).view(dtype).T
+        values[rows] = block
         if dtype.kind == "i":
-            values[row : row + width][block == missing_value(dtype)] = np.nan
+            values[rows][block == missing_value(dtype)] = np.nan
+
+
+@cache
+def _blocks(contract: Contract) -> tuple[tuple[np.dtype[Any], slice, slice], ...]:
+    """Neighbouring aggregates of one dtype: it, their rows of values, and the bytes they take of a record."""
+    dtype, found, row, start = record_dtype(contract), [], 0, 0
+    for kind, members in groupby(dtype[name] for name in dtype.names or ()):
+        width = len(list(members))
+        stop = start + width * kind.itemsize
+        found.append((kind, slice(row, row + width), slice(start, stop)))
         row, start = row + width, stop
-
-
-def _operand(operand: Operand, values: Floats) -> Floats:
-    if isinstance(operand, slice) or operand.dtype.kind == "i":
-        return values[operand]
-    return operand.astype(np.float64, copy=False)
+    return tuple(found)
 
 
 def _neighbours(rows: NDArray[np.intp]) -> Rows:
     """The rows as a slice if they follow one another."""
     first = int(rows[0])
     return slice(first, first + len(rows)) if np.array_equal(rows, np.arange(first, first + len(rows))) else rows
+
+
+@cache
+def _scalar_names(contract: Contract) -> tuple[str, ...]:
+    return tuple(map(str, contract.scalars))
 
 
 @cache
@@ -134,7 +141,7 @@ def _rows(contract: Contract) -> dict[str, int]:
 @cache
 def _plan(contract: Contract) -> tuple[_Alike, ...]:
     """Groups of features in an order in which each stands after those it is made of."""
-    declared: tuple[Expression | str, ...] = (*contract.aggregates, "day", *contract.features, *map(str, contract.scalars))
+    declared: tuple[Expression | str, ...] = (*contract.aggregates, "day", *contract.features, *_scalar_names(contract))
     row_of = {what: row for row, what in enumerate(declared)}
     found: list[_Alike] = []
     for level in contract.levels():
@@ -149,10 +156,14 @@ def _plan(contract: Contract) -> tuple[_Alike, ...]:
 
 def _alike(rows: Rows, formulas: Sequence[Expression], row_of: Mapping[Expression | str, int]) -> _Alike:
     """Formulas of one shape as one."""
-    operands: dict[tuple[str, ...], Operand] = {}
+    operands: dict[tuple[str, ...], Rows] = {}
+    constants: dict[tuple[str, ...], Floats] = {}
     for same in zip(*map(_leaves, formulas), strict=True):
-        operands.setdefault(_told(same), _operands(same, row_of))
-    places = {told: place for place, told in enumerate(operands)}
+        if isinstance(same[0], Literal):
+            constants[_told(same)] = np.array([[float(leaf.value)] for leaf in same if isinstance(leaf, Literal)])
+        else:
+            operands[_told(same)] = _operands(same, row_of)
+    places = {told: place for place, told in enumerate((*operands, *constants))}
     steps: dict[tuple[Callable[..., Any], tuple[int, ...]], int] = {}
 
     def place_of(parts: Sequence[Expression]) -> int:
@@ -160,10 +171,10 @@ def _alike(rows: Rows, formulas: Sequence[Expression], row_of: Mapping[Expressio
             return places[_told(parts)]
         calls = [part for part in parts if isinstance(part, Call)]
         arguments = tuple(place_of(same) for same in zip(*(call.arguments for call in calls), strict=True))
-        return steps.setdefault((NUMPY[parts[0].operation], arguments), len(operands) + len(steps))
+        return steps.setdefault((NUMPY[parts[0].operation], arguments), len(places) + len(steps))
 
     place_of(formulas)
-    return _Alike(rows, tuple(operands.values()), tuple(steps))
+    return _Alike(rows, tuple(operands.values()), tuple(constants.values()), tuple(steps))
 
 
 def _told(leaves: Sequence[Expression]) -> tuple[str, ...]:
@@ -171,9 +182,7 @@ def _told(leaves: Sequence[Expression]) -> tuple[str, ...]:
     return tuple(f"{type(leaf).__name__} {leaf}" for leaf in leaves)
 
 
-def _operands(leaves: Sequence[Expression], row_of: Mapping[Expression | str, int]) -> Operand:
-    if isinstance(leaves[0], Literal):
-        return np.array([[float(leaf.value)] for leaf in leaves if isinstance(leaf, Literal)])
+def _operands(leaves: Sequence[Expression], row_of: Mapping[Expression | str, int]) -> Rows:
     declared = (str(leaf) if isinstance(leaf, Column | Edge | Threshold) else leaf for leaf in leaves)
     return _neighbours(np.array([row_of[what] for what in declared], dtype=np.intp))
 
