@@ -24,6 +24,11 @@ class Burst:
     others: dict[int, int]
 
     @property
+    def answers(self) -> int:
+        """How many were answered 200."""
+        return len(self.seconds)
+
+    @property
     def p99_ms(self) -> float:
         """The 99th percentile of the time to an answer."""
         return float(np.percentile(self.seconds, 99) * 1000) if self.seconds else float("nan")

@@ -1,7 +1,8 @@
 """How fast are answers beside an ordinary developer's server, and beside one that does nothing? JSON last.
 
 All servers run with one worker on the same event loop and parser (uvloop, httptools), and are asked in turn: a second each,
-medians of several rounds, so that whatever else the machine does hits all of them alike.
+medians of several rounds, so that whatever else the machine does hits all of them alike. Beside answers a second stands what
+an answer takes of the server's processor: that depends less on who else wants one.
 """
 
 import sys
@@ -27,6 +28,7 @@ import uvloop
 
 from benchmarks.load import Burst, Connection, burst, cpu_s, request, worker_of
 from benchmarks.serving_world import DAY, NOW, World, last_line, world
+from benchmarks.wrk import WrkBurst, is_here, wrk_burst
 from features.contract import CONTRACT
 from features.list_records import ListStamp, RecommendationList, RecommendedItem
 from features.online_store import RedisStore
@@ -86,6 +88,22 @@ def peer(made: World, name: str, port: int) -> Iterator[subprocess.Popen[bytes]]
         process.wait(20)
 
 
+@contextmanager
+def bentoml_echo(made: World, port: int) -> Iterator[int]:
+    """An echo behind BentoML; the process of its worker."""
+    command = [sys.executable, "-m", "bentoml", "serve", "benchmarks.serving_floor:Floor", "--host", "127.0.0.1"]
+    environment = os.environ | {"BENTOML_DO_NOT_TRACK": "True", "BENTOML_HOME": str(made.folder / "bentoml")}
+    with (made.folder / "floor.log").open("wb") as log:
+        root = Path(__file__).resolve().parents[1]
+        process = subprocess.Popen([*command, "--port", str(port)], env=environment, cwd=root, stdout=log, stderr=log)
+    try:
+        _wait(port)
+        yield worker_of(process.pid)[0]
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
 def _wait(port: int) -> None:
     async def once() -> None:
         _, connection = await asyncio.get_running_loop().create_connection(Connection, "127.0.0.1", port)
@@ -119,7 +137,7 @@ class Server:
 class Seen:
     """Bursts against one server: medians over bursts, and microseconds of its processor for each answer."""
 
-    bursts: Sequence[Burst]
+    bursts: Sequence[Burst | WrkBurst]
     cpu_us: float
 
     @property
@@ -135,18 +153,25 @@ class Seen:
 
 def in_turns(loads: dict[str, Load], *, rounds: int, seconds: float) -> dict[str, Seen]:
     """Bursts against several servers in turn."""
-    bursts: dict[str, list[Burst]] = {name: [] for name in loads}
-    spent = dict.fromkeys(loads, 0.0)
+    bursts: dict[str, list[Burst | WrkBurst]] = {name: [] for name in loads}
+    spent: dict[str, list[float]] = {name: [] for name in loads}
     for turn in range(rounds + 1):
         for name, (server, requests, connections) in loads.items():
             before = cpu_s(server.process)
-            seen = uvloop.run(burst(server.port, requests, connections=connections, seconds=seconds if turn else 0.3))
+            seen = one_burst(server.port, requests, connections=connections, seconds=seconds)
             if seen.others:
                 raise SystemExit(f"{name} answered {seen.others}")
             if turn:  # the first round warms up
                 bursts[name].append(seen)
-                spent[name] += cpu_s(server.process) - before
-    return {name: Seen(found, spent[name] / sum(len(b.seconds) for b in found) * 1e6) for name, found in bursts.items()}
+                spent[name].append((cpu_s(server.process) - before) / seen.answers * 1e6)
+    return {name: Seen(found, statistics.median(spent[name])) for name, found in bursts.items()}
+
+
+def one_burst(port: int, requests: Sequence[bytes], *, connections: int, seconds: float) -> Burst | WrkBurst:
+    """A burst by wrk where it is installed, else by a client in Python, which is half of what an echo costs."""
+    if is_here():
+        return wrk_burst(port, requests, connections=connections, seconds=max(1, round(seconds)))
+    return uvloop.run(burst(port, requests, connections=connections, seconds=seconds))
 
 
 def beside(own: Seen, other: Seen, name: str) -> dict[str, float]:
@@ -169,15 +194,22 @@ def measure(made: World, servers: dict[str, Server], *, rounds: int, seconds: fl
         seen = turns(
             own=load("rapport", "/v1/score", 1, connections, outputs=["churn"]),
             echo=load("echo", "/", 1, connections),
+            echo_bentoml=load("echo_bentoml", "/", 1, connections),
             fastapi=load("fastapi_arrays", "/score", 1, connections),
             dataframe=load("fastapi_frame", "/score", 1, connections),
         )
         own = seen["own"]
         found[f"single_{connections}"] = {
             **figures(own),
-            **{key: value for name in ("fastapi", "dataframe", "echo") for key, value in beside(own, seen[name], name).items()},
+            **{
+                key: value
+                for name in ("fastapi", "dataframe", "echo", "echo_bentoml")
+                for key, value in beside(own, seen[name], name).items()
+            },
             "p99_ratio_fastapi": round(own.p99_ms / seen["fastapi"].p99_ms, 3),
         }
+        found[f"single_{connections}"]["echo_cpu_us"] = round(seen["echo"].cpu_us, 1)
+        found[f"single_{connections}"]["fastapi_cpu_us"] = round(seen["fastapi"].cpu_us, 1)
         print(found, flush=True)
     seen = turns(
         own=load("rapport", "/v1/score", 100, 16, outputs=["churn"]), fastapi=load("fastapi_arrays", "/score", 100, 16)
@@ -216,6 +248,8 @@ def main() -> None:
         servers = {"rapport": Server(PORT, process)}
         for port, name in enumerate(PEERS, start=PORT + 1):
             servers[name] = Server(port, running.enter_context(peer(made, name, port)).pid)
+        floor = PORT + 1 + len(PEERS)
+        servers["echo_bentoml"] = Server(floor, running.enter_context(bentoml_echo(made, floor)))
         found = measure(made, servers, rounds=chosen.rounds, seconds=chosen.seconds)
         found |= {"ready_s": round(ready_s, 2), "ready_cpu_s": round(ready_cpu_s, 2)}
         found["worker_mb"] = round(worker_of(server.process.pid)[1])

@@ -5,19 +5,19 @@ for one member costs some forty operations on small arrays instead of four hundr
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import count, groupby
-from typing import TypeAlias
+from itertools import groupby
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from features.codec import missing_value
+from features.codec import missing_value, record_dtype
 from features.contract import Contract
 from features.declarations import Edge, Feature, Threshold
-from features.expressions import NUMPY, Call, Column, Expression, Literal, evaluate
+from features.expressions import NUMPY, Call, Column, Expression, Literal
 
 Columns: TypeAlias = dict[str, NDArray[np.float64]]
 Floats: TypeAlias = NDArray[np.float64]
@@ -25,8 +25,6 @@ Rows: TypeAlias = slice | NDArray[np.intp]
 """Rows of values: a slice where they are neighbours, which costs a tenth of picking them."""
 BLOCK = 20_000
 """Members whose values stand in memory as float64 at once."""
-PLACES = tuple(map(str, range(100)))
-"""Names of what a formula is applied to, by place."""
 
 
 def derive(contract: Contract, records: NDArray[np.void], *, day: int, edges: Mapping[str, float]) -> NDArray[np.float32]:
@@ -43,7 +41,8 @@ def derive(contract: Contract, records: NDArray[np.void], *, day: int, edges: Ma
     """
     if len(records) <= BLOCK:
         values = _values(contract, records, day=day, scalars=edges)
-        return np.ascontiguousarray(values[len(contract.aggregates) + 1 :].T, dtype=np.float32)
+        first = len(contract.aggregates) + 1
+        return np.ascontiguousarray(values[first : first + len(contract.features)].T, dtype=np.float32)
     matrix = np.empty((len(records), len(contract.features)), dtype=np.float32)
     for start in range(0, len(records), BLOCK):
         part = slice(start, start + BLOCK)
@@ -67,56 +66,69 @@ class _Alike:
     ----------
     rows
         Where the values of these features belong.
-    formula
-        Their common formula, over columns named by place.
     operands
-        For each place the rows of values, the names of scalars or the constants, one for each feature.
+        Rows of values that they are applied to, one for each feature and place.
+    constants
+        Numbers that they are applied to, one for each feature and place; their places come next.
+    steps
+        The common formula from the inside out: an operation, and the places of its arguments, each result taking the next
+        place. What stands twice in a formula is worked out once.
     """
 
     rows: Rows
-    formula: Expression
-    operands: tuple[Rows | tuple[str, ...] | Floats, ...]
+    operands: tuple[Rows, ...]
+    constants: tuple[Floats, ...]
+    steps: tuple[tuple[Callable[..., Any], tuple[int, ...]], ...]
 
 
 def _values(contract: Contract, records: NDArray[np.void], *, day: int, scalars: Mapping[str, float]) -> Floats:
-    """One row each for every aggregate, the day and every feature, in that order; one column for each record."""
-    aggregates = len(contract.aggregates)
-    values = np.empty((aggregates + 1 + len(contract.features), len(records)))
-    _read(records, values)
+    """One row each for every aggregate, the day, every feature and every scalar, in that order; one column for each record."""
+    aggregates, before = len(contract.aggregates), len(contract.aggregates) + 1 + len(contract.features)
+    names = _scalar_names(contract)
+    values = np.empty((before + len(names), len(records)))
+    _read(contract, records, values)
     values[aggregates] = day
+    values[before:] = np.array([scalars[name] for name in names], dtype=np.float64)[:, np.newaxis]
     for alike in _plan(contract):
-        operands = {PLACES[place]: _operand(operand, values, scalars) for place, operand in enumerate(alike.operands)}
-        values[alike.rows] = evaluate(alike.formula, operands, NUMPY)
+        found: list[Any] = [values[rows] for rows in alike.operands]
+        found += alike.constants
+        for operation, places in alike.steps:
+            found.append(operation(*[found[place] for place in places]))
+        values[alike.rows] = found[-1]
     return values
 
 
-def _read(records: NDArray[np.void], values: Floats) -> None:
+def _read(contract: Contract, records: NDArray[np.void], values: Floats) -> None:
     """Aggregates as floats with NaN for missing, neighbours of one dtype at a time; exact for integers up to 2^53."""
-    size = records.dtype.itemsize
-    raw = np.frombuffer(records.tobytes(), dtype=np.uint8).reshape(len(records), size)
-    row = start = 0
-    for dtype, members in groupby(records.dtype[name] for name in records.dtype.names or ()):
-        width = len(list(members))
-        stop = start + width * dtype.itemsize
-        block = np.ascontiguousarray(raw[:, start:stop]).view(dtype).T
-        values[row : row + width] = block
+    raw = np.frombuffer(records.tobytes(), dtype=np.uint8).reshape(len(records), records.dtype.itemsize)
+    for dtype, rows, taken in _blocks(contract):
+        block = np.ascontiguousarray(raw[:, taken]).view(dtype).T
+        values[rows] = block
         if dtype.kind == "i":
-            values[row : row + width][block == missing_value(dtype)] = np.nan
+            values[rows][block == missing_value(dtype)] = np.nan
+
+
+@cache
+def _blocks(contract: Contract) -> tuple[tuple[np.dtype[Any], slice, slice], ...]:
+    """Neighbouring aggregates of one dtype: it, their rows of values, and the bytes they take of a record."""
+    dtype, found, row, start = record_dtype(contract), [], 0, 0
+    for kind, members in groupby(dtype[name] for name in dtype.names or ()):
+        width = len(list(members))
+        stop = start + width * kind.itemsize
+        found.append((kind, slice(row, row + width), slice(start, stop)))
         row, start = row + width, stop
-
-
-def _operand(operand: Rows | tuple[str, ...] | Floats, values: Floats, scalars: Mapping[str, float]) -> Floats:
-    if isinstance(operand, slice):
-        return values[operand]
-    if isinstance(operand, tuple):
-        return np.array([[scalars[name]] for name in operand], dtype=np.float64)
-    return values[operand.astype(np.intp, copy=False)] if operand.dtype.kind == "i" else operand.astype(np.float64, copy=False)
+    return tuple(found)
 
 
 def _neighbours(rows: NDArray[np.intp]) -> Rows:
     """The rows as a slice if they follow one another."""
     first = int(rows[0])
     return slice(first, first + len(rows)) if np.array_equal(rows, np.arange(first, first + len(rows))) else rows
+
+
+@cache
+def _scalar_names(contract: Contract) -> tuple[str, ...]:
+    return tuple(map(str, contract.scalars))
 
 
 @cache
@@ -129,32 +141,50 @@ def _rows(contract: Contract) -> dict[str, int]:
 @cache
 def _plan(contract: Contract) -> tuple[_Alike, ...]:
     """Groups of features in an order in which each stands after those it is made of."""
-    first = len(contract.aggregates) + 1
-    row_of: dict[Expression, int] = {declared: row for row, declared in enumerate(contract.aggregates)}
-    row_of.update({feature: first + place for place, feature in enumerate(contract.features)})
+    declared: tuple[Expression | str, ...] = (*contract.aggregates, "day", *contract.features, *_scalar_names(contract))
+    row_of = {what: row for row, what in enumerate(declared)}
     found: list[_Alike] = []
     for level in contract.levels():
         groups: dict[str, list[Feature]] = defaultdict(list)
         for feature in level:
             groups[_shape(feature.formula)].append(feature)
         for features in groups.values():
-            leaves = zip(*(_leaves(feature.formula) for feature in features), strict=True)
-            found.append(
-                _Alike(
-                    rows=_neighbours(np.array([row_of[feature] for feature in features], dtype=np.intp)),
-                    formula=_by_place(features[0].formula, count()),
-                    operands=tuple(_operands(same, row_of, first - 1) for same in leaves),
-                )
-            )
+            rows = _neighbours(np.array([row_of[feature] for feature in features], dtype=np.intp))
+            found.append(_alike(rows, [feature.formula for feature in features], row_of))
     return tuple(found)
 
 
-def _operands(leaves: Sequence[Expression], row_of: Mapping[Expression, int], day: int) -> Rows | tuple[str, ...] | Floats:
-    if isinstance(leaves[0], Literal):
-        return np.array([[float(leaf.value)] for leaf in leaves if isinstance(leaf, Literal)])
-    if isinstance(leaves[0], Edge | Threshold):
-        return tuple(str(leaf) for leaf in leaves)
-    return _neighbours(np.array([day if isinstance(leaf, Column) else row_of[leaf] for leaf in leaves], dtype=np.intp))
+def _alike(rows: Rows, formulas: Sequence[Expression], row_of: Mapping[Expression | str, int]) -> _Alike:
+    """Formulas of one shape as one."""
+    operands: dict[tuple[str, ...], Rows] = {}
+    constants: dict[tuple[str, ...], Floats] = {}
+    for same in zip(*map(_leaves, formulas), strict=True):
+        if isinstance(same[0], Literal):
+            constants[_told(same)] = np.array([[float(leaf.value)] for leaf in same if isinstance(leaf, Literal)])
+        else:
+            operands[_told(same)] = _operands(same, row_of)
+    places = {told: place for place, told in enumerate((*operands, *constants))}
+    steps: dict[tuple[Callable[..., Any], tuple[int, ...]], int] = {}
+
+    def place_of(parts: Sequence[Expression]) -> int:
+        if not isinstance(parts[0], Call):
+            return places[_told(parts)]
+        calls = [part for part in parts if isinstance(part, Call)]
+        arguments = tuple(place_of(same) for same in zip(*(call.arguments for call in calls), strict=True))
+        return steps.setdefault((NUMPY[parts[0].operation], arguments), len(places) + len(steps))
+
+    place_of(formulas)
+    return _Alike(rows, tuple(operands.values()), tuple(constants.values()), tuple(steps))
+
+
+def _told(leaves: Sequence[Expression]) -> tuple[str, ...]:
+    """What tells the operands at one place from those at others; an aggregate is not the feature that has its name."""
+    return tuple(f"{type(leaf).__name__} {leaf}" for leaf in leaves)
+
+
+def _operands(leaves: Sequence[Expression], row_of: Mapping[Expression | str, int]) -> Rows:
+    declared = (str(leaf) if isinstance(leaf, Column | Edge | Threshold) else leaf for leaf in leaves)
+    return _neighbours(np.array([row_of[what] for what in declared], dtype=np.intp))
 
 
 def _leaves(expression: Expression) -> Iterator[Expression]:
@@ -172,14 +202,7 @@ def _shape(expression: Expression) -> str:
         return f"{expression.operation}({','.join(_shape(argument) for argument in expression.arguments)})"
     if isinstance(expression, Literal):
         return "constant"
-    return "scalar" if isinstance(expression, Edge | Threshold) else "row"
-
-
-def _by_place(expression: Expression, places: Iterator[int]) -> Expression:
-    """The formula with its leaves numbered."""
-    if isinstance(expression, Call):
-        return Call(expression.operation, tuple(_by_place(argument, places) for argument in expression.arguments))
-    return Column(PLACES[next(places)])
+    return "row"
 
 
 @cache

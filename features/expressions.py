@@ -232,7 +232,9 @@ def _missing(value: Any) -> Any:
 
 def _steps(value: Any, *edges: Any) -> Any:
     """Rank of a float array among ascending edges, from 1; NaN stays NaN."""
-    rank = np.float64(1) + sum(np.asarray(value > edge, dtype=np.float64) for edge in edges)
+    rank = np.float64(1)
+    for edge in edges:
+        rank = rank + (value > edge)
     return np.where(np.isnan(value), np.nan, rank)
 
 

@@ -18,7 +18,7 @@ from starlette.responses import Response
 from serving.bodies import BODY_LIMIT, BODY_SECONDS, Arrivals, BodyTooLarge, BodyTooSlow, limited
 from serving.front import App, Message, Receive, Scope, Send, stand_in_front
 from serving.keys import Caller, KeyRing
-from serving.metrics import Meter
+from serving.metrics import CLASSES, Meter
 from serving.paths import BODY_LIMITS, UPLOADS, route_of, template_of
 from serving.problems import RETRY_AFTER_S, problem
 
@@ -216,7 +216,7 @@ class Guard:
 
     def _count(self, path: str, status: int, seconds: float) -> None:
         meter, route = self._meter(), ROUTE_OF.get(path) or route_of(path) or "other"
-        meter.add("rapport_requests_total", route, f"{min(5, max(2, status // 100))}xx")
+        meter.add("rapport_requests_total", route, CLASSES[min(5, max(2, status // 100)) - 2])
         meter.observe("rapport_request_seconds", route, value=seconds)
 
 

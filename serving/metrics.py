@@ -100,7 +100,9 @@ class Meter:
 
     def observe(self, name: str, *labels: str, value: float) -> None:
         """Put a value into its bucket."""
-        self.observe_all(name, *labels, values=(value,))
+        at, buckets = self._at[(name, *labels)], self._buckets[name]
+        self._numbers[at + bisect_left(buckets, value)] += 1
+        self._numbers[at + len(buckets) + 1] += value
 
     def observe_all(self, name: str, *labels: str, values: Iterable[float]) -> None:
         """Put several values into their buckets."""

@@ -220,8 +220,9 @@ def silence_of(contract: Contract, vectors: Vectors) -> NDArray[np.float32]:
 def _labels(contract: Contract, name: str, matrix: NDArray[np.float32]) -> list[str | None]:
     """The category of a coded feature of each row, None for missing."""
     categories: tuple[str | None, ...] = (*contract.feature(name).categories, None)
-    codes = np.nan_to_num(matrix[:, contract.feature_names.index(name)], nan=len(categories) - 1)
-    return [categories[code] for code in codes.astype(np.intp).tolist()]
+    codes = matrix[:, contract.feature_names.index(name)]
+    positions = np.where(np.isnan(codes), len(categories) - 1, codes).astype(np.intp)
+    return [categories[position] for position in positions.tolist()]
 
 
 def rows_of(

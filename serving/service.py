@@ -10,8 +10,10 @@ import logging
 import os
 import signal
 import sys
+from contextlib import ExitStack
 
 import bentoml
+from opentelemetry.instrumentation.utils import suppress_http_instrumentation
 
 from features.errors import ConfigurationError
 from features.settings import Settings
@@ -38,6 +40,12 @@ HOT: dict[str, Answer] = {}
 METERS = [Meter()]
 """The meter of this process; a worker's own takes its place when the worker starts."""
 LOG = RequestLog()
+UNTRACED = ExitStack()
+"""Held as long as the process lives: what it suppresses would come back with its end."""
+if not SETTINGS.traced:  # requests inherit it; their address is then not even put together to see that it is not traced
+    UNTRACED.enter_context(suppress_http_instrumentation())
+YOUNG_OBJECTS = 10_000
+"""How many come before garbage is looked for. At 700, Python's own choice, that is once in ten requests, a tenth of their cost."""
 PARENT = os.getppid()
 """Whoever started this process, noted before anything that takes long: it may be gone when a worker is ready."""
 
@@ -91,6 +99,7 @@ class RapportService:
         gc.enable()
         loop = asyncio.get_running_loop()
         self._tasks = [loop.create_task(self._api.watch_models()), loop.create_task(end_with_parent())]
+        gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
     async def end(self) -> None:
