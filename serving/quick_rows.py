@@ -88,7 +88,7 @@ def _taken(member: Member, asked: Asked, below: Below, quick: QuickRules) -> lis
     for offer in _offers(member, asked, below, rules):
         item = offer[0]
         row = row_of.get(item)
-        if row is None or barred[row] or item in against or not _within(quick.caps, counts, row):
+        if row is None or barred[row] or item in against or (counts and not _within(quick.caps, counts, row)):
             continue
         against.add(item)
         taken.append((row, offer))

@@ -210,7 +210,7 @@ def _of_own_kinds(catalogue: Catalogue, shelves: Shelves, histories: Histories) 
 
 def kind_sums(catalogue: Catalogue, histories: Histories, values: Numbers) -> Numbers:
     """Sum of the entries' values by member and narrowest category, shape (members, kinds + 1); the last is for unknown."""
-    kinds = int(catalogue.kinds.max(initial=-1)) + 2
+    kinds = len(catalogue.sold_by_kind)
     kind = catalogue.kinds[histories.items] % kinds
     sums = np.bincount(histories.owners * kinds + kind, values, minlength=len(histories) * kinds)
     return sums.reshape(len(histories), kinds).astype(np.float32)
@@ -223,9 +223,11 @@ def _spread(
     if not to.shape[1]:
         return np.zeros(shape, dtype=np.float32)
     there = to[items]
-    flat = (owners[:, None] * shape[1] + np.maximum(there, 0)).ravel()
+    flat = np.maximum(there, 0)
+    if shape[0] > 1:
+        flat = owners[:, None] * shape[1] + flat
     said = (values[:, None] * strength[items]).ravel()
-    return np.bincount(flat, said, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
+    return np.bincount(flat.ravel(), said, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
 
 
 def _first_of_each(
