@@ -2,10 +2,10 @@
 
 python benchmarks/lists_nightly.py [--members 20000] [--items 20000]
 
-Purchases, items, neighbours and factors are drawn at random, the ranker has the trees that train makes by default. Two nights are
-run as the nightly job runs them, into a store of their own: one that finds nothing there, and the next, before which a tenth of
-the members bought something. Processor seconds of one thread, the store's apart; *_million_s is what a million members
-would take at that rate on two cores, as blocks know nothing of each other. Reading the facts' files is not among them
+Purchases, items, neighbours and factors are drawn at random, the ranker has the trees that train makes by default. Two nights
+are run as the nightly job runs them, into a store of their own: one that finds nothing there, and the next, before which a
+tenth of the members bought something. Processor seconds of one thread, the store's apart; *_million_s is what a million
+members would take at that rate on two cores, as blocks know nothing of each other. Reading the facts' files is not among them
 (benchmarks/features.py). JSON on the last line.
 """
 
