@@ -16,6 +16,8 @@ DUE_AGAIN, BOUGHT_BEFORE, VIEWED, GOES_WITH, SIMILAR_TASTE, CATEGORY, POPULAR, T
 OWN = (DUE_AGAIN, BOUGHT_BEFORE)
 KIND_DEEP, KINDS_KNOWN, STORE_DEEP = 12, 20, 120
 """How many items of a category, how many of a member's categories and how many popular items are looked at."""
+ALIKE = 64
+"""Rows of factors are multiplied in portions of so many, so that the library adds each up in the same order as among all."""
 GROUP = 50
 """Columns that `highest` looks at together."""
 DUE_DAYS = 7.0
@@ -147,8 +149,12 @@ class Candidates:
         return (self.found_by & np.uint8(3)) > 0
 
 
-def signals(catalogue: Catalogue, histories: Histories, taste: Numbers) -> Signals:
-    """Every item for every member of a block; `taste` holds member factors, shape (members, factors)."""
+def signals(catalogue: Catalogue, histories: Histories, taste: Numbers, *, only: Rows | None = None) -> Signals:
+    """Every item for every member of a block; `taste` holds member factors, shape (members, factors).
+
+    With `only` the ALS score is worked out for these items alone, and is 0 elsewhere: reading the factors of a whole catalogue
+    is what a single request would mostly wait for.
+    """
     shape = (len(histories), len(catalogue))
     owners = histories.owners
     entry = np.full(shape, -1, dtype=np.int32)
@@ -156,7 +162,12 @@ def signals(catalogue: Catalogue, histories: Histories, taste: Numbers) -> Signa
     values = np.log1p(histories.slow + histories.interest)
     goes_with = _spread(owners, histories.items, values, catalogue.neighbours, catalogue.similarities, shape)
     leads = _spread(owners, histories.items, values, catalogue.leads, catalogue.effects, shape)
-    return Signals(entry, goes_with, leads, taste @ catalogue.factors.T)
+    if only is None:
+        return Signals(entry, goes_with, leads, taste @ catalogue.factors.T)
+    scores = np.zeros(shape, dtype=np.float32)
+    whole = np.append(only, np.zeros(-len(only) % ALIKE, dtype=only.dtype))
+    scores[:, only] = (taste @ catalogue.factors[whole].T)[:, : len(only)]
+    return Signals(entry, goes_with, leads, scores)
 
 
 def candidate_pairs(

@@ -141,17 +141,22 @@ def _by_then(lists: RankedLists, item: int, place: int) -> None:
 def near_candidates(
     recommender: Recommender, now: Histories, kept: Kept, since: Sequence[Since], allowed: NDArray[np.bool_]
 ) -> Candidates:
-    """Candidates of the night, own items that time or today brought up, and what goes with the things of today."""
+    """Candidates of the night, own items that time or today brought up, and what goes with the things of today.
+
+    The last one kept is the item most to their taste of those they never bought: features are measured by it.
+    """
     catalogue = recommender.catalogue
-    found = signals(catalogue, now, recommender.taste(now))
     marks = np.zeros((1, len(catalogue)), dtype=np.uint8)
     mine = marks[0]
-    mine[kept.items[:KEPT_DEEP]] = kept.found_by[:KEPT_DEEP]
+    for part in (slice(KEPT_DEEP), slice(-1, None)):
+        mine[kept.items[part]] = kept.found_by[part]
     is_own = np.zeros(len(catalogue), dtype=np.bool_)
     is_own[now.items[now.times > 0]] = True
     _mark_near(mine, recommender, since, is_own)
     _mark_own(mine, recommender, now)
     mine[~allowed] = 0
+    looked_up = np.flatnonzero(mine | is_own).astype(np.int32)
+    found = signals(catalogue, now, recommender.taste(now), only=looked_up)
     return candidates_with_features(catalogue, now, found, marks)
 
 
