@@ -591,7 +591,10 @@ class RedisReader:
                 for member in member_ids:
                     for day in days:
                         pipeline.hgetall(self._keys.live_items(member, day))
-                found, *live = await pipeline.execute()
+                found, *live = await pipeline.execute(raise_on_error=False)
+                if isinstance(found, Exception):
+                    raise found
+                live = [{} if isinstance(each, Exception) else each for each in live]  # a key of another type: of one member
         until = len(member_ids) + 1
         return StoredLists(found[0], found[1:until], [refusal is not None for refusal in found[until:]], live)
 

@@ -21,7 +21,7 @@ from serving import client_calls as calls
 from serving.client_calls import Call
 from serving.client_errors import ClientError, Problem, Unavailable, Unreachable, problem_of
 from serving.event_schemas import EventsResponse
-from serving.list_schemas import RecommendResponse
+from serving.list_schemas import CashierResponse, RecommendResponse, SimilarResponse
 from serving.schemas_jobs import JobView
 from serving.schemas_members import AudienceResponse, ErasureReceipt, MemberView, ModelsResponse
 from serving.score_schemas import ScoreResponse, ScoreRow
@@ -70,6 +70,14 @@ class Client(AbstractContextManager["Client"]):
     def recommend(self, member_ids: Sequence[str], *, k: int = 10, **more: Any) -> RecommendResponse:
         """Lists of up to 1,000 members."""
         return self.send(calls.recommend(member_ids, k=k, **more))
+
+    def similar(self, item_ids: Sequence[str], *, k: int = 10, **more: Any) -> SimilarResponse:
+        """What goes with all of these items together."""
+        return self.send(calls.similar(item_ids, k=k, **more))
+
+    def cashier(self, member_id: str, basket: Sequence[str] = (), **more: Any) -> CashierResponse:
+        """What is worth saying to a member at the till."""
+        return self.send(calls.cashier(member_id, basket, **more))
 
     def events(self, events: Sequence[Mapping[str, Any]], *, key: str | None = None) -> EventsResponse:
         """Send up to 500 events; look at the rows, as some may have been refused while others were taken."""
@@ -205,6 +213,14 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
     async def recommend(self, member_ids: Sequence[str], *, k: int = 10, **more: Any) -> RecommendResponse:
         """Lists of up to 1,000 members."""
         return await self.send(calls.recommend(member_ids, k=k, **more))
+
+    async def similar(self, item_ids: Sequence[str], *, k: int = 10, **more: Any) -> SimilarResponse:
+        """What goes with all of these items together."""
+        return await self.send(calls.similar(item_ids, k=k, **more))
+
+    async def cashier(self, member_id: str, basket: Sequence[str] = (), **more: Any) -> CashierResponse:
+        """What is worth saying to a member at the till."""
+        return await self.send(calls.cashier(member_id, basket, **more))
 
     async def events(self, events: Sequence[Mapping[str, Any]], *, key: str | None = None) -> EventsResponse:
         """Send up to 500 events."""

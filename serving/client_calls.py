@@ -10,7 +10,7 @@ from urllib.parse import quote
 from pydantic import BaseModel
 
 from serving.event_schemas import EventsResponse
-from serving.list_schemas import RecommendResponse
+from serving.list_schemas import CashierResponse, RecommendResponse, SimilarResponse
 from serving.schemas import MAX_MEMBERS
 from serving.schemas_jobs import JobView, UploadReceipt
 from serving.schemas_members import AudienceResponse, ErasureReceipt, MemberView, ModelsResponse
@@ -45,6 +45,16 @@ def score(member_ids: Sequence[str], **more: Any) -> Call[ScoreResponse]:
 def recommend(member_ids: Sequence[str], **more: Any) -> Call[RecommendResponse]:
     """POST /v1/recommend."""
     return Call("POST", "/v1/recommend", reading(RecommendResponse), {"member_ids": list(member_ids), **more})
+
+
+def similar(item_ids: Sequence[str], **more: Any) -> Call[SimilarResponse]:
+    """POST /v1/similar."""
+    return Call("POST", "/v1/similar", reading(SimilarResponse), {"item_ids": list(item_ids), **more})
+
+
+def cashier(member_id: str, basket: Sequence[str], **more: Any) -> Call[CashierResponse]:
+    """POST /v1/cashier."""
+    return Call("POST", "/v1/cashier", reading(CashierResponse), {"member_id": member_id, "basket": list(basket), **more})
 
 
 def events(sent: Sequence[Mapping[str, Any]], *, key: str | None) -> Call[EventsResponse]:

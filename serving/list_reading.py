@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from features.errors import CorruptRecord
+from features.errors import CorruptRecord, StoreUnavailable
 from features.list_records import ListStamp, moment_of
 from features.live_items import LiveItems, live_items
 from features.online_store import RedisReader, StoredLists
@@ -140,7 +140,11 @@ class ListReader:
     async def _with_pasts(self, member_ids: Sequence[str], found: list[StoredMember]) -> list[StoredMember]:
         news = [place for place, member in enumerate(found) if member.since]
         if news:
-            pasts = await self.reader.read_list_pasts([member_ids[place] for place in news])
+            try:
+                pasts = await self.reader.read_list_pasts([member_ids[place] for place in news])
+            except StoreUnavailable as error:  # lists are there: of these only what was bought is taken away
+                logger.warning("%s", error)
+                return found
             for place, past in zip(news, pasts, strict=True):
                 one = found[place]
                 found[place] = StoredMember(one.content, one.refused, one.stamp, one.since, past)

@@ -88,7 +88,7 @@ def _taken(member: Member, asked: Asked, below: Below, quick: QuickRules) -> lis
     for offer in _offers(member, asked, below, rules):
         item = offer[0]
         row = row_of.get(item)
-        if row is None or barred[row] or item in against or not _within(quick.caps, counts, row):
+        if row is None or barred[row] or item in against or (counts and not _within(quick.caps, counts, row)):
             continue
         against.add(item)
         taken.append((row, offer))
@@ -113,7 +113,7 @@ def _offers(member: Member, asked: Asked, below: Below, rules: Rules) -> Iterato
     """Candidates in the order of `candidates.feeds_of`."""
     own: Iterable[Offer] = ()
     if member.own is not None:
-        own = [(item.item_id, item.source, item.score, item) for item in member.own.items]
+        own = ((item.item_id, item.source, item.score, item) for item in member.own.items)
     if below.with_context:
         aside = [(item, "goes_with_context", score, None) for item, score in below.with_context]
         own = (offer for pair in zip_longest(aside, own) for offer in pair if offer is not None)

@@ -79,6 +79,10 @@ def test_answers_are_objects(rapport: Client, shop: Shop) -> None:
     assert [row.member_id for row in answer.rows] == [one, "nobody", other]
     assert [row.status for row in answer.rows] == ["PARTIAL", "COLD", "PARTIAL"]
     assert rapport.recommend([one], k=3).rows[0].member_id == one
+    alike = rapport.similar(["1082185", "no such item"], k=3, exclude=["1029743"])
+    assert (alike.status, alike.reason, alike.unknown_items) == ("PARTIAL", "model_missing", 2)
+    till = rapport.cashier(one, ["1082185"], things=2)
+    assert (till.status, till.reason, till.live, till.things) == ("COLD", "no_list", False, [])
     assert rapport.member(one).profile.lifecycle_stage
     assert rapport.models().models == []
     assert rapport.audience("tier=gold", limit=2).member_ids == ["m0000000", "m0000002"]

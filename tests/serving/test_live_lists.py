@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from features.build import FeatureRows
-from features.errors import CorruptRecord
+from features.errors import CorruptRecord, StoreUnavailable
 from features.list_records import ListStamp, RecommendationList
 from features.live_items import live_items
 from features.online_store import Keys, RedisReader
@@ -204,6 +204,32 @@ def test_counts_that_cannot_be_read_leave_the_list_of_the_night(
     act("1", p=["1"])
     plain_redis.hset(Keys(settings.key_prefix).live_items("1", rows.day), "p:2", "many")
     assert client.recommend("1")["rows"] == before
+
+
+def test_a_key_of_another_type_is_one_members_trouble(
+    client: Client, act: Act, settings: Settings, plain_redis: Any, rows: FeatureRows
+) -> None:
+    before = client.recommend("1", "10")["rows"]
+    act("10", p=["nothing"])
+    key = Keys(settings.key_prefix).live_items("10", rows.day)
+    plain_redis.delete(key)
+    plain_redis.set(key, "text")
+    assert client.recommend("1", "10")["rows"] == before
+
+
+def test_where_histories_cannot_be_fetched_what_was_bought_still_goes(
+    make_client: MakeClient, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = make_client()
+    (before,) = client.recommend("1", k=20)["rows"]
+    act("1", p=ids(before)[:1])
+
+    async def away(member_ids: list[str]) -> list[bytes | None]:
+        raise StoreUnavailable("the online store does not answer")
+
+    monkeypatch.setattr(client.api._lists.members._reader.reader, "read_list_pasts", away)
+    (row,) = client.recommend("1", k=19)["rows"]
+    assert (ids(row), row["status"], row["live"]) == (ids(before)[1:], "OK", True)
 
 
 def test_requests_that_come_together_are_read_together_and_each_gets_its_own(

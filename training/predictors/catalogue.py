@@ -1,7 +1,7 @@
 """What a recommender knows of each item: ids, categories, rhythm, popularity, factors, and the items that go with it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
@@ -46,6 +46,8 @@ class Catalogue:
         Days since the item was first sold, 0 for one sold since the facts began counting as all of them.
     price_level
         Log of the price beside the middle of its narrowest category; NaN if unknown.
+    sold_by_kind
+        Recent buyers of each narrowest category's items together, shape (kinds + 1,); the last is of those without one.
     store_ids, store_share
         Stores, and for each store and item its buyers' share of the store's members over the share of all, as log; shape
         (stores, items).
@@ -78,6 +80,13 @@ class Catalogue:
     group_centres: Numbers
     group_share: Numbers
     buyers_season: Numbers
+    sold_by_kind: Numbers = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Work out once what every list needs."""
+        kinds = int(self.kinds.max(initial=-1)) + 2
+        sold = np.bincount(self.kinds % kinds, self.buyers_28d, minlength=kinds).astype(np.float32)
+        object.__setattr__(self, "sold_by_kind", sold)
 
     def __len__(self) -> int:
         return len(self.item_ids)
@@ -94,12 +103,12 @@ class Catalogue:
 
     def arrays(self) -> dict[str, NDArray[Any]]:
         """All arrays by name."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}
+        return {each.name: getattr(self, each.name) for each in fields(self) if each.init}
 
     @classmethod
     def of(cls, arrays: Mapping[str, NDArray[Any]]) -> "Catalogue":
         """The catalogue that `arrays` wrote."""
-        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        return cls(**{each.name: arrays[each.name] for each in fields(cls) if each.init})
 
 
 def expected_gaps(catalogue: Catalogue, histories: Histories) -> Numbers:

@@ -165,7 +165,8 @@ def with_today(one: Histories, *, bought: Rows, looked: Rows, weights: Numbers, 
     if (bought < 0).any() or (looked < 0).any():
         raise ValueError("rows of a catalogue are 0 or more: leave out items that it does not know")
     before = one.as_of(day)
-    new = np.setdiff1d(np.concatenate([bought, looked]), before.items)
+    named = np.unique(np.concatenate([bought, looked]))
+    new = named[~np.isin(named, before.items, assume_unique=True)]
     grown = _with_entries(before, new.astype(np.int32), day)
     again = np.searchsorted(grown.items, np.unique(bought))
     first = again[grown.times[again] == 0]

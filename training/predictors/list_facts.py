@@ -1,6 +1,5 @@
 """Ranked lists as they are stored: ids, sources and scores, how often and when each was bought, and what else was of late."""
 
-import math
 from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
@@ -27,19 +26,22 @@ def as_stored(
 
     The score of an item is 1 / its place in the list, so that a Sorted Set keeps the order.
     """
-    there = ranked.items >= 0
     entry = _entries(ranked, histories, len(catalogue.item_ids))
-    columns = [
-        catalogue.item_ids[ranked.items].tolist(),
-        np.broadcast_to(1 / np.arange(1, ranked.items.shape[1] + 1), ranked.items.shape).tolist(),
-        _NAMES[ranked.sources].tolist(),
-        *(_at(values, entry) for values in _own_record(histories)),
-    ]
     lately = _lately(ranked, catalogue, histories, entry)
-    for row, listed in enumerate(there.tolist()):
-        found = zip(listed, *(column[row] for column in columns), strict=True)
-        items = tuple(RecommendedItem(*told) for is_there, *told in found if is_there)
+    places = [1 / place for place in range(1, ranked.items.shape[1] + 1)]
+    names, rows = catalogue.item_ids[ranked.items], ranked.items.tolist()
+    columns = (names.tolist(), _NAMES[ranked.sources].tolist(), entry.tolist(), *_own_record(histories, entry))
+    for row, listed in enumerate(rows):
+        found = zip(listed, places, *(column[row] for column in columns), strict=True)
+        items = tuple(_item(*told) for which, *told in found if which >= 0)
         yield RecommendationList(model, as_of, items, histories.day, next(lately))
+
+
+def _item(score: float, name: str, source: str, entry: int, times: float, last: int, gap: float) -> RecommendedItem:
+    """An item with the member's own record of it, if there is one; a rhythm shows from the second purchase on."""
+    if entry < 0:
+        return RecommendedItem(name, score, source)
+    return RecommendedItem(name, score, source, int(times), last, gap if times > 1 else None)
 
 
 def _entries(ranked: RankedLists, histories: Histories, size: int) -> NDArray[np.int64]:
@@ -53,21 +55,15 @@ def _entries(ranked: RankedLists, histories: Histories, size: int) -> NDArray[np
     return bought
 
 
-def _own_record(histories: Histories) -> Iterator[NDArray[Any]]:
-    """By entry days bought, the last of them, and the days from one to the next: a rhythm shows from the second purchase on."""
-    times = histories.times.astype(np.int64).astype(object)
-    gaps = (histories.last_days - histories.first_days) / np.maximum(histories.times.astype(np.float64) - 1, 1)
-    yield times
-    yield histories.last_days.astype(object)
-    gaps[histories.times <= 1] = np.nan
-    yield np.array([None if math.isnan(gap) else gap for gap in np.round(gaps, 1).tolist()], dtype=object)
-
-
-def _at(values: NDArray[Any], entry: NDArray[np.int64]) -> list[list[Any]]:
-    """The values of entries, None where there is no entry."""
-    with_none = np.append(values, [None])
-    found: list[list[Any]] = with_none[entry].tolist()
-    return found
+def _own_record(histories: Histories, entry: NDArray[np.int64]) -> Iterator[list[list[Any]]]:
+    """Of the entries days bought, the last of them, and the days from one to the next; anything where there is no entry."""
+    if not len(histories.items):
+        yield from [[[0] * entry.shape[1]] * len(entry)] * 3
+        return
+    times, first, last = histories.times[entry], histories.first_days[entry], histories.last_days[entry]
+    yield times.tolist()
+    yield last.tolist()
+    yield np.round((last - first) / np.maximum(times.astype(np.float64) - 1, 1), 1).tolist()
 
 
 def _lately(

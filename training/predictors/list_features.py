@@ -77,7 +77,7 @@ def _category(
     np.maximum.at(last, (histories.owners, catalogue.kinds[histories.items] % kinds), histories.last_days)
     kind = catalogue.kinds[items] % kinds
     here = mass[owners, kind]
-    sold = np.bincount(catalogue.kinds % kinds, catalogue.buyers_28d, minlength=kinds).astype(np.float32)
+    sold = catalogue.sold_by_kind
     since = (histories.day - last[owners, kind]).astype(np.float32)
     return {
         "category_slow": here,

@@ -17,6 +17,8 @@ DUE_AGAIN, BOUGHT_BEFORE, VIEWED, GOES_WITH, SIMILAR_TASTE, CATEGORY, POPULAR, T
 OWN = (DUE_AGAIN, BOUGHT_BEFORE)
 KIND_DEEP, KINDS_KNOWN, STORE_DEEP = 12, 20, 120
 """How many items of a category, how many of a member's categories and how many popular items are looked at."""
+ALIKE = 64
+"""Rows of factors are multiplied in portions of so many, so that the library adds each up in the same order as among all."""
 GROUP = 50
 """Columns that `highest` looks at together."""
 DUE_DAYS = 7.0
@@ -172,8 +174,12 @@ class Candidates:
         return (self.found_by & np.uint8(3)) > 0
 
 
-def signals(catalogue: Catalogue, histories: Histories, taste: Numbers) -> Signals:
-    """Every item for every member of a block; `taste` holds member factors, shape (members, factors)."""
+def signals(catalogue: Catalogue, histories: Histories, taste: Numbers, *, only: Rows | None = None) -> Signals:
+    """Every item for every member of a block; `taste` holds member factors, shape (members, factors).
+
+    With `only` the ALS score is worked out for these items alone, and is 0 elsewhere: reading the factors of a whole catalogue
+    is what a single request would mostly wait for.
+    """
     shape = (len(histories), len(catalogue))
     owners = histories.owners
     entry = np.full(shape, -1, dtype=np.int32)
@@ -181,7 +187,12 @@ def signals(catalogue: Catalogue, histories: Histories, taste: Numbers) -> Signa
     values = np.log1p(histories.slow + histories.interest)
     goes_with = _spread(owners, histories.items, values, catalogue.neighbours, catalogue.similarities, shape)
     leads = _spread(owners, histories.items, values, catalogue.leads, catalogue.effects, shape)
-    return Signals(entry, goes_with, leads, taste @ catalogue.factors.T)
+    if only is None:
+        return Signals(entry, goes_with, leads, taste @ catalogue.factors.T)
+    scores = np.zeros(shape, dtype=np.float32)
+    whole = np.append(only, np.zeros(-len(only) % ALIKE, dtype=only.dtype))
+    scores[:, only] = (taste @ catalogue.factors[whole].T)[:, : len(only)]
+    return Signals(entry, goes_with, leads, scores)
 
 
 def candidate_pairs(
@@ -236,7 +247,7 @@ def _of_own_kinds(catalogue: Catalogue, shelves: Shelves, histories: Histories) 
 
 def kind_sums(catalogue: Catalogue, histories: Histories, values: Numbers) -> Numbers:
     """Sum of the entries' values by member and narrowest category, shape (members, kinds + 1); the last is for unknown."""
-    kinds = int(catalogue.kinds.max(initial=-1)) + 2
+    kinds = len(catalogue.sold_by_kind)
     kind = catalogue.kinds[histories.items] % kinds
     sums = np.bincount(histories.owners * kinds + kind, values, minlength=len(histories) * kinds)
     return sums.reshape(len(histories), kinds).astype(np.float32)
@@ -249,9 +260,11 @@ def _spread(
     if not to.shape[1]:
         return np.zeros(shape, dtype=np.float32)
     there = to[items]
-    flat = (owners[:, None] * shape[1] + np.maximum(there, 0)).ravel()
+    flat = np.maximum(there, 0)
+    if shape[0] > 1:
+        flat = owners[:, None] * shape[1] + flat
     said = (values[:, None] * strength[items]).ravel()
-    return np.bincount(flat, said, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
+    return np.bincount(flat.ravel(), said, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
 
 
 def _first_of_each(

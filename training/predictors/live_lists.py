@@ -29,8 +29,8 @@ AGAIN_TODAY = 0.3
 """From this probability of being bought again within a day on, what was just bought is still offered."""
 LOOKED_PLACES = (2, 5, 8)
 """Where the things looked at most stand at the latest, counted from 0: a ranker trained without looks cannot know of them."""
-OWN_DEEP, NEAR_DEEP, LED_DEEP, NEWS = 20, 12, 8, 6
-"""How many own items are looked at beside those kept, how many that go with each thing of today, and how many of these."""
+KEPT_DEEP, OWN_DEEP, NEAR_DEEP, LED_DEEP, NEWS = 80, 15, 8, 6, 5
+"""Of the candidates of the night the best; own items beside them; what goes with a thing of today; and how many things."""
 _OWN_BITS = np.uint8(1 << DUE_AGAIN | 1 << BOUGHT_BEFORE)
 
 
@@ -119,12 +119,11 @@ def looked_at(now: Histories, since: Sequence[Since], allowed: NDArray[np.bool_]
     looked = next((each for each in reversed(since) if len(each.looked)), None)
     if looked is None:
         return []
-    rows, which = np.unique(looked.looked, return_inverse=True)
-    weight = np.bincount(which, looked.weights)
-    fresh = allowed[rows] & ~np.isin(rows, now.items[now.times > 0])
-    order = np.lexsort((rows, -weight))
-    found: list[int] = rows[order][fresh[order]].tolist()
-    return found
+    weight: dict[int, float] = {}
+    for row, each in zip(looked.looked.tolist(), looked.weights.tolist(), strict=True):
+        weight[row] = weight.get(row, 0.0) + each
+    known = set(now.items[now.times > 0].tolist())
+    return sorted((row for row in weight if row not in known and allowed[row]), key=lambda row: (-weight[row], row))
 
 
 def _by_then(lists: RankedLists, item: int, place: int) -> None:
@@ -142,17 +141,22 @@ def _by_then(lists: RankedLists, item: int, place: int) -> None:
 def near_candidates(
     recommender: Recommender, now: Histories, kept: Kept, since: Sequence[Since], allowed: NDArray[np.bool_]
 ) -> Candidates:
-    """Candidates of the night, own items that time or today brought up, and what goes with the things of today."""
+    """Candidates of the night, own items that time or today brought up, and what goes with the things of today.
+
+    The last one kept is the item most to their taste of those they never bought: features are measured by it.
+    """
     catalogue = recommender.catalogue
-    found = signals(catalogue, now, recommender.taste(now))
     marks = np.zeros((1, len(catalogue)), dtype=np.uint8)
     mine = marks[0]
-    mine[kept.items] = kept.found_by
+    for part in (slice(KEPT_DEEP), slice(-1, None)):
+        mine[kept.items[part]] = kept.found_by[part]
     is_own = np.zeros(len(catalogue), dtype=np.bool_)
     is_own[now.items[now.times > 0]] = True
     _mark_near(mine, recommender, since, is_own)
     _mark_own(mine, recommender, now)
     mine[~allowed] = 0
+    looked_up = np.flatnonzero(mine | is_own).astype(np.int32)
+    found = signals(catalogue, now, recommender.taste(now), only=looked_up)
     return candidates_with_features(catalogue, now, found, marks)
 
 

@@ -7,13 +7,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.predictors.histories import Histories
+from training.predictors.list_features import FEATURES
 from training.predictors.list_sources import Candidates, Depths
 from training.predictors.lists import BLOCK, RankedLists, Recommender
 from training.predictors.packed_history import Kept
 from training.predictors.trees import Scores
 
 KEPT = 100
-"""Candidates kept of each member: twice the longest list."""
+"""Candidates kept of each member, twice the longest list: the best, and last the new one that is most to their taste."""
+_TASTE = FEATURES.index("taste")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,8 @@ def nightly_blocks(
     for block in histories.blocks(BLOCK):
         candidates = recommender.candidates(block, depths=depths)
         scores = recommender.rank(candidates)
-        starts, best = best_of_each(candidates, scores, KEPT)
+        starts, best = best_of_each(candidates, scores, KEPT - 1)
+        starts, best = with_their_taste(candidates, starts, best)
         kept = Kept(candidates.items[best], candidates.found_by[best])
         yield NightlyBlock(block, recommender.listed(candidates, scores, k=k), starts, kept)
 
@@ -50,3 +53,14 @@ def best_of_each(candidates: Candidates, scores: Scores, count: int) -> tuple[ND
     place = np.arange(len(order)) - candidates.starts[owners]
     sizes = np.minimum(np.diff(candidates.starts), count)
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), order[place < count]
+
+
+def with_their_taste(
+    candidates: Candidates, starts: NDArray[np.int64], best: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The same positions, and after those of each member the new item most to their taste, once more if it is there already."""
+    taste = np.where(candidates.is_own, -np.inf, candidates.features[:, _TASTE])
+    order = np.lexsort((taste, candidates.owners))
+    filled = np.diff(candidates.starts) > 0
+    most = order[candidates.starts[1:][filled] - 1]
+    return starts + np.concatenate([[0], np.cumsum(filled)]), np.insert(best, starts[1:][filled], most)
