@@ -205,7 +205,9 @@ def test_the_search_passes_over_what_collapses_and_says_what_lies_on_an_edge() -
     found = searched_als(seen, day=day, horizon_days=28, trials=9, seed=7)
 
     assert len(found.tried) == 9
-    assert found.sources.als is None or any(row["value"] >= 0 for row in found.tried)
+    best = max(found.tried, key=lambda row: row["value"])
+    assert found.sources.als is None or asdict(found.sources.als) == best["settings"]
+    assert best["value"] == best["novel"] > 0  # what taste is asked for: items that are new
     assert len({json.dumps(row["settings"], sort_keys=True) for row in found.tried}) == 9
 
 
@@ -255,12 +257,31 @@ def browsing() -> Facts:
     return shop(lines, events=events)
 
 
-@pytest.mark.parametrize("make", [ratings, wholesale, browsing])
+def four_months() -> Facts:
+    """Four months of groceries: staples every week or two, a changing offer that many take up, and a newcomer in every week."""
+    generator = np.random.default_rng(5)
+    lines = [Line(None, 0.0), Line(None, 121.0)]
+    for member in range(50):
+        staples = generator.choice(20, 4, replace=False).tolist()
+        for day in range(member % 7 + (member % 10 == 0) * 70, 121, 7 + member % 3):
+            taken = [*generator.choice(staples, 3, replace=False).tolist(), 20 + day // 21]
+            lines += [Line(f"m{member:02}", float(day), item=f"i{item:02}", order=f"{member}-{day}") for item in taken]
+    return shop(lines)
+
+
+@pytest.mark.parametrize("make", [ratings, wholesale, browsing, four_months])
 def test_other_kinds_of_tables_need_no_code(make: object) -> None:
     trained = train_recommender(make())  # type: ignore[operator]
 
     assert isinstance(trained.predictor, Recommender)
-    assert trained.parameters["serves_why"]
+    for serves in ("serves", "serves_new"):
+        assert trained.parameters[serves] in SERVES
+        said = trained.parameters[f"{serves}_why"]
+        assert "recall@20" in said or "Nobody bought" in said
+    assert (trained.predictor.serves, trained.predictor.serves_new) == (
+        trained.parameters["serves"],
+        trained.parameters["serves_new"],
+    )
     if make is ratings:
         assert trained.metrics["recall20"] == pytest.approx(trained.metrics["recall20_novel"], abs=0.2)
         assert trained.baselines["own_frequency"]["recall20"] == 0
