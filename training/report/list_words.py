@@ -1,6 +1,7 @@
 """What a report says of lists in plain words: what they named, beside the best simple rule, question by question."""
 
 from training.evaluation.summary import Summary
+from training.predictors.list_order import RANKED
 from training.report.formats import Bar, named
 
 QUESTIONS = {
@@ -44,3 +45,9 @@ def lists_question(days: object) -> str:
 def tenths(share: float) -> str:
     """A share as so many of 100, to a tenth: lists differ by little."""
     return f"{100 * share:.1f} of 100"
+
+
+def rule_that_serves(summary: Summary) -> str:
+    """The baseline that answers in the ranker's place; empty where the ranker does, and of other models."""
+    serves = str(summary.definition.get("serves", RANKED)) if summary.task == "lists" else RANKED
+    return "" if serves == RANKED else serves
