@@ -12,8 +12,12 @@ from features.errors import NotEnoughData
 from features.facts import Facts
 from training import recommender as recipe
 from training.evidence_files import evidence_bytes
+from training.gate.comparison import asked_again
+from training.gate.contender import Contender
 from training.gate.measures import measure_of
+from training.gate.succession import comparable
 from training.lists.als import AlsSettings
+from training.lists.champion import Serving, lists_by
 from training.lists.evidence import figures, gains
 from training.lists.proof import QUESTIONS, top_lists, variety, within_caps
 from training.lists.served import what_serves
@@ -21,7 +25,9 @@ from training.lists.settings import ListSettings, list_horizon, list_periods, pe
 from training.predictors import Recommender
 from training.predictors.list_order import SERVES
 from training.predictors.list_sources import Candidates
+from training.publish_answers import member_histories
 from training.recommender import train_recommender
+from training.registry import RegisteredModel
 from training.trained import Trained
 from training.tuning import Search
 
@@ -228,6 +234,49 @@ def test_settings_once_found_serve_the_nights_after(tmp_path: Path) -> None:
     assert again.sources.als == AlsSettings(alpha=123.0)
     assert len(other.tried) == 1
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_version_that_serves_is_asked_about_windows_after_its_training() -> None:
+    first = train_recommender(habits(130))
+    assert isinstance(first.predictor, Recommender)
+    serving = Serving("recommender@1", first.predictor)
+
+    soon = train_recommender(habits(140), before=serving)
+    later = train_recommender(habits(162), before=serving)
+
+    assert first.evidence is not None
+    assert soon.evidence is not None
+    assert later.evidence is not None
+    assert not asked_again(soon.evidence, serving.label)  # less than a horizon passed: it saw part of every window
+    (pair,) = asked_again(later.evidence, serving.label)
+    assert pair.judged.period.test >= habits(130).manifest.until_day
+    assert len(asked_again(later.evidence.further[0], serving.label)) == 1
+    assert serving.label not in later.evidence.baselines
+    assert 0.5 < pair.other.mean() / pair.judged.answer.mean() < 2
+    told = comparable(later.evidence, Contender(registered("1"), first.predictor.manifest, first.evidence), None)
+    assert [one.judged.period for one in told] == [pair.judged.period]
+
+
+def registered(version: str) -> RegisteredModel:
+    """A version of lists with nothing behind it."""
+    return RegisteredModel("recommender", version, (), Path(version), "", "")
+
+
+def test_lists_of_the_champion_are_those_it_would_give() -> None:
+    trained = train_recommender(habits(130))
+    assert isinstance(trained.predictor, Recommender)
+    made = recipe.workshop(habits(162), seed=7, engine="xgboost", search=None)
+    of = made.at(made.facts.manifest.until_day - 28)
+    members = made.behaviour.bought.member_ids[of.members]
+
+    mine, new = lists_by(Serving("recommender@1", trained.predictor), made.behaviour, of)
+
+    histories = member_histories(made.behaviour, trained.predictor, members, day=of.day)
+    for lists, repeats in ((mine, None), (new, 0.0)):
+        given = trained.predictor.lists(histories, k=6, repeats=repeats).items
+        for row in range(len(members)):
+            named = of.catalogue.item_ids[lists[row][lists[row] >= 0][:6]].tolist()
+            assert named[:3] == trained.predictor.item_ids[given[row]].tolist()[: len(named[:3])]
 
 
 def ratings() -> Facts:
