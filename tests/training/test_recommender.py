@@ -150,7 +150,7 @@ def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:
     assert trained.parameters["serves"] in {"own_frequency_decayed", "popularity"}
     assert "No gain shown over" in trained.parameters["serves_why"]
     assert isinstance(trained.predictor, Recommender)
-    assert trained.predictor.serves == trained.parameters["serves"]
+    assert trained.predictor.serves == trained.parameters["serves"] == trained.predictor.manifest.definition["serves"]
     assert trained.evidence is not None
     served = [period["as_served"]["repeats"] for period in json.loads(trained.files["lists.json"])["periods"]]
     for judged, means in zip(trained.evidence.judged, served, strict=True):
