@@ -29,7 +29,8 @@ class Judged:
     answer
         What the model said beforehand: shape (rows,), or (rows, classes) for probabilities of several classes.
     others
-        What each baseline said on the same rows, by name; higher means more in the sense of `truth`.
+        What each baseline said on the same rows, by name; higher means more in the sense of `truth`. Or a version that served
+        when the recipe was judged, by its label (recommender@3), on windows that it had not seen.
     slices
         Labels of every row by the name of the slice: tier, stage, channel, tenure.
     low, high
@@ -106,10 +107,11 @@ class Evidence:
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        """Names of the baselines that answered in every period, in the order of the first."""
+        """Names of the baselines that answered in every period, in the order of the first. Versions (lists@3) are none."""
         if not self.judged:
             return ()
-        return tuple(name for name in self.judged[0].others if all(name in one.others for one in self.judged))
+        everywhere = (name for name in self.judged[0].others if all(name in one.others for one in self.judged))
+        return tuple(name for name in everywhere if "@" not in name)
 
 
 def slices_of(rows: int, **labels: NDArray[np.generic] | None) -> dict[str, NDArray[np.str_]]:

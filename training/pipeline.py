@@ -14,6 +14,7 @@ from training.audit import last_verdict
 from training.candidacy import contender_of, decide_and_move, ground_for
 from training.churn import ChurnDefinition, ChurnEngine, churn_days, engines_for, train_churn
 from training.datasets import Snapshots
+from training.lists.champion import Serving, serving_lists
 from training.recommender import train_recommender
 from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, version_of
 from training.requirements import check_model
@@ -92,7 +93,7 @@ def steps(
     search
         How much is tuned before; nothing if None.
     mlruns
-        Registry whose segments the new ones continue; they begin anew if None.
+        Registry whose segments the new ones continue, and whose lists new ones are set beside; neither if None.
     """
     facts = snapshots.facts
     every = [
@@ -101,9 +102,13 @@ def steps(
         Step("value", "xgboost", lambda: train_value(snapshots, engine="xgboost", search=search)),
         Step("value", "lightgbm", lambda: train_value(snapshots, engine="lightgbm", search=search)),
         Step("segments", "xgboost", lambda: train_segments(snapshots, before=champion_groups(mlruns) if mlruns else None)),
-        Step("recommender", "xgboost", lambda: train_recommender(facts, search=search)),
+        Step("recommender", "xgboost", lambda: train_recommender(facts, search=search, before=_lists_before(mlruns))),
     ]
     return [step for step in every if base_name(step.model) in models or step.model in models]
+
+
+def _lists_before(mlruns: Path | None) -> Serving | None:
+    return serving_lists(mlruns) if mlruns is not None else None
 
 
 def base_name(model: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
@@ -11,8 +11,9 @@ from features.errors import NotEnoughData
 from features.facts import Facts
 from training.artifacts import BundleManifest
 from training.evidence import Evidence
-from training.lists.baselines import BaselineLists
+from training.lists.baselines import BaselineLists, Lists
 from training.lists.behaviour import Behaviour, behaviour
+from training.lists.champion import Serving, lists_by
 from training.lists.cutoffs import Cutoff, candidates_of, cutoff
 from training.lists.evidence import Proof, evidence_of, figures
 from training.lists.kept_settings import found_settings
@@ -50,6 +51,8 @@ class Workshop:
         Examples of each cut-off a ranker learned from, by day; None where no item had enough buyers yet.
     in_full
         Whether to judge ALS with its library's defaults too, and what caps on categories cost: for reports.
+    before
+        The version that serves, to be asked about the windows that it has not seen.
     """
 
     facts: Facts
@@ -60,6 +63,7 @@ class Workshop:
     engine: Engine
     kept: dict[int, Any] = field(default_factory=dict)
     in_full: bool = False
+    before: Serving | None = None
 
     def at(self, day: int) -> Cutoff:
         """Everything as of a local day."""
@@ -98,7 +102,7 @@ class Workshop:
         recommender = self.recommender(of, period)
         baselines = BaselineLists.begun(of, seed=self.seed, library_defaults=self.in_full)
         candidates = candidates_of(of, seen=baselines.add)
-        listed = Listed(*served_lists(recommender, candidates), baselines.everything, baselines.new_only)
+        listed = Listed(*served_lists(recommender, candidates), baselines.everything, baselines.new_only, self._by_champion(of))
         if of.day not in self.kept:
             self.kept[of.day] = examples(of, candidates, seed=self.seed)
         return Proof(
@@ -116,6 +120,12 @@ class Workshop:
                 **({"caps": caps_cost(recommender, candidates, of)} if self.in_full else {}),
             },
         )
+
+    def _by_champion(self, of: Cutoff) -> Mapping[str, tuple[Lists, Lists]]:
+        before = self.before
+        if before is None or before.saw(of.day):
+            return {}
+        return {before.label: lists_by(before, self.behaviour, of)}
 
     def manifest(self, of: Cutoff, period: ListPeriod) -> BundleManifest:
         """What a bundle of this recipe says of itself."""
@@ -141,6 +151,7 @@ def train_recommender(
     seed: int = SEED,
     engine: Engine = "xgboost",
     search: Search | None = None,
+    before: Serving | None = None,
     done: Callable[[str], None] = lambda name: None,
 ) -> Trained:
     """A recommender with its evidence: settings named first, judged once a test period, then refitted on everything.
@@ -149,6 +160,8 @@ def train_recommender(
     ----------
     search
         How many ALS settings are tried before; none if None.
+    before
+        The version that serves; it is asked about test windows after its training.
     done
         Called with the name of each step that ended.
 
@@ -158,7 +171,7 @@ def train_recommender(
         The history is too short, no item has enough buyers, or nobody bought anything in a test window.
     """
     began = time.process_time()
-    shop = workshop(facts, seed=seed, engine=engine, search=search)
+    shop = replace(workshop(facts, seed=seed, engine=engine, search=search), before=before)
     done("settings")
     proofs = proved(shop, done)
     today = period_of_today(facts, horizon_days=shop.horizon_days)

@@ -12,8 +12,12 @@ from features.errors import NotEnoughData
 from features.facts import Facts
 from training import recommender as recipe
 from training.evidence_files import evidence_bytes
+from training.gate.comparison import asked_again
+from training.gate.contender import Contender
 from training.gate.measures import measure_of
+from training.gate.succession import comparable
 from training.lists.als import AlsSettings
+from training.lists.champion import Serving, lists_by
 from training.lists.evidence import figures, gains
 from training.lists.proof import QUESTIONS, top_lists, variety, within_caps
 from training.lists.served import what_serves
@@ -21,7 +25,9 @@ from training.lists.settings import ListSettings, list_horizon, list_periods, pe
 from training.predictors import Recommender
 from training.predictors.list_order import SERVES
 from training.predictors.list_sources import Candidates
+from training.publish_answers import member_histories
 from training.recommender import train_recommender
+from training.registry import RegisteredModel
 from training.trained import Trained
 from training.tuning import Search
 
@@ -144,7 +150,7 @@ def test_where_nothing_is_gained_over_own_repeats_these_serve() -> None:
     assert trained.parameters["serves"] in {"own_frequency_decayed", "popularity"}
     assert "No gain shown over" in trained.parameters["serves_why"]
     assert isinstance(trained.predictor, Recommender)
-    assert trained.predictor.serves == trained.parameters["serves"]
+    assert trained.predictor.serves == trained.parameters["serves"] == trained.predictor.manifest.definition["serves"]
     assert trained.evidence is not None
     served = [period["as_served"]["repeats"] for period in json.loads(trained.files["lists.json"])["periods"]]
     for judged, means in zip(trained.evidence.judged, served, strict=True):
@@ -205,7 +211,12 @@ def test_the_search_passes_over_what_collapses_and_says_what_lies_on_an_edge() -
     found = searched_als(seen, day=day, horizon_days=28, trials=9, seed=7)
 
     assert len(found.tried) == 9
-    assert found.sources.als is None or any(row["value"] >= 0 for row in found.tried)
+    best = max(found.tried, key=lambda row: row["value"])
+    assert found.sources.als is None or asdict(found.sources.als) == best["settings"]
+    assert best["value"] in (
+        best["novel"],
+        -1.0,
+    )  # what taste is asked for: items that are new; all collapse where there is little
     assert len({json.dumps(row["settings"], sort_keys=True) for row in found.tried}) == 9
 
 
@@ -223,6 +234,49 @@ def test_settings_once_found_serve_the_nights_after(tmp_path: Path) -> None:
     assert again.sources.als == AlsSettings(alpha=123.0)
     assert len(other.tried) == 1
     assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_the_version_that_serves_is_asked_about_windows_after_its_training() -> None:
+    first = train_recommender(habits(130))
+    assert isinstance(first.predictor, Recommender)
+    serving = Serving("recommender@1", first.predictor)
+
+    soon = train_recommender(habits(140), before=serving)
+    later = train_recommender(habits(162), before=serving)
+
+    assert first.evidence is not None
+    assert soon.evidence is not None
+    assert later.evidence is not None
+    assert not asked_again(soon.evidence, serving.label)  # less than a horizon passed: it saw part of every window
+    (pair,) = asked_again(later.evidence, serving.label)
+    assert pair.judged.period.test >= habits(130).manifest.until_day
+    assert len(asked_again(later.evidence.further[0], serving.label)) == 1
+    assert serving.label not in later.evidence.baselines
+    assert 0.5 < pair.other.mean() / pair.judged.answer.mean() < 2
+    told = comparable(later.evidence, Contender(registered("1"), first.predictor.manifest, first.evidence), None)
+    assert [one.judged.period for one in told] == [pair.judged.period]
+
+
+def registered(version: str) -> RegisteredModel:
+    """A version of lists with nothing behind it."""
+    return RegisteredModel("recommender", version, (), Path(version), "", "")
+
+
+def test_lists_of_the_champion_are_those_it_would_give() -> None:
+    trained = train_recommender(habits(130))
+    assert isinstance(trained.predictor, Recommender)
+    made = recipe.workshop(habits(162), seed=7, engine="xgboost", search=None)
+    of = made.at(made.facts.manifest.until_day - 28)
+    members = made.behaviour.bought.member_ids[of.members]
+
+    mine, new = lists_by(Serving("recommender@1", trained.predictor), made.behaviour, of)
+
+    histories = member_histories(made.behaviour, trained.predictor, members, day=of.day)
+    for lists, repeats in ((mine, None), (new, 0.0)):
+        given = trained.predictor.lists(histories, k=6, repeats=repeats).items
+        for row in range(len(members)):
+            named = of.catalogue.item_ids[lists[row][lists[row] >= 0][:6]].tolist()
+            assert named[:3] == trained.predictor.item_ids[given[row]].tolist()[: len(named[:3])]
 
 
 def ratings() -> Facts:
@@ -255,12 +309,31 @@ def browsing() -> Facts:
     return shop(lines, events=events)
 
 
-@pytest.mark.parametrize("make", [ratings, wholesale, browsing])
+def four_months() -> Facts:
+    """Four months of groceries: staples every week or two, a changing offer that many take up, and a newcomer in every week."""
+    generator = np.random.default_rng(5)
+    lines = [Line(None, 0.0), Line(None, 121.0)]
+    for member in range(50):
+        staples = generator.choice(20, 4, replace=False).tolist()
+        for day in range(member % 7 + (member % 10 == 0) * 70, 121, 7 + member % 3):
+            taken = [*generator.choice(staples, 3, replace=False).tolist(), 20 + day // 21]
+            lines += [Line(f"m{member:02}", float(day), item=f"i{item:02}", order=f"{member}-{day}") for item in taken]
+    return shop(lines)
+
+
+@pytest.mark.parametrize("make", [ratings, wholesale, browsing, four_months])
 def test_other_kinds_of_tables_need_no_code(make: object) -> None:
     trained = train_recommender(make())  # type: ignore[operator]
 
     assert isinstance(trained.predictor, Recommender)
-    assert trained.parameters["serves_why"]
+    for serves in ("serves", "serves_new"):
+        assert trained.parameters[serves] in SERVES
+        said = trained.parameters[f"{serves}_why"]
+        assert "recall@20" in said or "Nobody bought" in said
+    assert (trained.predictor.serves, trained.predictor.serves_new) == (
+        trained.parameters["serves"],
+        trained.parameters["serves_new"],
+    )
     if make is ratings:
         assert trained.metrics["recall20"] == pytest.approx(trained.metrics["recall20_novel"], abs=0.2)
         assert trained.baselines["own_frequency"]["recall20"] == 0

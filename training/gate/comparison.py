@@ -49,6 +49,11 @@ def beside(mine: Evidence, theirs: Evidence) -> tuple[Pair, ...]:
     return tuple(found)
 
 
+def asked_again(mine: Evidence, label: str) -> tuple[Pair, ...]:
+    """Periods on which the version of that label was asked about the very rows that the evidence is about."""
+    return tuple(Pair(judged, judged.others[label]) for judged in mine.judged if label in judged.others)
+
+
 def quality(pairs: Sequence[Pair], measure: Measure, other: str, *, level: float = LEVEL) -> Difference:
     """Quality of both, mean over the periods, and the paired interval of the difference."""
     return _difference(_as_said(pairs, measure), measure.quality, measure.name, other, level=level)

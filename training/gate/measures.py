@@ -173,6 +173,6 @@ def figures(model: str, judged: Judged) -> dict[str, float]:
     ones = np.ones(len(judged))
     found = {measure.name: measure.quality(judged.truth, measure.said(judged.answer, judged.notes))(ones)}
     found[measure.calibration_name.replace(" ", "_")] = measure.calibration(judged.truth, judged.answer)(ones)
-    for name, answer in judged.others.items():
+    for name, answer in ((name, answer) for name, answer in judged.others.items() if "@" not in name):
         found[f"{name}.{measure.name}"] = measure.quality(judged.truth, answer)(ones)
     return {name: value for name, value in found.items() if np.isfinite(value)}

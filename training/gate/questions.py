@@ -1,11 +1,9 @@
 """Further questions that a recipe was judged by, such as lists of new items: none may be lost to a baseline or the champion."""
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from training.evidence import Evidence
-from training.gate.comparison import beside, beside_baseline, best_baseline, quality
+from training.gate.comparison import asked_again, beside, beside_baseline, best_baseline, quality
 from training.gate.contender import Limits
 from training.gate.hearing import Hearing
 from training.gate.measures import Measure
@@ -35,8 +33,10 @@ def further_beside_baselines(hearing: Hearing, evidence: Evidence, measure: Meas
 def further_beside_champion(hearing: Hearing, evidence: Evidence, champion: Evidence | None, measure: Measure, of: str) -> str:
     """What a further question shows over the champion, in words; empty if none does. A loss goes into the hearing."""
     shown = []
-    for mine, theirs in _both(evidence, champion):
-        pairs = beside(mine, theirs)
+    known = {_asked(other): other for other in champion.further} if champion is not None else {}
+    for mine in evidence.further:
+        theirs = known.get(_asked(mine))
+        pairs = (beside(mine, theirs) if theirs is not None else ()) or asked_again(mine, of)
         if not pairs:
             hearing.notes.append(f"Not checked: {_asked(mine)} beside {of}, as they were judged on other rows.")
             continue
@@ -52,13 +52,6 @@ def further_beside_champion(hearing: Hearing, evidence: Evidence, champion: Evid
 def allowed_loss(evidence: Evidence, limits: Limits) -> float:
     """How far below the best baseline the mean may lie without that being shown; a rule that serves has nothing to prove."""
     return limits.baseline_margin if evidence.definition.get("serves", RANKED) == RANKED else np.inf
-
-
-def _both(evidence: Evidence, champion: Evidence | None) -> Iterator[tuple[Evidence, Evidence]]:
-    theirs = {_asked(other): other for other in champion.further} if champion is not None else {}
-    for mine in evidence.further:
-        if _asked(mine) in theirs:
-            yield mine, theirs[_asked(mine)]
 
 
 def _asked(evidence: Evidence) -> str:

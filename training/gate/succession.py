@@ -7,7 +7,7 @@ import numpy as np
 
 from features.errors import BundleRefused
 from training.evidence import Evidence
-from training.gate.comparison import Pair, beside, calibration, low_slices, quality
+from training.gate.comparison import Pair, asked_again, beside, calibration, low_slices, quality
 from training.gate.contender import Contender, Ground
 from training.gate.hearing import Case, Hearing
 from training.gate.measures import Answer, rule_of
@@ -52,12 +52,16 @@ def comparable(evidence: Evidence, champion: Contender, ground: Ground | None) -
     """Periods on which both can be judged honestly.
 
     The recipes' evidence on the same rows; or, where the champion's was made for other windows, its bundle's answers on the
-    windows that begin after its training ended. Its bundle on windows that it saw is never used.
+    windows that begin after its training ended (of lists they stand in the evidence). Its bundle on windows that it saw is
+    never used.
     """
     if champion.evidence is not None:
         pairs = beside(evidence, champion.evidence)
         if pairs:
             return pairs
+    again = asked_again(evidence, champion.registered.label)
+    if again:
+        return again
     if ground is None or champion.trained_until == 0:
         return ()
     return _by_bundle(evidence, champion, ground)

@@ -62,7 +62,7 @@ def _judged(proof: Proof, question: Question, serves: str) -> Judged:
         proof.member_ids[found.rows],
         found.wanted,
         found.named(serves),
-        dict(found.baselines),
+        {**found.baselines, **found.versions},
         {"history": found.groups},
         notes=proof.notes if question == QUESTIONS[0] else {},
     )

@@ -32,7 +32,7 @@ def found_settings(search: Search, *, horizon_days: int, seed: int, find: Callab
 
 
 def _path(folder: Path, horizon_days: int, trials: int, seed: int) -> Path:
-    asked = {"horizon": horizon_days, "trials": trials, "seed": seed, "steps": STEPS, "limits": LIMITS}
+    asked = {"horizon": horizon_days, "trials": trials, "seed": seed, "steps": STEPS, "limits": LIMITS, "by": "novel"}
     said = json.dumps({**asked, "from": asdict(AlsSettings())}, sort_keys=True)
     return folder / f"recommender-als-{hashlib.sha256(said.encode()).hexdigest()[:12]}.json"
 

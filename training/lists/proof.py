@@ -1,7 +1,7 @@
 """How good lists are, member by member: repeats allowed, novel only and the next basket, beside each baseline."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Literal
 
@@ -39,6 +39,8 @@ class Recalls:
         Share of these that the list names which a bundle would give, by what it answers by (`SERVES`).
     baselines
         The same of each baseline over all items.
+    versions
+        The same of the version that serves, by its label, where it had not seen this window.
     """
 
     rows: NDArray[np.int64]
@@ -46,6 +48,7 @@ class Recalls:
     groups: NDArray[np.str_]
     served: Mapping[str, NDArray[np.float64]]
     baselines: Mapping[str, NDArray[np.float64]]
+    versions: Mapping[str, NDArray[np.float64]] = field(default_factory=dict)
 
     @property
     def model(self) -> NDArray[np.float64]:
@@ -65,12 +68,15 @@ class Listed:
     served_new: Mapping[str, Lists]
     baselines: Mapping[str, Lists]
     baselines_new: Mapping[str, Lists]
+    versions: Mapping[str, tuple[Lists, Lists]] = field(default_factory=dict)
 
     def recalls(self, of: Cutoff, question: Question) -> Recalls:
         """Recall of the lists that were made for a question."""
-        if question == "novel":
-            return recalls(of, question, self.served_new, self.baselines_new)
-        return recalls(of, question, self.served, self.baselines)
+        new = question == "novel"
+        versions = {label: lists[new] for label, lists in self.versions.items()}
+        if new:
+            return recalls(of, question, self.served_new, self.baselines_new, versions)
+        return recalls(of, question, self.served, self.baselines, versions)
 
     def beside(self, question: Question) -> dict[str, Lists]:
         """The ranker's lists, called "list", and those of every baseline."""
@@ -78,7 +84,13 @@ class Listed:
         return {"list": served[RANKED], **baselines}
 
 
-def recalls(of: Cutoff, question: Question, served: Mapping[str, Lists], by_baseline: Mapping[str, Lists]) -> Recalls:
+def recalls(
+    of: Cutoff,
+    question: Question,
+    served: Mapping[str, Lists],
+    by_baseline: Mapping[str, Lists],
+    versions: Mapping[str, Lists],
+) -> Recalls:
     """Recall of lists that were made for this question: `novel` ones must not name what was bought before."""
     truth = {"repeats": of.bought, "novel": of.novel, "basket": of.basket}[question]
     rows = np.flatnonzero(np.diff(truth.indptr) > 0)
@@ -89,6 +101,7 @@ def recalls(of: Cutoff, question: Question, served: Mapping[str, Lists], by_base
         history_groups(of, rows),
         {name: recall(lists, truth, rows) for name, lists in served.items()},
         {name: recall(lists, truth, rows) for name, lists in known.items()},
+        {label: recall(lists, truth, rows) for label, lists in versions.items()},
     )
 
 

@@ -103,7 +103,8 @@ def searched_als(behaviour: Behaviour, *, day: int, horizon_days: int, trials: i
     """ALS settings by a search at one cut-off: weighting first, then alpha, regularisation and factors step by step.
 
     A step that helps is taken again, so that the best setting lies within what was tried unless a limit stops it; settings
-    whose factors collapse are passed over. Judged by recall with repeats and of new items alike.
+    whose factors collapse are passed over. Judged by recall of items that are new to the member, which is what lists ask taste
+    for; by all that was bought where nobody bought anything new.
     """
     seen = window(behaviour, day=day)
     items = len(seen.listed)
@@ -126,7 +127,7 @@ def searched_als(behaviour: Behaviour, *, day: int, horizon_days: int, trials: i
                 found = _recalls(taste, factors, (bought, novel), before)
         except NotEnoughData:
             found = (float("nan"), float("nan"))
-        worth = float(np.nan_to_num(sum(found), nan=-1.0))
+        worth = float(np.nan_to_num(found[1] if novel.nnz else found[0], nan=-1.0))
         tried.append({"settings": asdict(settings), "recall": found[0], "novel": found[1], "value": worth})
         return worth
 

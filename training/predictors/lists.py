@@ -238,9 +238,12 @@ class Recommender:
         return best
 
     def serving(self, serves: str, new: str | None = None) -> Recommender:
-        """The same recommender answering by the ranker or by a baseline; `new` where items new to a member have another."""
-        parameters = self.manifest.parameters | {"serves": serves, "serves_new": new or serves}
-        return replace(self, manifest=replace(self.manifest, parameters=parameters))
+        """The same recommender answering by one of `SERVES`, and by `new` for items new to a member if it differs.
+
+        Both stand in the definition too, which everybody who asks for the model is told.
+        """
+        told, was = {"serves": serves, "serves_new": new or serves}, self.manifest
+        return replace(self, manifest=replace(was, parameters=was.parameters | told, definition=was.definition | told))
 
     def save(self, folder: Path) -> str:
         """Write the bundle; returns the sha256 of its manifest."""

@@ -153,7 +153,7 @@ def periods_plot(summary: Summary) -> Figure | None:
     axes.axvline(0, color="#3b4649", linewidth=1)
     axes.set_yticks(places, labels)
     axes.invert_yaxis()
-    axes.set(xlabel="this model less the baseline, 95 % interval")
+    axes.set(xlabel="less the baseline, 95 % interval")
     return figure
 
 

@@ -6,7 +6,7 @@ from training.evaluation.intervals import Interval
 from training.evaluation.summary import Summary
 from training.evaluation.tasks import FIGURES, HEADLINE, Task
 from training.report.formats import Bar, between, money, named, number, of_hundred, percent
-from training.report.list_words import further_worth, lists_finding, lists_question
+from training.report.list_words import further_worth, lists_finding, lists_question, rule_that_serves
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +63,9 @@ def verdict_of(summary: Summary) -> tuple[str, str]:
     """Whether the model beats every baseline in the headline figure, mean over the periods; and the tone of that."""
     if not summary.gains:
         return "Not compared with a simple rule", "even"
+    serves = rule_that_serves(summary)
+    if serves:
+        return f"No gain shown over {named(serves)}, which answers", "even"
     shown = {name: gain.verdict for name, gain in summary.gains.items()}
     if all(verdict == "better" for verdict in shown.values()):
         return "Better than every simple rule", "good"
