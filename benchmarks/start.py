@@ -45,8 +45,14 @@ def start(made: World, workers: int) -> Start:
 
 def children(parent: int) -> list[int]:
     """Processes that another one started."""
-    listed = Path(f"/proc/{parent}/task").glob("*/children")
-    return [int(process) for path in listed for process in path.read_text().split()]
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(path.parent.name))
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
 
 
 def main() -> None:
