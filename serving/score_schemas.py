@@ -82,7 +82,7 @@ class Churn(Strict):
     low: float | None = Field(description="of `interval.group` members with this score, at least this share leaves ...")
     high: float | None = Field(description="... and at most this, in `interval.level` of cases; see the passport")
     reasons: list[ScoreReason] | None = Field(
-        description="strongest first; null where not asked for, left out, or answered from a lower step: nightly scores have none"
+        description="strongest first; null where not asked for, left out, or answered from a lower step, which has none"
     )
 
 
