@@ -47,7 +47,7 @@ test: install ## the tests, two files at a time (ARGS="-k codec" chooses; WORKER
 	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
 
 .PHONY: test-slow
-test-slow: spark ## the long proofs; those on Spark need Java
+test-slow: $(if $(shell command -v java),spark,install) ## the long proofs; those on Spark are skipped without Java, and pytest says so
 	@$(BIN)/python -m pytest -m slow $(ARGS)
 
 .PHONY: lint

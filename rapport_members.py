@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import getpass
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from typing import Any
 
 from features.erasures import Erasures
+from features.errors import Busy
 from features.jobs import facts_folder, only_run, store_url
 from features.member_store import MemberStore
 from features.screen import Screen
@@ -68,6 +69,28 @@ class MemberJobs:
         if not members:
             return {"members": 0, "rows": 0, "score_files": 0}
         erased = erase_from_files(self.settings.data_dir, members)
+        found = {"members": len(members), "rows": sum(erased.rows.values()), "score_files": erased.score_files}
+        try:
+            found["evidence_rows"] = self._from_evidence(members)
+        except Busy:
+            self.screen.say("A training is running: its evidence is left for the next night, and the erasures stay owed.")
+            return found
         for erasure in owed:
             self.erasures.done(erasure, at=self.settings.clock(), by=getpass.getuser(), files=True)
-        return {"members": len(members), "rows": sum(erased.rows.values()), "score_files": erased.score_files}
+        return found
+
+    def _from_evidence(self, members: Collection[str]) -> int:
+        """Erase from what training left behind; returns rows of evidence.
+
+        Raises
+        ------
+        Busy
+            A training is running, which may write evidence of facts that it read before.
+        """
+        from training.erase_evidence import erase_from_evidence
+
+        with only_run(self.settings, "retrain"), only_run(self.settings, "train"):
+            erased = erase_from_evidence(self.settings.mlruns_dir, self.settings.data_dir / "retrain", members)
+        for path in erased.unreadable:
+            self.screen.say(f"{path} cannot be read, and may name them: remove it, or train that model again.")
+        return erased.rows

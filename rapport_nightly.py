@@ -3,7 +3,7 @@
 import json
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from rapport_features import FeatureJobs
 from rapport_jobs import Jobs
 from rapport_members import MemberJobs
 from rapport_triggers import find_at_night
+from serving.job_folder import JobFolders
 from training.answers import BLOCK, Champions, able_to_score, champions, scored
 from training.lists.behaviour import behaviour
 from training.publish_answers import champion_of, publish_lists, publish_scores, published_already
@@ -135,6 +136,9 @@ class NightlyJob:
             with night.record.step("erasures") as step:
                 published = chain.from_iterable(part.member_ids.tolist() for part in state.buckets())
                 step.found["brought_back"] = self.erasing.sweep(url, published)
+        with night.record.step("old jobs") as step:
+            kept = timedelta(hours=self.settings.jobs_kept_h)
+            step.found["forgotten"] = JobFolders(self.settings.data_dir).forget(before=datetime.now(UTC), longest=kept)
         with night.record.step("old scores") as step:
             step.found["forgotten"] = forget_before(self.scores, night.day - self.settings.scores_kept_days)
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from benchmarks.load import cpu_s, worker_of
 from benchmarks.serving_world import World, last_line, world
-from serving.launch import running_server
+from serving.launch import free_port, running_server
 
 PORT = 3980
 
@@ -35,7 +35,7 @@ class Start:
 
 def start(made: World, workers: int) -> Start:
     """Start a server and stop it again."""
-    settings = made.settings(api_keys=("k",), port=PORT, workers=workers, redis_timeout_ms=2000)
+    settings = made.settings(api_keys=("k",), port=free_port("127.0.0.1", PORT), workers=workers, redis_timeout_ms=2000)
     begun = time.perf_counter()
     with running_server(settings, log=made.folder / "server.log") as server:
         took, supervisor = time.perf_counter() - begun, server.process.pid
@@ -45,8 +45,14 @@ def start(made: World, workers: int) -> Start:
 
 def children(parent: int) -> list[int]:
     """Processes that another one started."""
-    listed = Path(f"/proc/{parent}/task").glob("*/children")
-    return [int(process) for path in listed for process in path.read_text().split()]
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            if int(path.read_text().rpartition(")")[2].split()[1]) == parent:
+                found.append(int(path.parent.name))
+        except OSError:  # it has ended meanwhile
+            continue
+    return found
 
 
 def main() -> None:

@@ -22,7 +22,7 @@ from serving.client_calls import Call
 from serving.client_errors import ClientError, Problem, Unavailable, Unreachable, problem_of
 from serving.event_schemas import EventsResponse
 from serving.list_schemas import CashierResponse, RecommendResponse, SimilarResponse
-from serving.schemas_jobs import JobView
+from serving.schemas_jobs import JobList, JobView
 from serving.schemas_members import AudienceResponse, ErasureReceipt, MemberView, ModelsResponse
 from serving.score_schemas import ScoreResponse, ScoreRow
 
@@ -136,6 +136,14 @@ class Client(AbstractContextManager["Client"]):
     def job(self, job_id: str) -> JobView:
         """How a job stands."""
         return self.send(calls.job_view(job_id))
+
+    def jobs(self) -> JobList:
+        """The jobs there are, the newest first."""
+        return self.send(calls.jobs())
+
+    def cancel_job(self, job_id: str) -> JobView:
+        """End a job, or remove the files of one that has ended; NotFound if it is sent again after that."""
+        return self.send(calls.job_cancel(job_id))
 
     def wait(self, job_id: str, *, timeout_s: float, poll_s: float = POLL_S) -> JobView:
         """The job once it has ended, done or failed; Unreachable if it has not by then."""

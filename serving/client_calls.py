@@ -12,7 +12,7 @@ from pydantic import BaseModel
 from serving.event_schemas import EventsResponse
 from serving.list_schemas import CashierResponse, RecommendResponse, SimilarResponse
 from serving.schemas import MAX_MEMBERS
-from serving.schemas_jobs import JobView, UploadReceipt
+from serving.schemas_jobs import JobList, JobView, UploadReceipt
 from serving.schemas_members import AudienceResponse, ErasureReceipt, MemberView, ModelsResponse
 from serving.score_schemas import ScoreResponse
 
@@ -99,6 +99,16 @@ def job(members: Mapping[str, Any], *, outputs: Sequence[str], form: str, k: int
 def job_view(job_id: str) -> Call[JobView]:
     """GET /v1/jobs/{job_id}."""
     return Call("GET", f"/v1/jobs/{quote(job_id, safe='')}", reading(JobView))
+
+
+def jobs() -> Call[JobList]:
+    """GET /v1/jobs."""
+    return Call("GET", "/v1/jobs", reading(JobList))
+
+
+def job_cancel(job_id: str) -> Call[JobView]:
+    """DELETE /v1/jobs/{job_id}."""
+    return Call("DELETE", f"/v1/jobs/{quote(job_id, safe='')}", reading(JobView))
 
 
 def file_path(job_id: str, name: str) -> str:

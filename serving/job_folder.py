@@ -6,7 +6,7 @@
     <job_id>/plan.json       moment, models and columns for all of the job; from here on it is begun
     <job_id>/parts/          answers of some members each; a part counts once its .json stands
     <job_id>/manifest.json   files, counts and hashes: it is done
-    <job_id>/failed.json     why it never will be
+    <job_id>/failed.json     why it never will be; with the code "cancelled" if somebody wanted it no longer
     uploads/<file_id>.csv    files that were sent and wait for a job
 
 Every file is put in place whole. A job's id comes from its Idempotency-Key, if it has one, so that asked twice it is one.
@@ -29,6 +29,7 @@ from features.private_files import private_folder, write_private
 from serving.job_plan import PART
 from serving.schemas_jobs import JOB_ID
 
+CANCELLED = "cancelled"
 _ID = re.compile(JOB_ID)
 
 
@@ -68,6 +69,18 @@ class Job:
     def ended(self) -> bool:
         """Whether it is done or has failed."""
         return (self.folder / "manifest.json").exists() or (self.folder / "failed.json").exists()
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether somebody wanted it no longer before it was done."""
+        failure = self.read("failed")
+        return failure is not None and failure["code"] == CANCELLED and not (self.folder / "manifest.json").exists()
+
+    def clear(self) -> None:
+        """Remove whom it was for, and the parts that are done; what was asked for stays."""
+        for name in ("members.csv", "members.txt"):
+            (self.folder / name).unlink(missing_ok=True)
+        shutil.rmtree(self.parts, ignore_errors=True)
 
     def parts_done(self) -> int:
         """How many parts are whole."""
@@ -127,6 +140,13 @@ class JobFolders:
         """Jobs that have not ended, the oldest first."""
         return [job for job in self.all() if not job.ended]
 
+    def cancel(self, job: Job) -> None:
+        """Let a job that has not ended end now, and remove one that has. Whoever works on it sees it before the next part."""
+        if job.ended:
+            shutil.rmtree(job.folder, ignore_errors=True)
+        else:
+            job.write("failed", {"code": CANCELLED, "detail": "it was not wanted any longer"})
+
     def keep_upload(self, draft: Path, sha256: str) -> str:
         """Keep a file that was sent; returns its id."""
         file_id = sha256[:32]
@@ -147,6 +167,10 @@ class JobFolders:
             if path.stat().st_mtime < old:
                 path.unlink(missing_ok=True)
         return len(gone)
+
+
+class Cancelled(Exception):
+    """Nobody wants the job any longer."""
 
 
 class KeyUsedBefore(Exception):

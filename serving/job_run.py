@@ -18,7 +18,7 @@ from typing import Any, Protocol
 
 from features.private_files import private_folder, write_private
 from serving.bulk_answers import BulkAnswers
-from serving.job_folder import Job, sha256_of
+from serving.job_folder import Cancelled, Job, sha256_of
 from serving.job_members import Everybody, read_members, write_members
 from serving.job_plan import Plan
 from serving.job_tables import Cell, TableColumn, by_item, cells_of
@@ -63,13 +63,21 @@ class JobRun:
         self._format = means.writing(self._asked["format"])
 
     def run(self) -> None:
-        """Plan, work out the parts that are missing, and put the files together."""
+        """Plan, work out the parts that are missing, and put the files together.
+
+        Raises
+        ------
+        Cancelled
+            Nobody wants it any longer; what is there stays.
+        """
         plan = self._planned()
         with self._means.answers(plan) as answers:
             plan = plan or self._plan(answers)
             members = read_members(self._job)
             private_folder(self._job.parts)
             for number in range(-(-plan.members // plan.part)):
+                if self._job.cancelled:
+                    raise Cancelled
                 if not self._stats(number).exists():
                     ids = members[number * plan.part : (number + 1) * plan.part]
                     self._part(number, ids, plan, answers)

@@ -11,7 +11,7 @@ from pathlib import Path
 from features.disk import disk_full
 from features.errors import AudienceUnreadable, Busy, DiskFull, RapportError, RegistryUnavailable, StoreUnavailable
 from serving.audiences import unreadable
-from serving.job_folder import Job, JobFolders
+from serving.job_folder import Cancelled, Job, JobFolders
 from serving.job_members import UnreadableFile
 
 PASSING = (StoreUnavailable, RegistryUnavailable, DiskFull)
@@ -38,6 +38,9 @@ def work_through(jobs: JobFolders, run: Callable[[Job], None], *, kept: timedelt
             while waiting := jobs.waiting():
                 try_one(waiting[0], run)
                 ended += 1
+            for job in jobs.all():
+                if job.cancelled:  # before it was its turn
+                    job.clear()
         if not jobs.waiting():
             return ended
 
@@ -49,6 +52,8 @@ def try_one(job: Job, run: Callable[[Job], None]) -> None:
         return
     try:
         run(job)
+    except Cancelled:
+        job.clear()
     except PASSING:
         (job.folder / "attempt.json").unlink(missing_ok=True)
         raise

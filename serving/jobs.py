@@ -1,4 +1,4 @@
-"""Bulk jobs over HTTP: ask for one, look at it, fetch its files. The work is done by another process: job_keeper, job_run."""
+"""Bulk jobs over HTTP: ask, look, fetch, cancel. The work is another process's: job_keeper, job_run."""
 
 import codecs
 import hashlib
@@ -15,13 +15,15 @@ from starlette.responses import Response
 from features.settings import Settings
 from serving.desk import Desk
 from serving.downloads import Download
-from serving.job_folder import Job, JobFolders, KeyUsedBefore, ended_at
+from serving.job_folder import CANCELLED, Job, JobFolders, KeyUsedBefore, ended_at
 from serving.job_keeper import JobKeeper
+from serving.job_runner import somebody_runs
 from serving.parsing import parse
 from serving.problems import ApiError, answer_json
 from serving.schemas_jobs import JobRequest
 
 MOST_WAITING = 100
+MOST_LISTED = 200
 UPLOAD_TYPES = ("text/csv", "text/plain")
 FILE_TYPES = {"csv": "text/csv; charset=utf-8", "parquet": "application/vnd.apache.parquet"}
 _KEY = re.compile(r"[!-~]{1,128}")
@@ -61,6 +63,15 @@ class Jobs:
         job = self._asked_for(request)
         view = await self._desk.run(lambda: self._looked_at(job))
         return answer_json(view)
+
+    async def show_all(self, request: Request) -> Response:
+        """GET /v1/jobs: the newest first."""
+        return answer_json(await self._desk.run(self._listed))
+
+    async def cancel(self, request: Request) -> Response:
+        """DELETE /v1/jobs/{job_id}: end it, or remove the files of one that has ended."""
+        job = self._asked_for(request)
+        return answer_json(await self._desk.run(lambda: self._cancelled(job)))
 
     async def file(self, request: Request) -> Response:
         """GET /v1/jobs/{job_id}/files/{name}: only names of the job's own manifest lead anywhere."""
@@ -102,6 +113,22 @@ class Jobs:
     def _looked_at(self, job: Job) -> dict[str, Any]:
         if not job.ended:
             self._keeper.wake()
+        return self._view(job)
+
+    def _listed(self) -> dict[str, Any]:
+        found = [*self._jobs.all()][::-1]
+        return {"jobs": [self._view(job) for job in found[:MOST_LISTED]], "more": len(found) > MOST_LISTED}
+
+    def _cancelled(self, job: Job) -> dict[str, Any]:
+        ended, view = job.ended, self._view(job)
+        self._jobs.cancel(job)
+        if ended:
+            return {**view, "files": [], "expires_at": datetime.now(UTC).isoformat(timespec="seconds")}
+        if not somebody_runs(self._jobs.lock):  # or whoever works on it clears up
+            job.clear()
+        return self._view(job)
+
+    def _view(self, job: Job) -> dict[str, Any]:
         return job_view(job, kept=timedelta(hours=self._settings.jobs_kept_h))
 
     def _asked_for(self, request: Request) -> Job:
@@ -114,7 +141,8 @@ class Jobs:
 def job_view(job: Job, *, kept: timedelta) -> dict[str, Any]:
     """How a job stands, as `schemas_jobs.JobView`."""
     begun, plan, manifest, failure = job.begin(), job.read("plan"), job.read("manifest"), job.read("failed")
-    status = "done" if manifest else "failed" if failure else "running" if plan else "waiting"
+    ended_as = "cancelled" if failure and failure["code"] == CANCELLED else "failed"
+    status = "done" if manifest else ended_as if failure else "running" if plan else "waiting"
     members = plan["members"] if plan else None
     done = members if manifest else min(job.parts_done() * begun["part"], members or 0)
     ended = datetime.fromtimestamp(ended_at(job), UTC) if job.ended else None

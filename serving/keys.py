@@ -15,7 +15,7 @@ from typing import Literal
 Role = Literal["engine", "analyst", "operator"]
 ROLE_MEANING: dict[Role, str] = {
     "engine": "asks for scores and lists, sends events and outcomes",
-    "analyst": "the same, and reads everything: members, audiences, jobs, models",
+    "analyst": "the same, and reads everything: members, audiences, jobs, models; begins and cancels jobs",
     "operator": "everything, metrics and changes of models included",
 }
 ENGINE_PATHS = frozenset({"/v1/score", "/v1/recommend", "/v1/similar", "/v1/events", "/v1/outcomes", "/v1/decide"})
@@ -46,7 +46,8 @@ class Caller:
         """Whether the role allows a request."""
         if self.role == "operator":
             return True
-        if path.startswith(OPERATOR_PATHS) or method == "DELETE" or (path.startswith("/v1/models") and method != "GET"):
+        erasing = method == "DELETE" and not path.startswith("/v1/jobs/")
+        if path.startswith(OPERATOR_PATHS) or erasing or (path.startswith("/v1/models") and method != "GET"):
             return False
         return self.role == "analyst" or path in ENGINE_PATHS or path in PAGES or path.startswith("/static/")
 

@@ -39,8 +39,10 @@ class Office:
             Route(members, answering(self._members.erase), methods=["DELETE"]),
             Route("/v1/audience", answering(self._audiences.choose), methods=["POST"]),
             Route("/v1/jobs", answering(self._jobs.create), methods=["POST"]),
+            Route("/v1/jobs", answering(self._jobs.show_all), methods=["GET"]),
             Route("/v1/jobs/uploads", answering(self._jobs.upload), methods=["POST"]),
             Route("/v1/jobs/{job_id}", answering(self._jobs.show), methods=["GET"]),
+            Route("/v1/jobs/{job_id}", answering(self._jobs.cancel), methods=["DELETE"]),
             Route("/v1/jobs/{job_id}/files/{name}", answering(self._jobs.file), methods=["GET"]),
             Route("/v1/models", answering(self._models.show), methods=["GET"]),
         ]

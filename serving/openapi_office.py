@@ -7,16 +7,16 @@ from pydantic import BaseModel
 
 from serving.event_schemas import EXAMPLES, MOST_EVENTS, SENT, EventsResponse
 from serving.problems import CODES
-from serving.schemas_jobs import JOB_ID, JobRequest, JobView, UploadReceipt
+from serving.schemas_jobs import JOB_ID, JobList, JobRequest, JobView, UploadReceipt
 from serving.schemas_members import AudienceRequest, AudienceResponse, ErasureReceipt, MemberView, ModelsResponse
 
 MODELS: tuple[type[BaseModel], ...] = (
-    MemberView, ErasureReceipt, AudienceRequest, AudienceResponse, JobRequest, JobView, UploadReceipt, ModelsResponse,
+    MemberView, ErasureReceipt, AudienceRequest, AudienceResponse, JobRequest, JobView, JobList, UploadReceipt, ModelsResponse,
     EventsResponse,
 )  # fmt: skip
 ONLY_HERE: dict[str, frozenset[str]] = {
     "unknown_member": frozenset({"member_view"}),
-    "unknown_job": frozenset({"job_view", "job_file"}),
+    "unknown_job": frozenset({"job_view", "job_cancel", "job_file"}),
     "job_not_done": frozenset({"job_file"}),
     "idempotency_conflict": frozenset({"job_create", "events"}),
     "event_conflict": frozenset({"events"}),
@@ -37,9 +37,9 @@ def paths() -> dict[str, Any]:
         "/v1/events": {"post": _events()},
         "/v1/members/{member_id}": {"get": _member_view(), "delete": _member_erase()},
         "/v1/audience": {"post": _audience()},
-        "/v1/jobs": {"post": _job_create()},
+        "/v1/jobs": {"get": _operation("job_list", "The jobs there are", JobList, 200, ()), "post": _job_create()},
         "/v1/jobs/uploads": {"post": _upload()},
-        "/v1/jobs/{job_id}": {"get": _job_view()},
+        "/v1/jobs/{job_id}": {"get": _job_view(), "delete": _job_cancel()},
         "/v1/jobs/{job_id}/files/{name}": {"get": _job_file()},
         "/v1/models": {"get": _operation("models", "What models there are and which serve", ModelsResponse, 200, ())},
     }
@@ -108,6 +108,11 @@ def _upload() -> dict[str, Any]:
 
 def _job_view() -> dict[str, Any]:
     operation = _operation("job_view", "How a job stands, and what it left", JobView, 200, (404,))
+    return {**operation, "parameters": [_parameter("job_id", "id of the job", JOB_ID)]}
+
+
+def _job_cancel() -> dict[str, Any]:
+    operation = _operation("job_cancel", "End a job, or remove the files of one that has ended", JobView, 200, (404,))
     return {**operation, "parameters": [_parameter("job_id", "id of the job", JOB_ID)]}
 
 

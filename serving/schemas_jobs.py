@@ -108,7 +108,7 @@ class JobView(Strict):
     model_config = ConfigDict(json_schema_extra={"examples": [_MANIFEST]})
 
     job_id: str
-    status: Literal["waiting", "running", "done", "failed"]
+    status: Literal["waiting", "running", "done", "failed", "cancelled"]
     created_at: str = Field(description="moment it was asked for, ISO 8601 UTC")
     moment: str | None = Field(description="moment its answers are for; null until it has begun")
     progress: JobProgress
@@ -118,6 +118,15 @@ class JobView(Strict):
     files: list[JobFile]
     failure: JobFailure | None
     expires_at: str | None = Field(description="when its files are removed; null until it has ended")
+
+
+class JobList(Strict):
+    """The jobs there are, the newest first; those that ended are kept as long as their files are."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"jobs": [_MANIFEST], "more": False}]})
+
+    jobs: list[JobView]
+    more: bool = Field(description="whether there are older ones that are not listed")
 
 
 class UploadReceipt(Strict):

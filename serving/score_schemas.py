@@ -81,7 +81,9 @@ class Churn(Strict):
     band: str | None = Field(description="low, medium or high; null where no model is at hand to say")
     low: float | None = Field(description="of `interval.group` members with this score, at least this share leaves ...")
     high: float | None = Field(description="... and at most this, in `interval.level` of cases; see the passport")
-    reasons: list[ScoreReason] | None = Field(description="strongest first; null where not asked for, or left out")
+    reasons: list[ScoreReason] | None = Field(
+        description="strongest first; null where not asked for, left out, or answered from a lower step, which has none"
+    )
 
 
 class Tier(Strict):
@@ -89,7 +91,7 @@ class Tier(Strict):
 
     likely: str | None = Field(description="median of the distribution")
     probabilities: dict[str, float] = Field(description="P of each tier over the next horizon_days")
-    reasons: list[ScoreReason] | None = Field(description="why this tier and not the next most probable one")
+    reasons: list[ScoreReason] | None = Field(description="why this tier and not the next most probable one; null as for churn")
 
 
 class Value(Strict):

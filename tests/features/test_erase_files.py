@@ -90,10 +90,10 @@ def test_again_and_without_anything_to_erase_nothing_changes(data: Path, tmp_pat
 
 
 def test_the_front_door_does_what_is_owed_and_erases_again_whom_an_old_file_brings_back(
-    data: Path, facts_folder: Path, store_url: str, request: pytest.FixtureRequest
+    data: Path, facts_folder: Path, store_url: str, tmp_path: Path, request: pytest.FixtureRequest
 ) -> None:
     prefix = "test-" + re.sub(r"\W", "-", request.node.name)
-    settings = Settings(data_dir=data, redis_url=store_url, key_prefix=prefix, now=AT)
+    settings = Settings(data_dir=data, mlruns_dir=tmp_path / "mlruns", redis_url=store_url, key_prefix=prefix, now=AT)
     store = MemberStore(store_url, prefix=prefix)
     store.write_aggregates(["10"], [b"packed"])
     Erasures(data).request("10", at=AT, by="operator")

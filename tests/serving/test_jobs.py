@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -23,10 +24,14 @@ from features.build import FeatureRows
 from features.member_store import MemberStore
 from features.publish import publish
 from features.settings import Settings
+from rapport_bulk import format_of, opened
 from serving.api import Api
-from serving.job_folder import JobFolders
-from serving.job_runner import somebody_runs
-from serving.schemas_jobs import JobView
+from serving.job_folder import Cancelled, JobFolders
+from serving.job_members import Everybody
+from serving.job_run import JobRun, Means
+from serving.job_runner import somebody_runs, try_one
+from serving.jobs import job_view
+from serving.schemas_jobs import JobList, JobView
 from tests.features.test_tag_store import table_of
 from tests.front_door import CHILD, ROOT
 from tests.serving.asgi import Answer, Client, problem_of
@@ -230,6 +235,50 @@ def test_the_child_ends_with_its_server_and_the_next_one_goes_on(shop: Settings,
         assert not somebody_runs(JobFolders(tmp_path).lock) or second.api._office._jobs._keeper._child is not None
     finally:
         second.close()
+
+
+def test_jobs_are_listed_and_one_that_has_ended_is_removed(here: Client) -> None:
+    first = ended(here, ask(here, {"members": {"ids": ["1"]}}))
+    second = ended(here, ask(here, {"members": {"ids": ["2"]}}))
+    listed = JobList.model_validate_json(here.get("/v1/jobs").body)
+    assert [job.job_id for job in listed.jobs] == [second.job_id, first.job_id] or first.created_at == second.created_at
+    assert {job.job_id for job in listed.jobs} == {first.job_id, second.job_id}
+    assert not listed.more
+
+    gone = JobView.model_validate_json(here.send("DELETE", f"/v1/jobs/{first.job_id}").body)
+    assert (gone.status, gone.files) == ("done", [])
+    problem_of(here.get(f"/v1/jobs/{first.job_id}"), 404, "unknown_job")
+    problem_of(here.send("DELETE", f"/v1/jobs/{first.job_id}"), 404, "unknown_job")
+    assert [job.job_id for job in JobList.model_validate_json(here.get("/v1/jobs").body).jobs] == [second.job_id]
+
+
+def test_a_job_that_is_cancelled_stops_at_the_next_part_and_nothing_of_whom_it_was_for_stays(
+    shop: Settings, rows: FeatureRows, tmp_path: Path
+) -> None:
+    """The runner is killed within the second part, and goes on after the job has been cancelled."""
+    jobs = JobFolders(tmp_path)
+    asked = {"members": {"ids": rows.member_ids[:30].tolist()}, "outputs": ["scores"], "k": 10, "format": "csv"}
+    begun, _ = jobs.create(asked, key="begun", at=rows.as_of, part=10)
+    assert run_once(tmp_path, shop, "open", ".scores-000001") == -signal.SIGKILL
+    assert begun.parts_done() == 1
+    jobs.cancel(begun)
+    means = Means(shop.clock, lambda plan: opened(shop, plan), Everybody(lambda text: [], list), format_of)
+    with pytest.raises(Cancelled):
+        JobRun(begun, means).run()
+    try_one(begun, lambda job: JobRun(job, means).run())  # as a runner that has it in hand
+    left = {path.name for path in begun.folder.iterdir()}
+    assert left == {"job.json", "plan.json", "attempt.json", "failed.json"}
+    assert job_view(begun, kept=timedelta(hours=24))["status"] == "cancelled"
+    assert jobs.waiting() == []
+
+
+def test_a_waiting_job_is_cancelled_over_http(here: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(here.api._office._jobs._keeper, "wake", lambda: None)  # nobody works on it
+    job_id = ask(here, {"members": {"ids": ["1"]}}).json()["job_id"]
+    view = JobView.model_validate_json(here.send("DELETE", f"/v1/jobs/{job_id}").body)
+    assert (view.status, view.failure and view.failure.code) == ("cancelled", "cancelled")
+    assert look(here, job_id).status == "cancelled"
+    problem_of(here.get(f"/v1/jobs/{job_id}/files/scores.csv"), 409, "job_not_done")
 
 
 def test_a_key_makes_a_request_again_the_same_job_and_another_a_conflict(here: Client) -> None:

@@ -21,13 +21,14 @@ ASKED = {
     "member": ("GET", f"/v1/members/{id_of(3)}", b""),
     "audience": ("POST", "/v1/audience", b'{"expression": "tier=gold"}'),
     "job": ("POST", "/v1/jobs", b'{"members": {"ids": ["1"]}}'),
+    "jobs": ("GET", "/v1/jobs", b""),
     "upload": ("POST", "/v1/jobs/uploads", b'{"1"'),
     "models": ("GET", "/v1/models", b""),
     "erase": ("DELETE", f"/v1/members/{id_of(4)}", b""),
 }
 ALLOWED = {
     "engine": set[str](),
-    "analyst": {"member", "audience", "job", "upload", "models"},
+    "analyst": {"member", "audience", "job", "jobs", "upload", "models"},
     "operator": set(ASKED),
 }
 
@@ -62,6 +63,16 @@ def test_a_role_may_ask_what_it_says_and_no_more(
         assert "role_missing" in caplog.text, "a refusal for want of a role is written down"
     assert KEYS[role] not in caplog.text
     assert id_of(3) not in caplog.text
+
+
+def test_who_may_begin_jobs_may_cancel_them(shop: SmallShop) -> None:
+    for role, status, code in (
+        ("engine", 403, "role_missing"),
+        ("analyst", 404, "unknown_job"),
+        ("operator", 404, "unknown_job"),
+    ):
+        answer = shop.client.send("DELETE", f"/v1/jobs/{'0' * 32}", headers=[("X-Api-Key", KEYS[role])])
+        problem_of(answer, status, code)
 
 
 def test_an_erasure_says_by_whose_key_without_telling_it(shop: SmallShop, tmp_path: Path) -> None:

@@ -143,4 +143,5 @@ def test_memory_does_not_grow(server: Server, members: list[str]) -> None:
             for path, body in requests:
                 assert server.post(connection, path, body)[0] in {200, 422}  # type: ignore[arg-type] # one is wrong on purpose
         sizes.append(sum(map(megabytes, children(server.process.pid))))
+    connection.close()
     assert sizes[1] < sizes[0] + 10
