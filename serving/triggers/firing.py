@@ -23,7 +23,7 @@ from serving.triggers.gauges import FIRED, LATENCY_COUNT, LATENCY_SUM, OUTCOMES
 from serving.triggers.happening import Happening, ItemCounts, happening_of, texts_of
 from serving.triggers.in_force import InForce, TriggersInForce, tags_of
 from serving.triggers.members_now import Bases, Live, MembersNow, days_until
-from serving.triggers.message import message_of
+from serving.triggers.message import firing_of, message_of
 from serving.triggers.names import EVENT_TEXTS, ITEM_COUNTS, numbers_in, texts_in
 from serving.triggers.offers import Offers, scores_of
 from serving.triggers.planning import Candidate, Plan, plan
@@ -77,14 +77,19 @@ class Firing:
         triggers, happenings = force.triggers.triggers, [happening for _, happening in told]
         days = [[day_of(happening.moment, bases.published.zone)] for happening in happenings]
         batch = self._batch(triggers, bases, [each.after for each, _ in told], moment, happenings, days)
-        before = [
-            None if each.again else each.before for each, _ in told
-        ]  # of an event that came again only the night's is known
+        before = [None if each.again else each.before for each, _ in told]  # of what came again, only the night's is known
         batch = replace(batch, before=bases.moved(before, batch.now.context))
         held = evaluate(triggers, batch, bases.published.zone)
         planned = plan(held, batch, bases.published.zone, [moment] * len(batch))
         self._store.put_off(planned.put_off)
-        return self._fire(force, batch, planned, moment)
+        begun = [
+            Asked(
+                firing_of(trigger.name, happening.member_id, happening.event_id), happening.member_id, force.terms[trigger.name]
+            )
+            for each, happening in told
+            for trigger in (force.triggers.on(happening.type) if each.again else ())
+        ]
+        return self._finish(force, begun, moment) + self._fire(force, batch, planned, moment)
 
     def due(self, moment: datetime) -> tuple[Outcomes, int]:
         """Look again at firings that were put off and are due by now; returns what became of them, and how many there were.
@@ -129,7 +134,8 @@ class Firing:
         planned = plan(own, batch, zone, [moment] * len(batch), entries)
         planned.outcomes["OVER"] += len(entries) - len(own)
         self._store.postpone(planned.put_off)
-        outcomes = self._fire(force, batch, planned, moment)
+        begun = [Asked(entry.firing, entry.member_id, force.terms[entry.trigger]) for entry in entries]
+        outcomes = self._finish(force, begun, moment) + self._fire(force, batch, planned, moment)
         postponed = {entry.firing for entry in planned.put_off}
         self._store.done([entry.firing for entry in entries if entry.firing not in postponed])
         return outcomes
@@ -188,6 +194,18 @@ class Firing:
         outcomes.update(verdict for verdict, _ in found)
         self._count(outcomes, batch, planned.candidates, [verdict for verdict, _ in found], moment)
         return outcomes
+
+    def _finish(self, force: InForce, begun: Sequence[Asked], moment: datetime) -> Outcomes:
+        """Publish what was decided and not published before a kill, whatever its condition says by now."""
+        found = self._store.ask(begun, moment, kept_ms=force.kept_ms)
+        waiting = [
+            (each.firing, each.member_id, text) for each, (what, text) in zip(begun, found, strict=True) if what == "WAITING"
+        ]
+        if not waiting:
+            return Counter()
+        self._store.publish(waiting)
+        self.tally[f"{OUTCOMES}:WAITING"] += len(waiting)
+        return Counter(WAITING=len(waiting))
 
     def _messages(self, candidates: Sequence[Candidate], batch: Batch, moment: datetime) -> list[bytes]:
         """What is said of each."""

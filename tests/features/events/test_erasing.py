@@ -10,6 +10,7 @@ import redis
 from features.events.accepting import EventWriter
 from features.events.keys import ARCHIVE_GROUP, EventKeys
 from features.events.stream import EventStream
+from features.live_store import LIVE_SECONDS
 from features.member_store import MemberStore
 from tests.features.events.event_makers import INTAKE, event, sent
 
@@ -54,6 +55,9 @@ def test_nothing_of_theirs_is_left_and_all_of_others(store_url: str, store: Memb
         erased = store.erase("gone")
 
         assert erased.keys == 3 + 1 + 1 + 1 + 1 + 2 + 1
+        assert plain.get(f"{keys.prefix}:erased:{{gone}}") == b""  # so that what is on its way comes to nothing
+        assert 0 < plain.ttl(f"{keys.prefix}:erased:{{gone}}") <= LIVE_SECONDS
+        plain.delete(f"{keys.prefix}:erased:{{gone}}")
         left = everything(plain, keys.prefix)
         assert b"gone}" not in left
         assert b'"gone"' not in left

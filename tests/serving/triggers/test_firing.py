@@ -14,6 +14,7 @@ from features.online_store import Keys
 from serving.triggers.firing import Firing
 from serving.triggers.gauges import trigger_text
 from serving.triggers.message import Message
+from serving.triggers.store import TriggerStore
 from tests.serving.triggers.triggers_world import Killed, Shop, kill_after
 
 THREE_VIEWS = """
@@ -257,6 +258,30 @@ def test_killed_at_every_word_to_redis(shop: Shop, monkeypatch: pytest.MonkeyPat
     assert at > 5
     assert sorted(told(shop.messages())) == sorted(expected)
     assert not shop.world.plain.exists(shop.keys.due, shop.keys.held)
+
+
+def test_what_was_decided_is_published_though_its_condition_no_longer_holds(
+    shop: Shop, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene(shop)
+    work, later = shop.at_work(), shop.clock.moment + timedelta(minutes=30)
+    views = shop.applied(*(shop.event() for _ in range(3)))
+    carts = shop.applied(shop.event("cart", item_id="tea"))
+    work.firing.after(carts, shop.clock.moment)
+    with monkeypatch.context() as patched:  # killed when the decisions were made
+        patched.setattr(TriggerStore, "publish", _away)
+        with pytest.raises(StoreUnavailable):
+            work.firing.after(views, shop.clock.moment)
+        with pytest.raises(StoreUnavailable):
+            work.firing.due(later)
+    shop.applied(shop.event("purchase", lines=(Line(net_cents=5, item_id="milk"), Line(net_cents=5, item_id="tea"))))
+    assert shop.messages() == []
+
+    for _ in range(2):
+        shop.another(work).after([replace(each, again=True) for each in views], shop.clock.moment)
+        shop.another(work).due(later)
+
+    assert [message.trigger for message in shop.messages()] == ["viewed", "cart_left"]
 
 
 def done(firing: Firing, applied: list[Applied] | None, moment: datetime) -> bool:

@@ -172,6 +172,7 @@ def shop_of(url: str, rows: FeatureRows, mlruns: Path, folder: Path) -> Shop:
         redis_timeout_ms=2000,
         key_prefix=prefix,
         identity_key="a secret of sixteen bytes",
+        event_partitions=2,
     )
     return Shop(url, rows, settings)
 
