@@ -59,18 +59,19 @@ def throughput(world: Bench, events: int, members: int, workers: int) -> dict[st
 
 
 def chaos(world: Bench, events: int, members: int) -> dict[str, float]:
-    """Events in disorder, one in a hundred twice, while one of two workers is killed again and again."""
+    """Events in disorder, one in a hundred twice; a worker that crashes once in a hundred batches, another killed."""
     world.publish_nothing()
     world.fill(world.events(events, members), again=0.01)
-    steady, kills = world.worker(), 0
-    while world.waiting():
+    crashing, kills = world.worker("crashing"), 0
+    while crashing.poll() is None:
         fleeting = world.worker()
         time.sleep(0.2 + 0.1 * (kills % 9))
         killed(fleeting)
         kills += 1
-    killed(steady)
+    crashes = int(json.loads(crashing.communicate()[0])["crashes"])
     lost, twice = world.lost_and_twice()
-    return {"chaos_events": events, "kills": kills, "lost": lost, "twice": twice, "dead": world.client.xlen(world.keys.dead)}
+    dead = world.client.xlen(world.keys.dead)
+    return {"chaos_events": events, "crashes": crashes, "kills": kills, "lost": lost, "twice": twice, "dead": dead}
 
 
 def delays(world: Bench, seconds: float, members: int) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import subprocess
 import sys
 import threading
@@ -11,15 +12,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 import redis
 
 from features.errors import StoreUnavailable
 from features.events.schema import Event
+from features.member_store import MemberStore
 from serving import stream_worker
 from serving.stream_worker import StreamWorker
 from tests.serving.own_redis import OwnRedis
-from tests.serving.stream_world import NUMBERS, World, event, folded
+from tests.serving.stream_world import NUMBERS, World, event, folded, visitor
 
 ROOT = Path(__file__).parents[2]
 KINDS = ("view", "cart", "visit", "purchase", "return", "search")
@@ -140,6 +143,25 @@ def test_an_emptied_server_begins_anew(world: World) -> None:
         worker.drain()
 
     assert same(world, events)
+
+
+def test_a_user_with_the_rights_of_the_operators_page_may_do_all_of_it(server: OwnRedis) -> None:
+    (rights,) = re.findall(r"A user of its own needs `([^`]+)`", (ROOT / "docs/operate.md").read_text())
+    with redis.Redis.from_url(server.url) as admin:
+        admin.execute_command("ACL", "SETUSER", "worker", "on", ">secret", "~rapport:*", "&rapport:*", *rights.split())
+    world = World(f"unix://worker@{server.socket}?password=secret", "rapport")
+    look, login = event("view", None, visitor=visitor("v")), event("identify", "m1", visitor=visitor("v"), at=1)
+    events = many(30)
+    world.accept(look, *events, login)
+    worker = world.worker()
+    worker.drain()
+    worker._tidy_at = 0.0
+    worker.step(wait_ms=None)
+    worker.release()
+
+    assert same(world, [*events, msgspec.structs.replace(look, member_id="m1")])
+    MemberStore(world.url, prefix="rapport").erase("m1")
+    assert world.plain.exists(world.store_keys.live("m1")) == 0
 
 
 @pytest.mark.slow
