@@ -45,7 +45,7 @@ UNTRACED = ExitStack()
 if not SETTINGS.traced:  # requests inherit it; their address is then not even put together to see that it is not traced
     UNTRACED.enter_context(suppress_http_instrumentation())
 YOUNG_OBJECTS = 10_000
-"""How many come before garbage is looked for. At 700, as Python has it, that is once in ten requests, a tenth of their cost."""
+"""How many come before garbage is looked for. At 700, as Python has it, that is once in ten requests: a tenth of their cost."""
 PARENT = os.getppid()
 """Whoever started this process, noted before anything that takes long: it may be gone when a worker is ready."""
 
