@@ -1,5 +1,6 @@
 """An erasure asked for over HTTP, honoured by the nightly run, and held when an old file brings the member in again."""
 
+import os
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from features.sources.mapped import import_mapped
 from rapport_jobs import Jobs
 from rapport_nightly import NightlyJob
 from serving.api import Api
+from serving.job_folder import JobFolders
 from tests.serving.asgi import Client
 
 SALES = "card,total,at\n" + "".join(f"m{n % 9},{n}.50,2024-05-{1 + n % 28:02d} 10:00\n" for n in range(60))
@@ -59,8 +61,13 @@ def test_an_erased_member_stays_erased(settings: Settings, tmp_path: Path) -> No
     assert online(settings) == everybody - {"m3"}
     assert "m3" in members_in(settings.data_dir / "facts")
 
+    job, _ = JobFolders(settings.data_dir).create({"members": {"ids": ["m3"]}}, key="k", at=LATER)
+    job.write("failed", {"code": "internal", "detail": "long ago"})
+    os.utime(job.folder / "failed.json", (0, 0))
+
     report = NightlyJob(settings, as_json=True).run(NIGHT)
     assert report["exit_code"] == 0
+    assert not job.folder.exists(), "results whose time is over go at night, whether or not jobs run"
     assert "erasures" in [step["name"] for step in report["steps"]]
     assert online(settings) == set(members_in(settings.data_dir / "facts")) == everybody - {"m3"}
     (receipt,) = Erasures(settings.data_dir).all()
