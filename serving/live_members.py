@@ -13,13 +13,15 @@ from features.list_records import RecommendationList
 from features.live_items import LiveItems
 from serving.bundle import ModelSet
 from training.predictors import Recommender
-from training.predictors.histories import no_histories
+from training.predictors.histories import Histories, no_histories
 from training.predictors.list_facts import as_stored
 from training.predictors.live_lists import Since, list_of_now, with_all
 from training.predictors.packed_history import Kept, hash_of, unpack
 
 logger = logging.getLogger("rapport")
 LISTED = 50
+REMEMBERED = 1000
+"""Lists kept in memory for members who ask again before they do anything else: some twenty megabytes."""
 VIEW, CART = 0.2, 0.6
 """What a look counts beside a purchase, as in training (`training.lists.behaviour.LOOKS`; a test holds them together)."""
 
@@ -31,6 +33,7 @@ class LiveLists:
         self.models = models
         recommender = models.recommender
         self._hash = hash_of(recommender.catalogue) if recommender is not None else b""
+        self._made: dict[tuple[object, ...], RecommendationList] = {}
 
     def anew(
         self, stored: RecommendationList | None, past: bytes | None, since: Sequence[LiveItems], *, as_of: str, today: int
@@ -70,9 +73,25 @@ class LiveLists:
             return None
         if steps[-1].day < today:
             steps.append(Since(today))
-        now = with_all(history, steps)
-        ranked = list_of_now(recommender, now, steps, k=LISTED, kept=kept)
-        return next(as_stored(ranked, recommender.catalogue, now, model=label, as_of=as_of))
+        known = (past, as_of, today, *map(_told, since))
+        made = self._made.pop(known, None) or _ranked(recommender, history, steps, kept, label, as_of)
+        self._made[known] = made  # used last, forgotten last
+        if len(self._made) > REMEMBERED:
+            del self._made[next(iter(self._made))]
+        return made
+
+
+def _ranked(
+    recommender: Recommender, history: Histories, steps: Sequence[Since], kept: Kept, label: str, as_of: str
+) -> RecommendationList:
+    now = with_all(history, steps)
+    ranked = list_of_now(recommender, now, steps, k=LISTED, kept=kept)
+    return next(as_stored(ranked, recommender.catalogue, now, model=label, as_of=as_of))
+
+
+def _told(items: LiveItems) -> tuple[object, ...]:
+    """The same as something that a dictionary takes for a key."""
+    return (items.day, *(tuple(counts.items()) for counts in (items.bought, items.carted, items.viewed)))
 
 
 def _step(recommender: Recommender, items: LiveItems) -> Since | None:

@@ -15,6 +15,7 @@ from features.list_records import ListStamp, RecommendationList
 from features.live_items import live_items
 from features.online_store import Keys, RedisReader
 from features.settings import Settings
+from serving import live_members
 from serving.list_reading import ListReader
 from serving.list_schemas import CashierResponse, RecommendResponse
 from serving.live_members import CART, VIEW
@@ -22,6 +23,7 @@ from tests.serving.asgi import Client
 from tests.serving.conftest import MakeClient
 from training.lists.behaviour import LOOKS
 from training.predictors import Recommender
+from training.predictors.live_lists import list_of_now
 from training.registry import load, resolve
 
 Act = Callable[..., None]
@@ -204,6 +206,36 @@ def test_counts_that_cannot_be_read_leave_the_list_of_the_night(
     act("1", p=["1"])
     plain_redis.hset(Keys(settings.key_prefix).live_items("1", rows.day), "p:2", "many")
     assert client.recommend("1")["rows"] == before
+
+
+def test_who_asks_again_gets_the_same_list_without_another_ranking(
+    make_client: MakeClient, act: Act, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client, ranked = make_client(), []
+
+    def counted(*given: Any, **named: Any) -> Any:
+        ranked.append(given)
+        return list_of_now(*given, **named)
+
+    monkeypatch.setattr(live_members, "list_of_now", counted)
+    monkeypatch.setattr(live_members, "REMEMBERED", 2)
+    act("1", p=["1082185"])
+    first = client.recommend("1", k=50)["rows"]
+    assert client.recommend("1", k=50)["rows"] == first
+    assert len(ranked) == 1
+    act("1", v=["1029743"])
+    assert client.recommend("1", k=50)["rows"] != first
+    assert len(ranked) == 2
+    for member in ("new", "newer"):
+        act(member, v=["1082185"])
+        assert client.recommend(member)["rows"][0]["live"] is True
+    client.recommend("1")
+    assert len(ranked) == 3, "two strangers who did the same share a list"
+    for item in ("1029743", "995242"):
+        act("new", v=[item])
+        client.recommend("new")
+    client.recommend("1")
+    assert len(ranked) == 6, "what was asked for longest ago is forgotten"
 
 
 def test_a_key_of_another_type_is_one_members_trouble(
