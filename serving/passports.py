@@ -12,6 +12,8 @@ from serving.bundle import ModelSet
 from serving.outputs import MODEL_OF
 from serving.scoring import PublishedFeatures
 
+MOST_WRITTEN = 64
+"""Passports kept at one time: where the clock stands still, as in a demo, no new moment makes room."""
 _ENCODER = msgspec.json.Encoder()
 
 
@@ -24,7 +26,7 @@ class PassportPrinter:
 
     def answer(self, reply: Reply, models: ModelSet, outputs: tuple[str, ...], *, request_id: str) -> bytes:
         """The whole body of an answer: its passport, as `score_schemas.ScorePassport`, and its rows."""
-        if reply.moment is not self._moment:
+        if reply.moment is not self._moment or len(self._written) >= MOST_WRITTEN:
             self._moment = reply.moment
             self._written.clear()
         rest = self._rest(reply, models, outputs)
