@@ -13,9 +13,8 @@ from features.build import FeatureRows
 from features.facts import Facts
 from features.jobs import only_run, store_url
 from features.settings import Settings
-from features.sources.schema import ITEMS
 from rapport_jobs import Jobs
-from rapport_live_minute import live_minute
+from rapport_live_minute import item_names, live_minute, offered
 from serving.launch import Server, free_port, running_server
 from training.pipeline import Outcome
 
@@ -86,7 +85,7 @@ def ask(jobs: Jobs, server: Server, facts: Facts, members: list[str]) -> float:
             f"Three real members as of {scores['passport']['moment'][:16]}",
             ("member", "group", "risk of leaving", "tier to come", "spends in 90 days", "offer next"),
             [
-                (score["member_id"], _group(score), _risk(score), _tier(score), _spend(score), _offer(listed, names))
+                (score["member_id"], _group(score), _risk(score), _tier(score), _spend(score), offered(listed["items"], names))
                 for score, listed in zip(scores["rows"], lists["rows"], strict=True)
             ],
         )
@@ -96,13 +95,6 @@ def ask(jobs: Jobs, server: Server, facts: Facts, members: list[str]) -> float:
             server.post(connection, "/v1/score", {"member_ids": [members[position % len(members)]]})
             seconds.append(time.perf_counter() - begun)
     return round(statistics.median(seconds) * 1000, 2)
-
-
-def item_names(facts: Facts, item_ids: list[str]) -> dict[str, str]:
-    """What the catalogue calls these items."""
-    items = facts.tables[ITEMS.name]
-    rows = items.filter(items.item_id.isin(item_ids)).select("item_id", "subcategory").to_pyarrow().to_pylist()
-    return {row["item_id"]: (row["subcategory"] or row["item_id"]).lower() for row in rows}
 
 
 def model_figures(outcomes: list[Outcome]) -> dict[str, float | None]:
@@ -159,7 +151,3 @@ def _spend(score: dict[str, Any]) -> str:
         return "-"
     amount, low, high = (score["value"][name] / 100 for name in ("cents", "low_cents", "high_cents"))
     return f"{amount:,.0f} ({low:,.0f} to {high:,.0f})"
-
-
-def _offer(listed: dict[str, Any], names: dict[str, str]) -> str:
-    return "\n".join(f"{names.get(i['item_id'], i['item_id'])} [{i['source']}]".replace("[", r"\[") for i in listed["items"])

@@ -1,4 +1,4 @@
-"""The demo's live minute: a real day once more, event by event, with one member watched and parity at its end."""
+"""The demo's live minute: a real day event by event, one member's features, risk and list moving, parity at its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,14 +26,18 @@ from features.events.keys import EventKeys
 from features.events.publish_shop import publish_event_shop
 from features.events.schema import Event
 from features.facts import Facts
+from features.list_records import ListStamp
 from features.live_slots import slots_of
 from features.live_state import merged
 from features.live_store import LiveStore
 from features.online_store import RedisStore
 from features.parity_check import ParityCheck
 from features.publish import publish
+from features.publish_shop import publish_shop
 from features.screen import Screen
 from features.settings import Settings
+from features.shop_store import ShopStore
+from features.sources.schema import ITEMS
 from serving.api import Api
 from serving.stream_at_work import open_worker
 from serving.stream_worker import StreamWorker
@@ -42,6 +46,8 @@ from serving.triggers.store import TriggerKeys
 
 WATCHED = 4
 """Events of the watched member that are shown at most."""
+REGULARS, OFFERED, SHOWN = 40, 20, 3
+"""Members of whom one is watched; items of their lists that are asked for, and of these the first that are shown."""
 TRIGGER = """
 describes = "The demo's own"
 [trigger.big_week]
@@ -65,6 +71,31 @@ class _Stage:
     def live(self) -> LiveStore:
         """Its live values."""
         return LiveStore(self.url, prefix=self.settings.key_prefix, slots=slots_of(CONTRACT))
+
+
+@dataclass(frozen=True, slots=True)
+class _Seen:
+    """What is known of the watched member at one moment; `offers` are rows of the list, `bought` what the event brought."""
+
+    member_id: str
+    at: str
+    happened: str
+    spend: str
+    silence: str
+    risk: str
+    offers: list[dict[str, Any]]
+    bought: frozenset[str]
+
+    def row(self, names: Mapping[str, str]) -> tuple[object, ...]:
+        """A row of the table."""
+        return (
+            self.at,
+            self.happened,
+            self.spend,
+            self.silence,
+            self.risk,
+            "\n".join(f"{name_of(each, names)[:18]} {each['item_id']}" for each in self.offers[:SHOWN]),
+        )
 
 
 def live_minute(settings: Settings, screen: Screen, url: str, facts: Facts) -> dict[str, Any]:
@@ -92,18 +123,15 @@ def _play(stage: _Stage, screen: Screen) -> dict[str, Any]:
     keys = EventKeys(stage.settings.key_prefix, stage.settings.event_partitions)
     publish_event_shop(stage.facts, stage.url, keys)
     events = events_of_day(stage.facts, stage.day)
-    member = _watched(rows, events)
+    regulars = _regulars(rows, events)
+    _publish_lists(stage, regulars, rows.as_of.isoformat())
     worker, begun = open_worker(stage.settings, stage.url), time.process_time()
     try:
-        table = _replay(stage, keys, worker, events, member)
+        seen = _replay(stage, keys, worker, events, regulars)
     finally:
         worker.close()
     spent = time.process_time() - begun
-    screen.table(
-        f"Member {member} in the course of the day",
-        ("at", "happened", "spent in 7 days", "days since", "risk of leaving"),
-        table,
-    )
+    moved = _tell(stage, screen, seen)
     fired = _fired(stage)
     check = ParityCheck(stage.url, prefix=stage.settings.key_prefix, most=100_000)
     found = check.run(lambda: stage.facts, 0, moment=stage.settings.clock())
@@ -114,49 +142,126 @@ def _play(stage: _Stage, screen: Screen) -> dict[str, Any]:
     screen.say(
         f"Parity: {found.mismatches} mismatches over {found.members:,} members, {found.active:,} of them active that day."
     )
-    return {"live_events": len(events), "live_fired": fired, "live_mismatches": found.mismatches}
+    return {"live_events": len(events), "live_fired": fired, "live_mismatches": found.mismatches, "live_offers_moved": moved}
 
 
-def _watched(rows: FeatureRows, events: Sequence[Event]) -> str:
-    """The regular who comes back that day after the longest silence by their own rhythm."""
+def _publish_lists(stage: _Stage, members: Sequence[str], as_of: str) -> None:
+    """The lists that the night would have left these members, and the shop's items that rules look at."""
+    from training.publish_answers import champion_of, publish_lists
+
+    prefix, champion = stage.settings.key_prefix, champion_of(stage.settings.mlruns_dir, "recommender")
+    shop, store = ShopStore(stage.url, prefix=prefix), RedisStore(stage.url, prefix=prefix)
+    publish_shop(stage.facts, shop)
+    if champion is not None:
+        publish_lists(np.array(members), stage.facts, champion, store, day=stage.day, as_of=as_of)
+        store.write_list_stamp(ListStamp(champion.label, as_of, stage.day))
+    shop.close()
+    store.close()
+
+
+def _tell(stage: _Stage, screen: Screen, seen: Sequence[_Seen]) -> int:
+    """The watched member's day as a table; returns how many of the items offered at its end were not at midnight."""
+    names = item_names(stage.facts, [offer["item_id"] for each in seen for offer in each.offers])
+    screen.table(
+        f"Member {seen[0].member_id} in the course of the day",
+        ("at", "happened", "spent in 7 days", "days since", "risk of leaving", "list begins with"),
+        [each.row(names) for each in seen],
+    )
+    bought = frozenset().union(*(each.bought for each in seen))
+    before, now = ({offer["item_id"]: offer for offer in each.offers} for each in (seen[0], seen[-1]))
+    gone = [offer for item, offer in before.items() if item in bought and item not in now]
+    new = [offer for item, offer in now.items() if item not in before]
+    for what, offers in (("Bought since and no longer among", gone), ("New among", new)):
+        told = list(dict.fromkeys(offered(offers, names).splitlines()))[:SHOWN]  # several items may have one name
+        screen.say(f"{what} the first {len(before)} of the list: {len(offers)} ({', '.join(told) or '-'})")
+    return len(new)
+
+
+def _regulars(rows: FeatureRows, events: Sequence[Event]) -> list[str]:
+    """Regulars who come back that day after the longest silence by their own rhythm."""
     came = np.isin(rows.member_ids, [event.subject for event in events if event.type == "purchase"])
     active = (rows.column("days_since_last_purchase") <= 84) & (rows.column("purchase_days") >= 10)
     silence = np.where(came & active, np.nan_to_num(rows.column("silence_of_mean_gap")), -1)
-    return str(rows.member_ids[int(silence.argmax())])
+    most = max(1, min(REGULARS, int((silence >= 0).sum())))
+    return [str(member) for member in rows.member_ids[np.argsort(-silence, kind="stable")[:most]]]
+
+
+async def _watched(api: Api, members: Sequence[str], events: Sequence[Event]) -> str:
+    """The likeliest to leave of those who buy what begins their list, so that there is something to see; else of all."""
+    bought = {(event.subject, line.item_id) for event in events for line in event.lines}
+    scores = await _answer(api.score, {"member_ids": members, "outputs": ["churn"]})
+    lists = await _answer(api.recommend, {"member_ids": members, "k": SHOWN})
+
+    def to_see(place: int) -> tuple[bool, float]:
+        offers, churn = lists[place]["items"], scores[place]["churn"]
+        return any((members[place], offer["item_id"]) in bought for offer in offers), churn["probability"] if churn else 0.0
+
+    return members[max(range(len(members)), key=to_see)]
 
 
 def _replay(
-    stage: _Stage, keys: EventKeys, worker: StreamWorker, events: Sequence[Event], member: str
-) -> list[tuple[object, ...]]:
-    """Send the events one by one, each at its own moment, and look whenever the member did something."""
+    stage: _Stage, keys: EventKeys, worker: StreamWorker, events: Sequence[Event], members: Sequence[str]
+) -> list[_Seen]:
+    """Send the events one by one, each at its own moment, and look whenever the one who is watched did something."""
     now = [stage.facts.midnight(stage.day)]
     worker.triggers.close()
     worker.triggers = replace(triggers_at_work(stage.settings, stage.url), clock=lambda: now[0])
     writer = EventWriter(stage.url, keys)
-    table: list[tuple[object, ...]] = []
-    watched = [event for event in events if event.subject == member][:WATCHED]
     with asyncio.Runner() as runner:
         api = Api(stage.settings)
-        table.append(("midnight", "-", *runner.run(_seen(api, stage, member))))
+        member = runner.run(_watched(api, members, events))
+        watched = [event for event in events if event.subject == member][:WATCHED]
+        seen = [runner.run(_look(api, stage, member, None))]
         for event in events:
             now[0] = event.occurred_at
             writer.accept([event])
             worker.drain()
             if event in watched:
-                at = event.occurred_at.astimezone(stage.facts.zone)
-                table.append((f"{at:%H:%M}", _words(event), *runner.run(_seen(api, stage, member))))
+                seen.append(runner.run(_look(api, stage, member, event)))
         runner.run(api.close())
     writer.close()
-    return table
+    return seen
 
 
-async def _seen(api: Api, stage: _Stage, member: str) -> tuple[str, str, str]:
-    """What is known of the member right now: spend of seven days, days since the last purchase, risk."""
-    body = json.dumps({"member_ids": [member], "outputs": ["churn"]}).encode()
-    row = json.loads(await api.score(body, "application/json", "demo"))["rows"][0]
+async def _look(api: Api, stage: _Stage, member: str, event: Event | None) -> _Seen:
+    """What the server says of the member right after an event, or at midnight."""
+    asked = {"member_ids": [member]}
+    (score,) = await _answer(api.score, {**asked, "outputs": ["churn"]})
+    (listed,) = await _answer(api.recommend, {**asked, "k": OFFERED})
     features = _features(stage, member)
-    risk = f"{row['churn']['probability']:.1%} ({row['churn']['band']})" if row["churn"] else "-"
-    return f"{features['spend_cents_7d'] / 100:,.2f}", f"{features['days_since_last_purchase']:.0f}", risk
+    return _Seen(
+        member,
+        "midnight" if event is None else f"{event.occurred_at.astimezone(stage.facts.zone):%H:%M}",
+        "-" if event is None else _words(event),
+        f"{features['spend_cents_7d'] / 100:,.2f}",
+        f"{features['days_since_last_purchase']:.0f}",
+        f"{score['churn']['probability']:.1%} ({score['churn']['band']})" if score["churn"] else "-",
+        listed["items"],
+        frozenset() if event is None else frozenset(line.item_id for line in event.lines if line.item_id is not None),
+    )
+
+
+async def _answer(route: Callable[[bytes, str, str], Awaitable[bytes]], asked: dict[str, Any]) -> list[dict[str, Any]]:
+    """The rows of what a route answers."""
+    rows: list[dict[str, Any]] = json.loads(await route(json.dumps(asked).encode(), "application/json", "demo"))["rows"]
+    return rows
+
+
+def item_names(facts: Facts, item_ids: Sequence[str]) -> dict[str, str]:
+    """What the catalogue calls these items."""
+    items = facts.tables[ITEMS.name]
+    rows = items.filter(items.item_id.isin(item_ids)).select("item_id", "subcategory").to_pyarrow().to_pylist()
+    return {row["item_id"]: (row["subcategory"] or row["item_id"]).lower() for row in rows}
+
+
+def offered(items: Iterable[Mapping[str, Any]], names: Mapping[str, str]) -> str:
+    """Items of a list as text for the screen, one a line: name and source."""
+    return "\n".join(rf"{name_of(item, names)} \[{item['source']}]" for item in items)
+
+
+def name_of(item: Mapping[str, Any], names: Mapping[str, str]) -> str:
+    """An item of a list by name, by id if the catalogue calls it nothing."""
+    return names.get(item["item_id"], str(item["item_id"])).replace("[", r"\[")
 
 
 def _features(stage: _Stage, member: str) -> dict[str, float]:
@@ -175,7 +280,8 @@ def _features(stage: _Stage, member: str) -> dict[str, float]:
 def _words(event: Event) -> str:
     if not event.lines:
         return event.type
-    return f"{event.type} of {len(event.lines)} lines, {sum(line.net_cents for line in event.lines) / 100:,.2f}"
+    lines = f"{len(event.lines)} line{'s' * (len(event.lines) > 1)}"
+    return f"{event.type} of {lines}, {sum(line.net_cents for line in event.lines) / 100:,.2f}"
 
 
 def _fired(stage: _Stage) -> int:

@@ -92,7 +92,7 @@ class Api:
         return new_app(
             [
                 Route("/v1/score", _answering(_by_http(self.score)), methods=["POST"]),
-                Route("/v1/recommend", _answering(_by_http(self._lists.recommend)), methods=["POST"]),
+                Route("/v1/recommend", _answering(_by_http(self.recommend)), methods=["POST"]),
                 Route("/v1/similar", _answering(_as_json(self._lists.similar)), methods=["POST"]),
                 Route("/v1/cashier", _answering(_as_json(self._lists.cashier)), methods=["POST"]),
                 Route("/v1/events", _answering(self._events.accept), methods=["POST"]),
@@ -111,7 +111,7 @@ class Api:
     @property
     def hot(self) -> dict[str, Answer]:
         """Routes that the guard answers itself, by path; POST only."""
-        return {"/v1/score": _caught(self.score), "/v1/recommend": _caught(self._lists.recommend)}
+        return {"/v1/score": _caught(self.score), "/v1/recommend": _caught(self.recommend)}
 
     async def metrics(self, request: Request) -> Response:
         """GET /metrics: of all workers together, and of the stream's as they left it in the store."""
@@ -135,6 +135,10 @@ class Api:
         reply = await self._engine.score(asked, models, deadline=limit)
         outputs = tuple(asked.outputs) if asked.outputs is not None else default_outputs(models)
         return self._passports.answer(reply, models, outputs, request_id=request_id)
+
+    async def recommend(self, body: bytes, content_type: str, request_id: str) -> bytes:
+        """POST /v1/recommend, without HTTP: a body in, a body out."""
+        return await self._lists.recommend(body, content_type, request_id)
 
     async def live(self, request: Request) -> Response:
         """GET /health/live."""
