@@ -209,7 +209,9 @@ class ListRoutes:
         if compiled is not None and len(compiled.shelf):
             return compiled
         own = [item.item_id for member in members if member.own is not None for item in member.own.items]
-        others = [item for scored in (below.with_context, below.in_store, below.popular) for item, _ in scored]
+        others = [
+            item for scored in (below.with_context, below.in_store, below.popular, *below.in_groups) for item, _ in scored
+        ]
         return compile_rules(rules, Shelf.of_ids([*rules.pinned, *own, *others]), adult=adult)
 
     def _list_passport(self, request_id: str, found: _Found) -> dict[str, Any]:

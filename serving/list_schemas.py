@@ -14,14 +14,15 @@ Items = Annotated[list[Identifier], Field(max_length=MAX_EXCLUDED)]
 Context = Annotated[list[Identifier], Field(max_length=MAX_CONTEXT)]
 Source = Literal[
     "due_again", "bought_before", "viewed", "goes_with", "goes_with_context", "similar_taste", "category", "trending",
-    "popular_in_store", "popular", "pinned",
+    "popular_in_store", "popular_in_group", "popular", "pinned",
 ]  # fmt: skip
 Kind = Literal["shop", "due_again", "goes_with_basket", "discovery", "bought_before", "popular"]
-Step = Literal["none", "item_item", "popular_in_store", "popular"]
+Step = Literal["none", "item_item", "popular_in_store", "popular_in_group", "popular"]
 STEP_MEANING = {
     "none": "the member's own list",
     "item_item": "items that go with those of the request",
     "popular_in_store": "what sells well in the store of the request",
+    "popular_in_group": "what sells well in the member's buying group",
     "popular": "what most members buy",
 }
 
