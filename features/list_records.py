@@ -1,7 +1,7 @@
 """A member's recommendation list as it is stored: what it holds, and its bytes.
 
 16 hex digits   of all that the list says, without its moment: a night compares them and writes only what differs
-JSON            [model, as_of, items, day, lately], each item [item_id, score, source, times, last_day, gap_days]
+JSON            [model, as_of, items, day, lately, group], each item [item_id, score, source, times, last_day, gap_days]
 
 The moment is that of the night that wrote it; a later one that would have written the same says so in the stamp of all lists.
 """
@@ -41,7 +41,17 @@ class RecommendedItem(msgspec.Struct, array_like=True, frozen=True):
     gap_days: float | None = None
 
 
-_Stored = tuple[str, str, tuple[RecommendedItem, ...], int | None, dict[str, int]]
+class _Stored(msgspec.Struct, array_like=True, frozen=True):
+    """The JSON; lists of an earlier version end before `group`."""
+
+    model: str
+    as_of: str
+    items: tuple[RecommendedItem, ...]
+    day: int | None
+    lately: dict[str, int]
+    group: int = -1
+
+
 _decoder = msgspec.json.Decoder(_Stored)
 _encoder = msgspec.json.Encoder()
 
@@ -56,6 +66,8 @@ class RecommendationList:
         The shop's local day of `as_of`; None in lists that do not say.
     lately
         The last local day of what they bought within the days that rules may look back, by item.
+    group
+        Row of their buying group in the catalogue of `model`; -1 where it is not known.
     """
 
     model: str
@@ -63,24 +75,25 @@ class RecommendationList:
     items: tuple[RecommendedItem, ...]
     day: int | None = None
     lately: Mapping[str, int] = field(default_factory=dict)
+    group: int = -1
 
     def to_bytes(self) -> bytes:
         """The list as it is stored."""
         if not all(math.isfinite(item.score) for item in self.items):
             raise ValueError("the score of an item is not JSON compliant: it has to be a finite number")
-        said = _encoder.encode((self.model, self.items, self.lately))
-        content = _encoder.encode((self.model, self.as_of, self.items, self.day, self.lately))
+        said = _encoder.encode((self.model, self.items, self.lately, self.group))
+        content = _encoder.encode((self.model, self.as_of, self.items, self.day, self.lately, self.group))
         return blake2b(said, digest_size=FINGERPRINT // 2).hexdigest().encode() + content
 
     @classmethod
     def from_bytes(cls, value: bytes) -> "RecommendationList":
         """The list from its bytes; CorruptRecord if they are none."""
         try:
-            model, as_of, items, day, lately = _decoder.decode(value[FINGERPRINT:])
-            moment_of(as_of)
+            found = _decoder.decode(value[FINGERPRINT:])
+            moment_of(found.as_of)
         except (ValueError, TypeError, msgspec.DecodeError, RecursionError) as error:
             raise CorruptRecord("a stored list cannot be read", remedy=_REMEDY) from error
-        return cls(model, as_of, items, day, lately)
+        return cls(found.model, found.as_of, found.items, found.day, found.lately, found.group)
 
 
 @lru_cache(maxsize=64)

@@ -15,6 +15,7 @@ from serving.bulk_lists import BulkLists
 from serving.bundle import ModelSet
 from serving.engine import Engine
 from serving.job_plan import Plan
+from serving.list_order import list_order
 from serving.metrics import Meter
 from serving.reading import GuardedReader
 from serving.score_parsing import QuickScoreRequest
@@ -53,6 +54,11 @@ class BulkAnswers:
     def tiers(self) -> tuple[str, ...]:
         """Names of the tiers, lowest first; none without such a model."""
         return tuple(self._models.tier.tiers) if self._models.tier is not None else ()
+
+    @property
+    def list_order(self) -> dict[str, Any] | None:
+        """What puts lists in order, as `list_schemas.ListOrder`; None without a recommender."""
+        return list_order(self._models.recommender)
 
     def scores(self, member_ids: Sequence[str], *, moment: datetime) -> Iterator[Row]:
         """A row a member, in order, as `score_schemas.ScoreRow`.

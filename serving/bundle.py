@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from features.errors import ModelMissing
+from serving.list_order import list_order
 from serving.served import KINDS, ServedModel, load_served
 from training.predictors import Recommender
 from training.registry import CHAMPION, RegisteredModel, resolve
@@ -89,6 +90,11 @@ class ModelSet:
     def passports(self) -> dict[str, msgspec.Raw]:
         """What answers say of each model, as JSON, by model."""
         return {name: model.passport_as(self.aliases[name]) for name, model in self.served.items()}
+
+    @cached_property
+    def list_order(self) -> msgspec.Raw:
+        """What answers say of what puts lists in order, as `list_schemas.ListOrder` in JSON; null without a recommender."""
+        return msgspec.Raw(msgspec.json.encode(list_order(self.recommender)))
 
     def _predictor(self, name: str) -> Any:
         model = self.served.get(name)

@@ -37,6 +37,7 @@ class Member:
     """One member as far as lists go: what is stored for them, how the answer stands, and the local day it is answered on.
 
     `impersonal` are those who refused marketing. `live` are those whose list was made anew from what they did since the night.
+    `group` is the row of their buying group in the catalogue of the models that answer, -1 where it is not known.
     """
 
     member_id: str
@@ -45,6 +46,7 @@ class Member:
     day: int | None = None
     impersonal: bool = False
     live: bool = False
+    group: int = -1
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,11 +62,12 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Below:
-    """What is offered to everybody where own lists end, best first: items with scores."""
+    """What is offered to everybody where own lists end, best first: items with scores; `in_groups` by buying group."""
 
     with_context: Sequence[Scored] = ()
     in_store: Sequence[Scored] = ()
     popular: Sequence[Scored] = ()
+    in_groups: Sequence[Sequence[Scored]] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,11 +99,36 @@ def feeds_of(members: Sequence[Member], asked: Asked, below: Below, rules: Compi
     pinned = rules.rules.pinned
     yield Feed(rules.pinned, pinned, [("pinned", None, _NOTHING)] * len(pinned))
     yield _own_and_context(members, asked, below, shelf)
-    for source, scored in (("popular_in_store", below.in_store), ("popular", below.popular)):
-        for start in range(0, len(scored), STEP):
-            part = scored[start : start + STEP]
-            items = [item for item, _ in part]
-            yield Feed(shelf.rows_of(items), items, [(source, score, _NOTHING) for _, score in part])
+    yield from _for_everybody("popular_in_store", below.in_store, shelf)
+    if any(of_group(member, below) for member in members):
+        yield from _by_group(members, below, shelf)
+    yield from _for_everybody("popular", below.popular, shelf)
+
+
+def of_group(member: Member, below: Below) -> Sequence[Scored]:
+    """What sells well in a member's buying group; nothing where that is not known."""
+    return below.in_groups[member.group] if 0 <= member.group < len(below.in_groups) else ()
+
+
+def _for_everybody(source: str, scored: Sequence[Scored], shelf: Shelf) -> Iterator[Feed]:
+    for start in range(0, len(scored), STEP):
+        part = scored[start : start + STEP]
+        items = [item for item, _ in part]
+        yield Feed(shelf.rows_of(items), items, [(source, score, _NOTHING) for _, score in part])
+
+
+def _by_group(members: Sequence[Member], below: Below, shelf: Shelf) -> Iterator[Feed]:
+    """What sells well in the group of each member; the last group is of nobody's, with nothing in it."""
+    groups = [*below.in_groups, ()]
+    mine = np.array([member.group if of_group(member, below) else len(groups) - 1 for member in members])
+    for start in range(0, max(map(len, groups)), STEP):
+        parts = [scored[start : start + STEP] for scored in groups]
+        rows = np.full((len(groups), STEP), PADDING, dtype=np.int32)
+        for group, part in enumerate(parts):
+            rows[group, : len(part)] = shelf.rows_of([item for item, _ in part])
+        ids = [[item for item, _ in part] for part in parts]
+        told = [[("popular_in_group", score, _NOTHING) for _, score in part] for part in parts]
+        yield Feed(rows[mine], [ids[group] for group in mine], [told[group] for group in mine])
 
 
 def _own_and_context(members: Sequence[Member], asked: Asked, below: Below, shelf: Shelf) -> Feed:

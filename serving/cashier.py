@@ -14,6 +14,7 @@ KIND_OF_SOURCE = {
     "trending": "discovery",
     "bought_before": "bought_before",
     "popular_in_store": "popular",
+    "popular_in_group": "popular",
     "popular": "popular",
 }
 CONSIDERED = 50

@@ -97,6 +97,7 @@ class JobRun:
             sha256=dict(answers.hashes),
             tiers=answers.tiers,
             part=self._job.begin()["part"],
+            list_order=answers.list_order if "lists" in self._asked["outputs"] else None,
         )
         self._job.write("plan", asdict(plan))
         return plan

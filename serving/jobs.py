@@ -153,6 +153,7 @@ def job_view(job: Job, *, kept: timedelta) -> dict[str, Any]:
         "moment": plan["moment"] if plan else None,
         "progress": {"done": done, "members": members},
         "models": plan["models"] if plan else None,
+        "list_order": plan.get("list_order") if plan else None,
         "counts": manifest["counts"] if manifest else None,
         "refused_lines": plan["refused_lines"] if plan else 0,
         "files": manifest["files"] if manifest else [],

@@ -85,6 +85,14 @@ class ListReader:
             self._working = asyncio.get_running_loop().create_task(self._work())
         return await asked.answer
 
+    async def pasts(self, member_ids: Sequence[str]) -> list[bytes | None]:
+        """What lists of members are made anew from; nothing where the store does not answer."""
+        try:
+            return await self.reader.read_list_pasts(member_ids)
+        except StoreUnavailable as error:
+            logger.warning("%s", error)
+            return [None] * len(member_ids)
+
     async def close(self) -> None:
         """Let what is under way end."""
         if self._working is not None:

@@ -89,7 +89,7 @@ class ListRoutes:
         )
         wanted = Asked(asked.k, frozenset(asked.exclude), tuple(asked.context), asked.dry_run, request_id)
         rows = self._rows(found, wanted)
-        passport = msgspec.json.encode(self._list_passport(request_id, found))
+        passport = msgspec.json.encode(self._ordered_passport(request_id, found))
         return b'{"passport":%b,"rows":[%b]}' % (passport, b",".join(rows))
 
     async def similar(self, request: Request) -> dict[str, Any]:
@@ -122,7 +122,7 @@ class ListRoutes:
         wanted = Asked(CONSIDERED, context=tuple(asked.basket))
         (row,) = recommend_members(found.members, wanted, found.below, found.compiled)
         kept = {name: row[name] for name in ("status", "reason", "fallback", "list_model", "as_of", "age_seconds", "live")}
-        passport = self._list_passport(_id_of(request), found)
+        passport = self._ordered_passport(_id_of(request), found)
         return {"passport": passport, **kept, "things": worth_saying(row["items"], things=asked.things)}
 
     async def in_bulk(self, member_ids: Sequence[str], *, k: int, moment: datetime, placement: str | None = None) -> list[Row]:
@@ -209,7 +209,9 @@ class ListRoutes:
         if compiled is not None and len(compiled.shelf):
             return compiled
         own = [item.item_id for member in members if member.own is not None for item in member.own.items]
-        others = [item for scored in (below.with_context, below.in_store, below.popular) for item, _ in scored]
+        others = [
+            item for scored in (below.with_context, below.in_store, below.popular, *below.in_groups) for item, _ in scored
+        ]
         return compile_rules(rules, Shelf.of_ids([*rules.pinned, *own, *others]), adult=adult)
 
     def _list_passport(self, request_id: str, found: _Found) -> dict[str, Any]:
@@ -224,6 +226,10 @@ class ListRoutes:
                 "stock_age_seconds": found.ruling.age_seconds(),
             },
         }
+
+    def _ordered_passport(self, request_id: str, found: _Found) -> dict[str, Any]:
+        """The passport of lists of members' own: it says, too, what puts these in order."""
+        return {**self._list_passport(request_id, found), "order": found.models.list_order}
 
     def _log_chance(self, decision_id: str, rules: Rules, rows: Sequence[Mapping[str, Any]]) -> None:
         """One line a list that was left to chance: what stood where by which probability; outcomes join by decision and row."""

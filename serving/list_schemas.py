@@ -14,15 +14,25 @@ Items = Annotated[list[Identifier], Field(max_length=MAX_EXCLUDED)]
 Context = Annotated[list[Identifier], Field(max_length=MAX_CONTEXT)]
 Source = Literal[
     "due_again", "bought_before", "viewed", "goes_with", "goes_with_context", "similar_taste", "category", "trending",
-    "popular_in_store", "popular", "pinned",
+    "popular_in_store", "popular_in_group", "popular", "pinned",
 ]  # fmt: skip
 Kind = Literal["shop", "due_again", "goes_with_basket", "discovery", "bought_before", "popular"]
-Step = Literal["none", "item_item", "popular_in_store", "popular"]
+Step = Literal["none", "item_item", "popular_in_store", "popular_in_group", "popular"]
 STEP_MEANING = {
     "none": "the member's own list",
     "item_item": "items that go with those of the request",
     "popular_in_store": "what sells well in the store of the request",
+    "popular_in_group": "what sells well in the member's buying group",
     "popular": "what most members buy",
+}
+
+By = Literal["ranked", "own_frequency_decayed", "popularity", "als", "ease"]
+ORDER_MEANING = {
+    "ranked": "the ranker, which was shown to gain over own repeats and popularity",
+    "own_frequency_decayed": "what the member bought most of late, a baseline: no model passed the comparison with it",
+    "popularity": "what most members buy, a baseline: no model passed the comparison with it",
+    "als": "taste (ALS) alone, shown to gain over the baselines; the ranker was not, or is worse",
+    "ease": "what goes with own purchases (EASE) alone, shown to gain over the baselines; the ranker was not, or is worse",
 }
 
 
@@ -140,6 +150,27 @@ class ListPassport(Passport):
     rules: RulesPassport
 
 
+class Order(Strict):
+    """What puts items in order."""
+
+    by: By = Field(description="; ".join(f"`{by}`: {meaning}" for by, meaning in ORDER_MEANING.items()))
+    baseline: bool = Field(description="whether that is a simple rule, as no model passed the comparison with it")
+    meaning: str = Field(description="the same in words; they may change")
+
+
+class ListOrder(Strict):
+    """What the model of the passport puts lists in order by, found beside own repeats and popularity when it was trained."""
+
+    lists: Order = Field(description="lists as they are answered, repeats and new items together")
+    new_items: Order = Field(description="items that are new to a member, where a list keeps a fixed share of places for them")
+
+
+class OrderedPassport(ListPassport):
+    """What it takes to reproduce a list of a member's own."""
+
+    order: ListOrder | None = Field(default=None, description="what puts own lists in order; null without a recommender")
+
+
 class RecommendRow(Strict):
     """One member's list."""
 
@@ -176,7 +207,7 @@ class Thing(Strict):
 class CashierResponse(Strict):
     """Up to so many things worth saying, each of another kind as far as there are."""
 
-    passport: ListPassport
+    passport: OrderedPassport
     status: Status
     reason: Reason | None
     fallback: Step
@@ -224,6 +255,10 @@ _PASSPORT_EXAMPLE: JsonDict = {
         "stock_age_seconds": 1,
     },
 }
+_PASSPORT_EXAMPLE["order"] = {
+    "lists": {"by": "ranked", "baseline": False, "meaning": ORDER_MEANING["ranked"]},
+    "new_items": {"by": "popularity", "baseline": True, "meaning": ORDER_MEANING["popularity"]},
+}
 _ROW_EXAMPLE: JsonDict = {
     "member_id": "1",
     "status": "OK",
@@ -243,5 +278,5 @@ class RecommendResponse(Strict):
 
     model_config = ConfigDict(json_schema_extra={"examples": [{"passport": _PASSPORT_EXAMPLE, "rows": [_ROW_EXAMPLE]}]})
 
-    passport: ListPassport
+    passport: OrderedPassport
     rows: list[RecommendRow]

@@ -13,6 +13,7 @@ from features.list_records import RecommendationList
 from features.live_items import LiveItems
 from serving.bundle import ModelSet
 from training.predictors import Recommender
+from training.predictors.buying_groups import buying_groups
 from training.predictors.histories import Histories, no_histories
 from training.predictors.list_facts import as_stored
 from training.predictors.live_lists import Since, list_of_now, with_all
@@ -79,6 +80,18 @@ class LiveLists:
         if len(self._made) > REMEMBERED:
             del self._made[next(iter(self._made))]
         return made
+
+    def group_of(self, past: bytes | None) -> int:
+        """The buying group of a member by the history that the night kept; -1 where there is none that can be read."""
+        recommender = self.models.recommender
+        if recommender is None or past is None:
+            return -1
+        try:
+            history, _ = unpack(past, self._hash)
+        except CorruptRecord as error:
+            logger.info("%s", error)
+            return -1
+        return int(buying_groups(recommender.catalogue, history)[0])
 
 
 def _ranked(

@@ -35,7 +35,7 @@ ROUTES = (
 )
 CLASSES = ("2xx", "3xx", "4xx", "5xx")
 STATUSES = ("OK", "STALE", "PARTIAL", "COLD", "FALLBACK", "OPTED_OUT")
-STEPS = ("none", "nightly", "prior", "item_item", "popular_in_store", "popular", "refused")
+STEPS = ("none", "nightly", "prior", "item_item", "popular_in_store", "popular_in_group", "popular", "refused")
 REFUSALS = ("overloaded", "rate_limited", "key_missing", "role_missing")
 EVENT_ROWS = ("accepted", "quarantined", "dropped", "conflict", "refused")
 ARMS = ("champion", "challenger")

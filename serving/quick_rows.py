@@ -16,7 +16,7 @@ import msgspec
 from features.list_records import RecommendedItem
 from features.rules.compiled import CompiledRules
 from features.rules.declared import Rules
-from serving.candidates import Asked, Below, Member
+from serving.candidates import Asked, Below, Member, of_group
 from serving.recommending import bought_lately, step_of
 from training.predictors.list_reasons import Known, sentences
 
@@ -121,6 +121,7 @@ def _offers(member: Member, asked: Asked, below: Below, rules: Rules) -> Iterato
         ((item, "pinned", None, None) for item in rules.pinned),
         own,
         ((item, "popular_in_store", score, None) for item, score in below.in_store),
+        ((item, "popular_in_group", score, None) for item, score in of_group(member, below)),
         ((item, "popular", score, None) for item, score in below.popular),
     )
 

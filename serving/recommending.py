@@ -18,7 +18,7 @@ from features.rules.declared import Rules
 from features.rules.exploration import Shown, as_filled, explored, generator_of
 from features.rules.filling import Filling, Rows
 from features.rules.shelf import ABSENT, PADDING, Shelf
-from serving.candidates import Asked, Below, Feed, Member, Row, Told, feeds_of
+from serving.candidates import Asked, Below, Feed, Member, Row, Told, feeds_of, of_group
 from training.predictors.list_reasons import sentences
 
 _EXCLUDED, _IN_BASKET, _LATELY = code_of("EXCLUDED_BY_REQUEST"), code_of("IN_BASKET"), code_of("BOUGHT_RECENTLY")
@@ -152,7 +152,9 @@ def step_of(member: Member, below: Below) -> str:
         return "none"
     if below.with_context:
         return "item_item"
-    return "popular_in_store" if below.in_store else "popular"
+    if below.in_store:
+        return "popular_in_store"
+    return "popular_in_group" if of_group(member, below) else "popular"
 
 
 def _why_empty(verdicts: NDArray[np.int8], status: str, *, short: bool) -> Row:

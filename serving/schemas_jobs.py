@@ -4,6 +4,7 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from serving.list_schemas import ListOrder
 from serving.schemas import MAX_K, Identifier, Strict
 from serving.schemas_members import MAX_EXPRESSION
 
@@ -87,6 +88,7 @@ _MANIFEST: dict[str, Any] = {
     "moment": "2018-01-01T15:00:02+00:00",
     "progress": {"done": 2, "members": 2},
     "models": {"churn": "churn@1", "tier": "tier@1"},
+    "list_order": None,
     "counts": {"OK": 1, "COLD": 1},
     "refused_lines": 0,
     "files": [
@@ -113,6 +115,9 @@ class JobView(Strict):
     moment: str | None = Field(description="moment its answers are for; null until it has begun")
     progress: JobProgress
     models: dict[str, str] | None = Field(description="the one version of each model that answers for everyone in the job")
+    list_order: ListOrder | None = Field(
+        default=None, description="what puts the lists of the job in order; null where it has none"
+    )
     counts: dict[str, int] | None = Field(description="rows of the first output by status; null until it is done")
     refused_lines: int = Field(description="lines of the file that hold no id")
     files: list[JobFile]

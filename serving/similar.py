@@ -8,6 +8,7 @@ from serving.candidates import Scored
 from training.predictors import Recommender
 
 DEPTH = 100
+GROUP_DEPTH = 400
 POPULAR_DEPTH = 1200
 """Popular items kept at hand: the most a request may exclude, and a full list beyond."""
 
@@ -36,6 +37,16 @@ def popular_in_store(recommender: Recommender | None, store: str | None, *, k: i
     scores = np.log1p(catalogue.buyers_28d) + catalogue.store_share[here[0]]
     best = np.argsort(-scores, kind="stable")[:k]
     return list(zip(recommender.item_ids[best].tolist(), scores[best].astype(float).tolist(), strict=True))
+
+
+def popular_in_groups(recommender: Recommender | None, *, k: int = GROUP_DEPTH) -> list[list[Scored]]:
+    """What sells well in each buying group, by its row of the catalogue; empty where there are none."""
+    if recommender is None:
+        return []
+    scores = np.log1p(recommender.catalogue.buyers_28d) + recommender.catalogue.group_share
+    best = np.argsort(-scores, axis=1, kind="stable")[:, :k]
+    ids, values = recommender.item_ids[best].tolist(), np.take_along_axis(scores, best, axis=1).astype(float).tolist()
+    return [list(zip(*group, strict=True)) for group in zip(ids, values, strict=True)]
 
 
 def popular(recommender: Recommender | None) -> list[Scored]:

@@ -111,7 +111,8 @@ def test_a_job_answers_what_requests_answer_in_the_order_of_its_ids(
         view = ended(client, ask(client, {"members": {"ids": ids}, "outputs": ["scores", "lists"], "k": 3}))
         assert view.status == "done", view.failure
         rows, items = table(client, view, "scores.csv"), table(client, view, "lists.csv")
-        online, lists = client.score(*ids)["rows"], client.recommend(*ids, k=3)["rows"]
+        online, answer = client.score(*ids)["rows"], client.recommend(*ids, k=3)
+        scores_only = ended(client, ask(client, {"members": {"ids": ids[:1]}}))
     finally:
         client.close()
     assert view.progress.done == view.progress.members == len(ids)
@@ -123,8 +124,11 @@ def test_a_job_answers_what_requests_answer_in_the_order_of_its_ids(
         said = alone["churn"]["probability"] if alone["churn"] else None
         assert (float(row["churn_probability"]) if row["churn_probability"] else None) == said, "the very same number"
     assert view.counts == {status: sum(row["status"] == status for row in online) for status in {r["status"] for r in online}}
-    expected = [(row["member_id"], item["item_id"]) for row in lists for item in row["items"]]
+    expected = [(row["member_id"], item["item_id"]) for row in answer["rows"] for item in row["items"]]
     assert [(row["member_id"], row["item_id"]) for row in items] == expected
+    assert view.list_order is not None
+    assert view.list_order.model_dump() == answer["passport"]["order"]
+    assert scores_only.list_order is None
 
 
 def test_files_may_be_sent_and_parquet_asked_for(here: Client, rows: FeatureRows) -> None:

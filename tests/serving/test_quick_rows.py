@@ -57,14 +57,16 @@ def test_the_quick_way_makes_the_rows_of_the_long_one(start: int) -> None:
         context = tuple(map(str, generator.choice(ids, int(generator.integers(0, 3)))))
         some = generator.permutation(ids)[: int(generator.integers(0, 40))]
         scored = [(str(name), float(generator.random())) for name in some]
-        below = Below(scored if context else (), scored[::-1] if seed % 3 else (), [(name, None) for name in ids])
+        groups = [scored[::2], [(str(name), 0.5) for name in generator.permutation(ids)]]
+        below = Below(scored if context else (), scored[::-1] if seed % 3 else (), [(name, None) for name in ids[::2]], groups)
         asked = Asked(int(generator.integers(1, 30)), frozenset(map(str, generator.choice(ids, 6))), context)
         quick = QuickRules.of(ready)
         for member in (
-            Member('会员"1', own, STANDING, TODAY, live=bool(seed % 2)),
+            Member('会员"1', own, STANDING, TODAY, live=bool(seed % 2), group=seed % 4 - 1),
             Member("x", None, STANDING | {"status": "COLD", "reason": "no_list"}),
             Member("no", None, STANDING | {"status": "OPTED_OUT", "as_of": None}, impersonal=True),
             Member("y", replace(own, day=None), STANDING, None),
+            Member("lost", None, STANDING | {"status": "FALLBACK", "reason": "record_unreadable"}, group=1),
         ):
             found = quick_row(member, asked, below, quick)
             if found is not None:

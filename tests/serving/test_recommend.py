@@ -4,6 +4,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from features.build import FeatureRows
@@ -80,14 +81,33 @@ def test_excluded_items_never_come_and_others_move_up(client: Client, members: l
     assert row["status"] == "OK"
 
 
-def test_a_list_shortened_by_exclusions_is_topped_up_with_popular_items(
-    client: Client, members: list[str], popular: list[str]
+def test_a_list_shortened_by_exclusions_is_topped_up_with_what_sells_in_the_members_buying_group(
+    client: Client, settings: Settings, mlruns: Path, members: list[str], plain_redis: Any
 ) -> None:
+    catalogue = load(resolve(mlruns, "recommender")).catalogue  # type: ignore[union-attr]
     own = ids(client.recommend(members[0], k=50)["rows"][0])
     (row,) = client.recommend(members[0], k=5, exclude=own[1:])["rows"]
 
-    assert ids(row) == [own[0], *[item for item in popular if item not in own][:4]]
-    assert [item["source"] for item in row["items"][1:]] == ["popular"] * 4
+    group = RecommendationList.from_bytes(plain_redis.get(Keys(settings.key_prefix).recommendations(members[0]))).group
+    best = np.argsort(-(np.log1p(catalogue.buyers_28d) + catalogue.group_share[group]), kind="stable")
+    assert group >= 0
+    assert ids(row) == [own[0], *[item for item in catalogue.item_ids[best].tolist() if item not in own][:4]]
+    assert [item["source"] for item in row["items"][1:]] == ["popular_in_group"] * 4
+
+
+def test_whose_list_cannot_be_read_gets_what_sells_in_the_group_of_what_they_bought(
+    make_client: MakeClient, settings: Settings, corner: str, plain_redis: Any, members: list[str]
+) -> None:
+    there, here = Keys(settings.key_prefix), Keys(corner)
+    plain_redis.set(here.recommendations(members[0]), b"garbage")
+    plain_redis.copy(there.list_past(members[0]), here.list_past(members[0]), replace=True)
+    client = make_client(key_prefix=corner)
+    (row,) = client.recommend(members[0], k=5)["rows"]
+    assert (row["status"], row["reason"], row["fallback"]) == ("FALLBACK", "record_unreadable", "popular_in_group")
+    assert {item["source"] for item in row["items"]} == {"popular_in_group"}
+    assert 'rapport_ladder_total{route="recommend",step="popular_in_group"} 1' in client.get("/metrics").body.decode()
+    plain_redis.set(here.list_past(members[0]), b"garbage")
+    assert client.recommend(members[0], k=5)["rows"][0]["fallback"] == "popular"
 
 
 def test_unknown_and_repeated_exclusions_are_ignored(client: Client, members: list[str]) -> None:

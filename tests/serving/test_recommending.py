@@ -83,6 +83,21 @@ def test_the_ladder_is_labelled_by_the_step_it_starts_from() -> None:
     assert answer(stranger, Asked(k=2), rules())["fallback"] == "popular"
 
 
+def test_below_own_lists_and_stores_stands_what_sells_in_the_members_buying_group() -> None:
+    below = Below((), (), POPULAR.popular, [[("tea", 2.0)], [("jam", 1.5), ("wine", 1.0), ("milk", 0.5)]])
+    lost = Member("lost", None, {**STANDING, "status": "FALLBACK", "reason": "record_unreadable"}, group=1)
+    row = answer(lost, Asked(k=4), rules(), below)
+    assert (row["fallback"], names(row)) == ("popular_in_group", ["jam", "wine", "milk", "bread"])
+    assert [each["source"] for each in row["items"]] == [*["popular_in_group"] * 3, "popular"]
+    assert row["items"][0]["reason"]["code"] == "POPULAR_IN_GROUP"
+    known = replace(own(item("wine"), item("soap")), group=0)
+    both = recommend_members([known, lost, replace(lost, group=-1), replace(lost, group=9)], Asked(k=3), below, rules())
+    assert [names(each) for each in both] == [["wine", "tea", "bread"], ["jam", "wine", "milk"], *[["bread", "tea", "jam"]] * 2]
+    assert [each["fallback"] for each in both] == ["none", "popular_in_group", "popular", "popular"]
+    in_store = replace(below, in_store=[("bread", 1.0)])
+    assert names(answer(lost, Asked(k=2), rules(), in_store)) == ["bread", "jam"]
+
+
 def test_what_was_bought_lately_is_left_out_of_every_step_unless_it_is_due() -> None:
     ready = rules(bought_within_days=14)
     member = own(

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from features.list_records import RecommendationList, RecommendedItem
 from features.rules.declared import LATELY_DAYS
+from training.predictors.buying_groups import buying_groups
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories
 from training.predictors.list_sources import SOURCES
@@ -28,13 +29,14 @@ def as_stored(
     """
     entry = _entries(ranked, histories, len(catalogue.item_ids))
     lately = _lately(ranked, catalogue, histories, entry)
+    groups = buying_groups(catalogue, histories).tolist()
     places = [1 / place for place in range(1, ranked.items.shape[1] + 1)]
     names, rows = catalogue.item_ids[ranked.items], ranked.items.tolist()
     columns = (names.tolist(), _NAMES[ranked.sources].tolist(), entry.tolist(), *_own_record(histories, entry))
     for row, listed in enumerate(rows):
         found = zip(listed, places, *(column[row] for column in columns), strict=True)
         items = tuple(_item(*told) for which, *told in found if which >= 0)
-        yield RecommendationList(model, as_of, items, histories.day, next(lately))
+        yield RecommendationList(model, as_of, items, histories.day, next(lately), groups[row])
 
 
 def _item(score: float, name: str, source: str, entry: int, times: float, last: int, gap: float) -> RecommendedItem:

@@ -109,6 +109,11 @@ REASONS: Final[Mapping[str, ListReason]] = {
     "popular_in_store": ListReason(
         "POPULAR_IN_STORE", "it sells well in the store of the request", (Wording((), "popular in this store", "本店热销"),)
     ),
+    "popular_in_group": ListReason(
+        "POPULAR_IN_GROUP",
+        "it sells well among members who buy the same kinds of things",
+        (Wording((), "popular with members who buy the same kinds of things", "购买同类商品的会员热销"),),
+    ),
     "popular": ListReason("POPULAR", "most members buy it", (Wording((), "popular with our members", "会员热销商品"),)),
     "pinned": ListReason("PINNED", "the shop put it there", (Wording((), "chosen by the shop", "门店推荐"),)),
 }
