@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -16,7 +14,7 @@ from features.events.accepting import EventWriter
 from features.events.keys import ARCHIVE_GROUP, EventKeys
 from features.events.shop import EventShop
 from features.events.stream import EventStream
-from features.jobs import only_run, store_url
+from features.jobs import only_run, store_url, until_told
 from features.screen import Screen
 from features.settings import Settings
 from features.store_errors import translated
@@ -41,7 +39,7 @@ class EventJobs:
         with store_url(self.settings) as url:
             if not every_s:
                 return self.archived(url)
-            with _until_told() as told:
+            with until_told() as told:
                 taken = 0
                 while True:
                     with self._alone():
@@ -80,7 +78,7 @@ class EventJobs:
         from features.events.erased import ErasedMembers
         from features.events.kafka import KafkaBridge, read_config
 
-        with store_url(self.settings) as url, _until_told() as told:
+        with store_url(self.settings) as url, until_told() as told:
             writer = EventWriter(url, self.keys)
             bridge = KafkaBridge(
                 topic,
@@ -159,15 +157,3 @@ class EventJobs:
             return take(stream, self.keys, self.settings.data_dir)
         finally:
             stream.close()
-
-
-@contextmanager
-def _until_told() -> Iterator[threading.Event]:
-    """An event that is set when this process is told to end: then what is under way is finished."""
-    told = threading.Event()
-    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

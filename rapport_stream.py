@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from features.jobs import open_facts, store_url
+from features.jobs import open_facts, store_url, until_told
 from features.screen import Screen
 from features.settings import Settings
 
@@ -32,7 +28,7 @@ class StreamJobs:
         """Apply events until told to end, or until none is left; returns what was done, by outcome."""
         from serving.stream_at_work import open_worker  # with numpy and the trigger's models: not for every command
 
-        with store_url(self.settings) as url, _until_told() as told:
+        with store_url(self.settings) as url, until_told() as told:
             worker = open_worker(self.settings, url)
             self.screen.say(f"{worker.leases.worker} applies events. Ctrl-C ends it; so may anything else.")
             try:
@@ -81,15 +77,3 @@ class StreamJobs:
         if worst:
             rows = [[name, difference.members, difference.largest] for name, difference in worst]
             self.screen.table("Features that differ", ["feature", "members", "largest error"], rows)
-
-
-@contextmanager
-def _until_told() -> Iterator[threading.Event]:
-    """An event that is set when this process is told to end: then what is under way is finished."""
-    told = threading.Event()
-    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield told
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

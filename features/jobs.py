@@ -1,6 +1,8 @@
 """What every scheduled job shares: one run at a time on a data folder, moments as people write them, and the store in use."""
 
 import fcntl
+import signal
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime
@@ -107,3 +109,15 @@ def as_of_moment(text: str, facts: Calendar) -> datetime:
             f"--as-of {text!r} is not a moment: {error}",
             remedy=f"write 2018-01-01, 2018-01-01T16:00:00-05:00 or {END_OF_FACTS}",
         ) from error
+
+
+@contextmanager
+def until_told() -> Iterator[threading.Event]:
+    """An event that is set when this process is told to end: then what is under way is finished."""
+    told = threading.Event()
+    before = {number: signal.signal(number, lambda *_: told.set()) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield told
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -2,13 +2,13 @@
 
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
 from features.errors import RulesRefused
 from features.rules.declared import LATELY_DAYS, LEVELS, MOST_EXPLORED, MOST_PINNED, Band, Exploration, Named, Rules
+from features.toml_sections import TomlSection, shown
 
 LARGEST_LIST = 50
 MOST_NAMES = 10_000
@@ -52,25 +52,8 @@ def parse_rules(name: str, text: str, *, source: str = "") -> Rules:
     return rules
 
 
-@dataclass(slots=True)
-class _Section:
-    """One table of the file, from which keys are taken one by one; what nobody takes is unknown."""
-
-    name: str
-    values: dict[str, Any]
-    problems: list[str]
-    known: list[str] = field(default_factory=list)
-
-    def take(self, key: str, wanted: str, fits: Callable[[Any], bool], default: Any) -> Any:
-        """The value of a key if it is what is wanted, else the default, and a problem noted."""
-        self.known.append(key)
-        if key not in self.values:
-            return default
-        value = self.values[key]
-        if fits(value):
-            return value
-        self.problems.append(f"{self.of(key)} = {_shown(value)} cannot be: write {wanted}")
-        return default
+class _Section(TomlSection):
+    """A section of such a file."""
 
     def flag(self, key: str, *, default: bool) -> bool:
         return bool(self.take(key, "true or false", lambda value: isinstance(value, bool), default))
@@ -95,9 +78,6 @@ class _Section:
         wanted = 'names with whole numbers from 1 to 50, such as {"A" = 2}'
         return tuple(self.take(key, wanted, _are_caps, {}).items())
 
-    def of(self, key: str) -> str:
-        return f"{self.name}.{key}" if self.name else key
-
     def refuse_the_rest(self) -> None:
         for key in self.values.keys() - set(self.known):
             known = ", ".join(self.known if self.name else [*self.known, *(f"[{section}]" for section in SECTIONS)])
@@ -113,7 +93,7 @@ def _sections(content: Mapping[str, Any], problems: list[str]) -> dict[str, _Sec
     for name in SECTIONS:
         value = content.get(name, {})
         if not isinstance(value, dict):
-            problems.append(f"{name} = {_shown(value)} cannot be: write it as a section, [{name}]")
+            problems.append(f"{name} = {shown(value)} cannot be: write it as a section, [{name}]")
             value = {}
         found[name] = _Section(name, value, problems)
     top = _Section("", {key: value for key, value in content.items() if key not in SECTIONS}, problems)
@@ -200,8 +180,3 @@ def _are_names(value: Any, most: int) -> bool:
 
 def _are_caps(value: Any) -> bool:
     return isinstance(value, dict) and all(name.strip() and _whole(1, LARGEST_LIST)(cap) for name, cap in value.items())
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"

@@ -3,7 +3,6 @@
 import difflib
 import tomllib
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
 from datetime import timedelta
 from math import isclose
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from features.audience_language import Selection, Vocabulary, parse
 from features.errors import AudienceUnreadable, TriggersRefused
+from features.toml_sections import TomlSection, shown
 from serving.triggers import spans
 from serving.triggers.declared import DAY, ON, TIME, Arm, Cap, Quiet, Trigger, Triggers
 from serving.triggers.names import BEFORE, ITEM_COUNTS, needs_event, numbers_in, texts_in, vocabulary
@@ -86,25 +86,8 @@ def parse_triggers(text: str, tags: Collection[str], *, source: str) -> Triggers
     return Triggers(tuple(triggers), spans.cap_of(limit))
 
 
-@dataclass(slots=True)
-class _Section:
-    """One table of the file, from which keys are taken one by one; what nobody takes is unknown."""
-
-    name: str
-    values: Mapping[str, Any]
-    problems: list[str]
-    known: list[str] = field(default_factory=list)
-
-    def take(self, key: str, wanted: str, fits: Callable[[Any], bool], default: Any) -> Any:
-        """The value of a key if it is what is wanted, else the default, and a problem noted."""
-        self.known.append(key)
-        if key not in self.values:
-            return default
-        value = self.values[key]
-        if fits(value):
-            return value
-        self.problems.append(f"{self.of(key)} = {_shown(value)} cannot be: write {wanted}")
-        return default
+class _Section(TomlSection):
+    """A section of such a file."""
 
     def need(self, key: str, wanted: str, fits: Callable[[Any], bool], default: Any) -> Any:
         """The same of a key that has to be there."""
@@ -123,9 +106,6 @@ class _Section:
         found = spans.span_of(value)
         return default if found is None else found
 
-    def of(self, key: str) -> str:
-        return f"{self.name}.{key}" if self.name else key
-
     def refuse_the_rest(self) -> None:
         for key in [key for key in self.values if key not in self.known]:
             near = difflib.get_close_matches(key, self.known, n=1)
@@ -136,7 +116,7 @@ class _Section:
 def _trigger(name: str, values: Mapping[str, Any], known: Vocabulary, problems: list[str]) -> Trigger:
     section = _Section(f"trigger.{name}", values, problems)
     if not _is_name(name):
-        problems.append(f"trigger.{_shown(name)} cannot be: write a name of a-z, 0-9, _ and -")
+        problems.append(f"trigger.{shown(name)} cannot be: write a name of a-z, 0-9, _ and -")
     on = tuple(section.need("on", f"a list of {', '.join(ON)}", _are_types, ["view"]))
     when = str(section.need("when", 'a condition such as "views_1d >= 3"', _is_text, ""))
     condition = _condition(section, when, known)
@@ -251,8 +231,3 @@ def _are_sections(value: Any) -> bool:
     return (
         isinstance(value, dict) and 0 < len(value) <= MOST_TRIGGERS and all(isinstance(part, dict) for part in value.values())
     )
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}…"
