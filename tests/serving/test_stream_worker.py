@@ -96,6 +96,18 @@ def test_counters_that_people_see(world: World) -> None:
     }
 
 
+def test_what_a_visitor_buys_counts_once_they_are_a_member(world: World) -> None:
+    world.counting = Counting({"web": Decimal(1)})
+    world.accept(event("purchase", None, visitor=visitor("v")))
+    world.worker().drain()
+    assert not world.plain.exists(Keys(world.prefix).profile(subject("v")))  # it would stay for good
+
+    world.accept(event("identify", visitor=visitor("v")))
+    world.give_up_leases()
+    world.worker().drain()
+    assert world.plain.hgetall(Keys(world.prefix).profile("ann")) == {b"points": b"5.00"}
+
+
 def test_two_workers_share_the_partitions_and_each_event(world: World) -> None:
     first, second = world.worker("one"), world.worker("two")
     first.drain()
