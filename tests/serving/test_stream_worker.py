@@ -367,13 +367,31 @@ def test_an_erased_member_leaves_nothing_and_gets_nothing_back(world: World) -> 
     worker.drain()
     world.accept(event("identify", "ann", visitor=visitor("v")))
     worker.drain()
-    world.accept(event("purchase", "ann"))  # accepted before the erasure, applied after it
+    world.accept(event("purchase", "ann"), event("identify", "ann", visitor=visitor("w")))  # applied after the erasure
 
     store = MemberStore(world.url, prefix=world.prefix)
     store.erase("ann")
     store.close()
+    kept = {key.decode() for key in world.plain.scan_iter(f"{world.prefix}:*{subject('v')}*")}
     worker.drain()
 
     left = {key.decode() for key in world.plain.scan_iter(f"{world.prefix}:*ann*")}
     assert left == {Keys(world.prefix).erased("ann")}
-    assert worker.visitors.member_of(subject("v")) is None
+    assert kept == set()
+    assert worker.visitors.member_of(subject("v")) is worker.visitors.member_of(subject("w")) is None
+
+
+def test_a_device_that_is_another_members_by_now_stays_theirs_when_the_first_is_erased(world: World) -> None:
+    worker = world.worker()
+    for member in ("ann", "bob"):
+        world.accept(event("identify", member, visitor=visitor("v")))
+        worker.drain()
+    store = MemberStore(world.url, prefix=world.prefix)
+    store.erase("ann")
+    store.close()
+
+    look = event("view", None, visitor=visitor("v"))
+    world.accept(look)
+    worker.drain()
+    assert worker.visitors.member_of(subject("v")) == "bob"
+    assert same(world, [(look, "bob")])
