@@ -77,10 +77,11 @@ class TriggersInForce:
         """What is in force now."""
         if time.monotonic() - self._checked >= self._refresh_s:
             found = {path: _written(path) for path in sorted(self._folder.glob("*.toml"))} if self._folder.is_dir() else {}
-            self._checked = time.monotonic()
-            if found != self._files or (self.refused is not None and self._checked - self._read_at >= self._again_s):
+            again = self.refused is not None and time.monotonic() - self._read_at >= self._again_s
+            if found != self._files or again:
                 self._read(list(found))
-                self._files, self._read_at = found, self._checked
+                self._files, self._read_at = found, time.monotonic()
+            self._checked = time.monotonic()
         return self._current
 
     def _read(self, paths: list[Path]) -> None:
