@@ -1,6 +1,6 @@
 """Moments and local days: their numbers, their dates and their midnights in a shop's time zone."""
 
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta, timezone
 from zoneinfo import ZoneInfo
 
 _FIRST = date(1970, 1, 1)
@@ -23,8 +23,13 @@ def day_of(moment: datetime, zone: ZoneInfo) -> int:
 
 
 def midnight(number: int, zone: ZoneInfo) -> datetime:
-    """The aware moment at which a local day begins."""
-    return datetime.combine(calendar_day(number), datetime.min.time(), zone)
+    """The aware moment at which a local day begins.
+
+    Its offset is fixed: where clocks are put forward or back at midnight, Python says of a moment with a zone that it equals
+    none with another zone (PEP 495).
+    """
+    begins = datetime.combine(calendar_day(number), datetime.min.time(), zone)
+    return begins.replace(tzinfo=timezone(begins.utcoffset() or timedelta(0)))
 
 
 def microseconds(moment: datetime) -> int:

@@ -10,7 +10,7 @@ import numpy as np
 from features.contract import Contract
 from features.days import calendar_day
 from features.events.rows import IsHoliday, Rows, fold_columns, live_rows, no_holidays
-from features.events.schema import Event
+from features.events.schema import ANONYMOUS, Event
 from features.live_slots import entries_of, values_of
 from features.live_store import Change, Counter
 
@@ -56,7 +56,10 @@ def changes_of(
     is_holiday: IsHoliday = no_holidays,
     counting: Counting | None = None,
 ) -> list[Change]:
-    """What events do to the members they are told of, one change each, in order."""
+    """What events do to the members they are told of, one change each, in order.
+
+    Nothing is counted for a visitor: a profile never expires, and their member is given it once they are known.
+    """
     rows = [live_rows(event, member_id=member, is_holiday=is_holiday) for event, member in told]
     values = values_of(contract, fold_columns(rows), _row_of(rows), len(rows))
     return [
@@ -67,7 +70,7 @@ def changes_of(
             day=event.local_day,
             entries=entries,
             items=_items(event),
-            counters=counting.of(event) if counting is not None else (),
+            counters=counting.of(event) if counting is not None and not member.startswith(ANONYMOUS) else (),
         )
         for (event, member), entries in zip(told, entries_of(contract, values), strict=True)
     ]

@@ -9,7 +9,7 @@ import redis
 
 from features.answers import AnswerStamp, NightlyAnswer, read_answers
 from features.errors import CorruptRecord, StoreUnavailable
-from features.events.erasing import forget
+from features.events.erasing import forget, forget_visitor
 from features.live_store import LIVE_SECONDS
 from features.member_index import CHUNK, chunks_of
 from features.stamp import Stamp
@@ -108,8 +108,9 @@ class MemberStore(TagStore):
             self._client.set(self._keys.erased(member_id), b"", ex=LIVE_SECONDS)  # before: what is on its way comes to nothing
             keys = int(self._client.delete(*self._keys.of_member(member_id)))
             self._client.srem(self._keys.opted_outs, member_id)
-            Visitors(self._client, prefix=self._keys.prefix).forget(member_id)
+            visitors = Visitors(self._client, prefix=self._keys.prefix).forget(member_id)
         keys += forget(self._client, self._keys.prefix, member_id)
+        keys += sum(forget_visitor(self._client, self._keys.prefix, visitor) for visitor in visitors)
         for _ in range(ATTEMPTS):
             stamp = self.read_tag_stamp()
             position = None if stamp is None else self._position(stamp, member_id)

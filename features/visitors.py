@@ -4,7 +4,7 @@ Keys (the braces hold the anonymous id under which facts keep a visitor):
 
     rapport:alias:{visitor}              String   400 days  the member whom the visitor turned out to be
     rapport:visitor:{visitor}            List     3 days    their events that wait for a member, the last 200
-    rapport:visitor_ids:{visitor}        Hash     3 days    for each event the member it went to, or nothing
+    rapport:visitor_ids:{visitor}:<day>  Hash     3 days    for each event of a local day the member it went to, or nothing
     rapport:claimed:{visitor}:<member>   List     3 days    events on their way to a member
     rapport:visitors_of:{member}         Set      400 days  the visitors whom a member was, for erasure
 
@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from features.online_store import Keys
 from features.scripts import Script, checked
 
 WAITING_EVENTS = 200
@@ -64,19 +65,26 @@ class Visitors:
     def __init__(self, client: Any, *, prefix: str) -> None:
         self._client, self._prefix = client, prefix
 
-    def note(self, events: Sequence[tuple[str, str, bytes]]) -> list[str]:
-        """Events of visitors, as visitor, event id and bytes: the member each goes to, or "" while nobody knows."""
+    def note(self, events: Sequence[tuple[str, int, str, bytes]]) -> list[str]:
+        """Events of visitors, as visitor, local day, event id and bytes: the member each goes to, or "" while nobody knows.
+
+        Ids are kept by day: those of a device that is never idle would never expire.
+        """
         calls = [
             (
-                (self._alias(visitor), self._key("visitor_ids", visitor), self._key("visitor", visitor)),
+                (self._alias(visitor), f"{self._key('visitor_ids', visitor)}:{day}", self._key("visitor", visitor)),
                 (event_id, content, WAITING_SECONDS, WAITING_EVENTS),
             )
-            for visitor, event_id, content in events
+            for visitor, day, event_id, content in events
         ]
         return [reply.decode() for reply in checked(_NOTE.run(self._client, calls))] if calls else []
 
     def claim(self, pairs: Sequence[tuple[str, str]]) -> list[Claim]:
-        """Visitors and the members they are: their waiting events, which are the member's from now on. Again is no harm."""
+        """Visitors and the members they are: their waiting events, which are the member's from now on. Again is no harm.
+
+        Nothing is claimed for a member who was erased lately: it would lead to them again for a year.
+        """
+        pairs = self._of_members_there(pairs)
         if not pairs:
             return []
         with self._client.pipeline(transaction=False) as pipeline:
@@ -105,14 +113,26 @@ class Visitors:
         found = self._client.get(self._alias(visitor))
         return found.decode() if found is not None else None
 
-    def forget(self, member_id: str) -> None:
-        """Delete what leads from visitors to a member."""
-        for visitor in [each.decode() for each in self._client.smembers(self._of(member_id))]:
-            names = ("visitor_ids", "visitor")
-            self._client.delete(
-                self._alias(visitor), self._claimed(visitor, member_id), *(self._key(name, visitor) for name in names)
-            )
+    def forget(self, member_id: str) -> list[str]:
+        """Delete what leads from visitors to a member; returns the visitors who are nobody's by then.
+
+        A device on which another member has logged in since is that member's: only what is on its way to this one goes.
+        """
+        found = [each.decode() for each in self._client.smembers(self._of(member_id))]
+        theirs = [visitor for visitor in found if self.member_of(visitor) in (member_id, None)]
+        for visitor in found:
+            self._client.delete(self._claimed(visitor, member_id))
+        for visitor in theirs:
+            self._client.delete(self._alias(visitor), self._key("visitor", visitor))
         self._client.delete(self._of(member_id))
+        return theirs
+
+    def _of_members_there(self, pairs: Sequence[tuple[str, str]]) -> list[tuple[str, str]]:
+        """Those pairs whose member was not erased lately."""
+        with self._client.pipeline(transaction=False) as pipeline:
+            for _, member in pairs:
+                pipeline.exists(Keys(self._prefix).erased(member))
+            return [pair for pair, erased in zip(pairs, pipeline.execute(), strict=True) if not erased]
 
     def _key(self, name: str, visitor: str) -> str:
         return f"{self._prefix}:{name}:{{{visitor}}}"

@@ -231,7 +231,7 @@ class StreamWorker:
         """Whom each event is told of: its member; or the visitor, and the member that they are known to be."""
         events = [(place, entry.event, entry.deliveries > 1) for place, entry in enumerate(entries) if entry.event is not None]
         unknown = [each for each in events if each[1].member_id is None]
-        members = self.visitors.note([(event.subject, event.event_id, event.to_bytes()) for _, event, _ in unknown])
+        members = self.visitors.note([(e.subject, e.local_day, e.event_id, e.to_bytes()) for _, e, _ in unknown])
         own = [_Told(event, event.subject, place, again) for place, event, again in events]
         known = [
             _Told(event, member, place, again) for (place, event, again), member in zip(unknown, members, strict=True) if member

@@ -81,10 +81,7 @@ def consolidate(data_dir: Path, *, now: datetime, receipts: Receipts) -> Consoli
     horizon = microseconds(now - timedelta(days=WAITING_DAYS))
     waits = f"whose IS NULL AND received_us >= {horizon}"
     waiting = con.sql(f"SELECT * FROM owned WHERE {waits}").to_arrow_table().select(SCHEMA.names).cast(SCHEMA)
-    ready = con.sql(
-        f"SELECT * REPLACE (coalesce(whose, subject) AS whose) FROM owned WHERE NOT ({waits}) "
-        "ORDER BY local_day, whose, event_id"
-    ).to_arrow_table()
+    ready = con.sql(_ready_sql(f"NOT ({waits})", there)).to_arrow_table()
     found = ready.num_rows
     ready = ready.filter(_kept(ready["whose"], receipts))
     if waiting.num_rows:
@@ -253,6 +250,17 @@ def _whose_sql(there: list[Path]) -> str:
                CASE WHEN fresh.member_id IS NULL AND before.member IS NULL THEN after.known_us END AS known_us
         FROM fresh LEFT JOIN before USING (subject, event_id, local_day) LEFT JOIN after USING (subject, event_id, local_day)
     """
+
+
+def _ready_sql(is_ready: str, there: list[Path]) -> str:
+    """Events that have their member, each once by its member as well: sent before and after a login, it has two subjects.
+
+    The one that names the member is kept: it may be all that tells who the visitor is.
+    """
+    whose = f"SELECT * REPLACE (coalesce(whose, subject) AS whose) FROM owned WHERE {is_ready}"
+    one = f"SELECT * FROM ({whose}) QUALIFY row_number() OVER (PARTITION BY whose, event_id, local_day ORDER BY member_id IS NULL, entry_ms, entry_no) = 1"  # noqa: E501
+    anti = f" ANTI JOIN {parquet(there)} USING (whose, event_id, local_day)" if there else ""
+    return f"SELECT * FROM ({one}){anti} ORDER BY local_day, whose, event_id"
 
 
 def _kept(members: pa.ChunkedArray, receipts: Receipts) -> pa.Array:

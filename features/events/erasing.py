@@ -29,6 +29,12 @@ def forget(client: Any, prefix: str, member_id: str) -> int:
         )
 
 
+def forget_visitor(client: Any, prefix: str, visitor: str) -> int:
+    """Delete what the stream keeps of a visitor under their anonymous id, who was an erased member; returns how many keys."""
+    with translated():
+        return int(client.delete(Keys(prefix).live(visitor))) + _forget_keys(client, prefix, visitor)
+
+
 def _forget_keys(client: Any, prefix: str, member_id: str) -> int:
     pattern = f"{_literal(prefix)}:*:{{{_literal(member_id)}}}:*"
     found = list(client.scan_iter(match=pattern, count=SCANNED_TOGETHER))

@@ -6,7 +6,7 @@ Keys (prefix `rapport` by default; partitions count from 0; the braces keep one 
     rapport:events:<partition>         Stream   whoever accepts  trimmed   an entry an event: field e, or r from a producer
     rapport:events:partitions          String   the first        never     how many partitions there are
     rapport:events:quarantine          Stream   routes, archive  14 days   what nothing can be done with yet, with the reason
-    rapport:events:dead                Stream   consumers        trimmed   what failed five times, with the reason
+    rapport:events:dead                Stream   consumers        90 days   what failed five times, with the reason
     rapport:event_ids:{member}:<day>   Hash     accept, apply    3 days    event id: digest in 8 bytes, then a or d
     rapport:events:request:<hash>      String   routes           1 day     digest of the request under an Idempotency-Key
     rapport:events:shop                String   publish          never     time zone, currency and holidays of the shop, JSON

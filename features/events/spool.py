@@ -65,6 +65,7 @@ def take(stream: EventStream, keys: EventKeys, data_dir: Path) -> int:
         taken += _keep(stream, entries, new_folder(data_dir))
     for partition in keys.every_partition:
         stream.trim(partition)
+    stream.trim_kept()
     return taken
 
 

@@ -181,6 +181,14 @@ class EventStream:
             least = min(self._oldest_needed(stream, group) for group in groups)
             return int(self._client.xtrim(stream, minid=f"{least[0]}-{least[1]}", approximate=False))
 
+    def trim_kept(self) -> int:
+        """Remove what was set aside or buried longer ago than it is kept, though nothing follows it; returns how many."""
+        with translated():
+            return sum(
+                int(self._client.xtrim(name, minid=oldest_kept(days), approximate=False))
+                for name, days in ((self._keys.quarantine, QUARANTINE_DAYS), (self._keys.dead, DEAD_DAYS))
+            )
+
     def lag(self, partition: int) -> int:
         """Entries that this group has not acknowledged."""
         stream = self._keys.stream(partition)

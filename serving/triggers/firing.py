@@ -4,6 +4,7 @@ Whoever hands events in acknowledges them only after `after` has returned. Kille
 what was put off is put off once, what was decided is known by its id, and what was published is not published again.
 """
 
+import logging
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
@@ -14,6 +15,7 @@ import numpy as np
 
 from features.contract import CONTRACT
 from features.days import day_of, microseconds
+from features.errors import RapportError
 from features.live_state import Applied
 from serving.scoring import ScoringContext
 from serving.triggers.arms import arm_of
@@ -30,6 +32,7 @@ from serving.triggers.planning import Candidate, Plan, plan
 from serving.triggers.store import Asked, Due, TriggerStore
 from serving.triggers.tags_now import TagsNow
 
+logger = logging.getLogger("rapport")
 MOST_DUE = 200
 Outcomes = Counter[str]
 
@@ -103,9 +106,24 @@ class Firing:
             part = [entry for entry in entries if (entry.happening is not None) is with_event]
             known = [entry for entry in part if force.triggers.named(entry.trigger) is not None]
             self._store.done([entry.firing for entry in part if force.triggers.named(entry.trigger) is None])
-            if known:
-                outcomes += self._again(force, known, moment)
+            outcomes += self._together(force, known, moment)
         return outcomes, len(entries)
+
+    def _together(self, force: InForce, entries: Sequence[Due], moment: datetime) -> Outcomes:
+        """Look at entries as one; where that fails, one by one: what no code foresaw is given up, and keeps no other back."""
+        if not entries:
+            return Counter()
+        try:
+            return self._again(force, entries, moment)
+        except RapportError:
+            raise
+        except Exception as error:  # noqa: BLE001 # the named edge
+            if len(entries) > 1:
+                return sum((self._together(force, [entry], moment) for entry in entries), Counter[str]())
+            logger.error("a firing that was due could not be looked at: %s", type(error).__name__)
+            self._store.done([entries[0].firing])
+            self.tally[f"{OUTCOMES}:FAILED"] += 1
+            return Counter(FAILED=1)
 
     def trim(self, moment: datetime, kept: timedelta) -> int:
         """Take from the stream what fired longer ago than is kept."""

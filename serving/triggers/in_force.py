@@ -15,6 +15,8 @@ from serving.triggers.reading import read_all
 
 logger = logging.getLogger("rapport")
 REFRESH_S = 2.0
+AGAIN_S = 30.0
+"""How often files that were refused are read again: they may speak of a tag that is published only now."""
 
 
 @dataclass(frozen=True)
@@ -57,9 +59,16 @@ AGREED = "consent=yes"
 class TriggersInForce:
     """The triggers of a folder. Where a file becomes unusable, all stay in force as they were, and the log says why."""
 
-    def __init__(self, folder: Path, tags: Callable[[], Collection[str]], *, refresh_s: float = REFRESH_S) -> None:
-        self._folder, self._tags, self._refresh_s = folder, tags, refresh_s
-        self._checked = float("-inf")
+    def __init__(
+        self,
+        folder: Path,
+        tags: Callable[[], Collection[str]],
+        *,
+        refresh_s: float = REFRESH_S,
+        again_s: float = AGAIN_S,
+    ) -> None:
+        self._folder, self._tags, self._refresh_s, self._again_s = folder, tags, refresh_s, again_s
+        self._checked = self._read_at = float("-inf")
         self._files: dict[Path, tuple[int, int]] = {}
         self._current = InForce()
         self.refused: TriggersRefused | None = None
@@ -68,9 +77,10 @@ class TriggersInForce:
         """What is in force now."""
         if time.monotonic() - self._checked >= self._refresh_s:
             found = {path: _written(path) for path in sorted(self._folder.glob("*.toml"))} if self._folder.is_dir() else {}
-            if found != self._files:
+            again = self.refused is not None and time.monotonic() - self._read_at >= self._again_s
+            if found != self._files or again:
                 self._read(list(found))
-                self._files = found
+                self._files, self._read_at = found, time.monotonic()
             self._checked = time.monotonic()
         return self._current
 
@@ -79,8 +89,9 @@ class TriggersInForce:
             self._current = InForce(read_all(paths, self._tags()) if paths else Triggers())
             self.refused = None
         except TriggersRefused as error:
+            if str(error) != str(self.refused):  # said once, not with every look
+                logger.error("%s", error)
             self.refused = error
-            logger.error("%s", error)
 
 
 def _written(path: Path) -> tuple[int, int]:

@@ -96,6 +96,18 @@ def test_counters_that_people_see(world: World) -> None:
     }
 
 
+def test_what_a_visitor_buys_counts_once_they_are_a_member(world: World) -> None:
+    world.counting = Counting({"web": Decimal(1)})
+    world.accept(event("purchase", None, visitor=visitor("v")))
+    world.worker().drain()
+    assert not world.plain.exists(Keys(world.prefix).profile(subject("v")))  # it would stay for good
+
+    world.accept(event("identify", visitor=visitor("v")))
+    world.give_up_leases()
+    world.worker().drain()
+    assert world.plain.hgetall(Keys(world.prefix).profile("ann")) == {b"points": b"5.00"}
+
+
 def test_two_workers_share_the_partitions_and_each_event(world: World) -> None:
     first, second = world.worker("one"), world.worker("two")
     first.drain()
@@ -355,13 +367,31 @@ def test_an_erased_member_leaves_nothing_and_gets_nothing_back(world: World) -> 
     worker.drain()
     world.accept(event("identify", "ann", visitor=visitor("v")))
     worker.drain()
-    world.accept(event("purchase", "ann"))  # accepted before the erasure, applied after it
+    world.accept(event("purchase", "ann"), event("identify", "ann", visitor=visitor("w")))  # applied after the erasure
 
     store = MemberStore(world.url, prefix=world.prefix)
     store.erase("ann")
     store.close()
+    kept = {key.decode() for key in world.plain.scan_iter(f"{world.prefix}:*{subject('v')}*")}
     worker.drain()
 
     left = {key.decode() for key in world.plain.scan_iter(f"{world.prefix}:*ann*")}
     assert left == {Keys(world.prefix).erased("ann")}
-    assert worker.visitors.member_of(subject("v")) is None
+    assert kept == set()
+    assert worker.visitors.member_of(subject("v")) is worker.visitors.member_of(subject("w")) is None
+
+
+def test_a_device_that_is_another_members_by_now_stays_theirs_when_the_first_is_erased(world: World) -> None:
+    worker = world.worker()
+    for member in ("ann", "bob"):
+        world.accept(event("identify", member, visitor=visitor("v")))
+        worker.drain()
+    store = MemberStore(world.url, prefix=world.prefix)
+    store.erase("ann")
+    store.close()
+
+    look = event("view", None, visitor=visitor("v"))
+    world.accept(look)
+    worker.drain()
+    assert worker.visitors.member_of(subject("v")) == "bob"
+    assert same(world, [(look, "bob")])

@@ -229,6 +229,20 @@ def test_a_visitors_events_are_the_members_who_the_visitor_turns_out_to_be(shop:
     assert {row["recorded_at"] for row in found} == {None}
 
 
+def test_an_event_that_was_sent_before_the_login_and_again_with_the_member_is_in_the_facts_once(shop: Shop) -> None:
+    before = shop.event(event_id="v", hours=3, member_id=None, visitor_id="cookie")
+    after = shop.event(event_id="v", hours=3, visitor_id="cookie")
+    shop.writer.accept([before, after])
+    assert shop.archive()[1:] == (Consolidated(1, 1, 0), Landed(1, {"purchases": 0, "events": 1, "redemptions": 0}, 0))
+    shop.writer.accept([shop.event(event_id="x", hours=1, member_id=None, visitor_id="cookie")])
+    assert shop.archive()[1] == Consolidated(1, 0, 0)  # the archive knows whose it is
+
+    shop.writer.accept([shop.event(event_id="w", hours=2, visitor_id="cookie")])
+    assert shop.archive()[1].events == 1
+    shop.writer.accept([shop.event(event_id="w", hours=2, member_id=None, visitor_id="cookie")])  # an hour later
+    assert shop.archive()[1] == Consolidated(0, 1, 0)
+
+
 def test_a_visitor_whom_nobody_knows_after_three_days_is_an_anonymous_person(shop: Shop) -> None:
     event = shop.event(event_id="v", hours=80, received_h=79, member_id=None, visitor_id="cookie")
     shop.writer.accept([event])

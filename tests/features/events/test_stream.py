@@ -15,7 +15,8 @@ from features.events.accepting import EventWriter, Outcome
 from features.events.erasing import forget
 from features.events.keys import ARCHIVE_GROUP, LIVE_GROUP, EventKeys
 from features.events.schema import Event
-from features.events.stream import MOST_DELIVERIES, EventStream
+from features.events.spool import take
+from features.events.stream import DEAD_DAYS, MOST_DELIVERIES, QUARANTINE_DAYS, EventStream
 from tests.features.events.event_makers import INTAKE, event, sent
 
 
@@ -181,6 +182,19 @@ def test_trimming_keeps_what_any_group_has_not_acknowledged(
     assert stream.trim(partition) == 0
     assert [entry.event.event_id for entry in live.read([partition]) if entry.event] == ["new"]
     live.close()
+
+
+def test_what_was_set_aside_goes_when_its_days_are_over_though_nothing_follows_it(
+    stream: EventStream, keys: EventKeys, plain: Any, tmp_path: Path
+) -> None:
+    now, day = int(time.time() * 1000), 86_400_000
+    for name, days in ((keys.quarantine, QUARANTINE_DAYS), (keys.dead, DEAD_DAYS)):
+        for age in (days + 1, days - 1):
+            plain.xadd(name, {"event": b"{}"}, id=f"{now - age * day}-0")
+
+    take(stream, keys, tmp_path)
+
+    assert (plain.xlen(keys.quarantine), plain.xlen(keys.dead)) == (1, 1)
 
 
 def test_a_stream_without_groups_is_not_trimmed(stream: EventStream, writer: EventWriter, keys: EventKeys, plain: Any) -> None:

@@ -151,6 +151,19 @@ def test_a_cart_is_looked_at_when_half_an_hour_has_passed(shop: Shop) -> None:
     assert not shop.world.plain.exists(shop.keys.due, shop.keys.held)
 
 
+def test_what_is_due_and_cannot_be_looked_at_keeps_no_other_back(shop: Shop) -> None:
+    shop.declare(CART)
+    ann, bob = (str(member) for member in shop.rows.member_ids[:2])
+    first = shop.event("cart", ann)
+    shop.come(first, shop.event("cart", bob))
+    shop.world.plain.hset(Keys(shop.settings.key_prefix).live_items(ann, first.local_day), "p:milk", "not a number")
+
+    work = shop.pass_time(timedelta(minutes=30))
+    assert told(shop.messages()) == [("cart_left", bob)]
+    assert work.outcomes == {"FIRED": 1, "FAILED": 1}
+    assert not shop.world.plain.exists(shop.keys.due, shop.keys.held)
+
+
 @pytest.mark.parametrize("then", ["hold", "drop"])
 def test_quiet_hours_hold_or_drop(shop: Shop, then: str) -> None:
     shop.declare(
