@@ -1,4 +1,4 @@
-"""A table of a TOML file that people write, taken key by key: what cannot be is noted, with the value and what to write instead."""
+"""A table of a TOML file that people write, taken key by key; what cannot be is noted, with what to write instead."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
