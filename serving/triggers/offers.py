@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from features.errors import RapportError
-from features.online_store import RedisReader, StoredLists
+from features.online_store import JOB_TIMEOUT_S, RedisReader, StoredLists
 from features.rules.shelf import Shelf
 from features.settings import Settings
 from serving.batch import Reply
@@ -28,10 +28,14 @@ LOOK_S = 2.0
 
 
 class Offers:
-    """Models, lists and rules as a server has them, for work that blocks: it runs their asynchronous side by itself."""
+    """Models, lists and rules as a server has them, for work that blocks: it runs their asynchronous side by itself.
+
+    It waits for the store as jobs do: with a server's patience of some hundredths of a second, a store that is busy for a
+    moment would look away, and events that are fine would end among the dead letters.
+    """
 
     def __init__(self, settings: Settings, url: str) -> None:
-        settings = replace(settings, redis_url=url)
+        settings = replace(settings, redis_url=url, redis_timeout_ms=int(JOB_TIMEOUT_S * 1000))
         self._runner = asyncio.Runner()
         self._watch = ModelWatch(settings.mlruns_dir)
         self._reader = RedisReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=settings.redis_timeout_ms)

@@ -14,6 +14,7 @@ from features.online_store import Keys
 from serving.triggers.firing import Firing
 from serving.triggers.gauges import trigger_text
 from serving.triggers.message import Message
+from serving.triggers.offers import Offers
 from serving.triggers.store import TriggerStore
 from tests.serving.triggers.triggers_world import Killed, Shop, kill_after
 
@@ -162,6 +163,13 @@ def test_what_is_due_and_cannot_be_looked_at_keeps_no_other_back(shop: Shop) -> 
     assert told(shop.messages()) == [("cart_left", bob)]
     assert work.outcomes == {"FIRED": 1, "FAILED": 1}
     assert not shop.world.plain.exists(shop.keys.due, shop.keys.held)
+
+
+def test_offers_wait_for_a_store_that_is_busy_for_a_moment(shop: Shop) -> None:
+    offers = Offers(replace(shop.settings, redis_timeout_ms=50), shop.url)
+    shop.world.plain.execute_command("CLIENT", "PAUSE", 300, "ALL")
+    assert offers._runner.run(offers._reader.read_list_stamp()) is None
+    offers.close()
 
 
 @pytest.mark.parametrize("then", ["hold", "drop"])
