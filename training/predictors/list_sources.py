@@ -259,12 +259,13 @@ def _spread(
     """What each member's items say together for every item, shape (members, items)."""
     if not to.shape[1]:
         return np.zeros(shape, dtype=np.float32)
-    there = to[items]
-    flat = np.maximum(there, 0)
+    flat = to.take(items, axis=0)
+    np.maximum(flat, 0, out=flat)
     if shape[0] > 1:
         flat = owners[:, None] * shape[1] + flat
-    said = (values[:, None] * strength[items]).ravel()
-    return np.bincount(flat.ravel(), said, minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
+    said = strength.take(items, axis=0)
+    said *= values[:, None]
+    return np.bincount(flat.ravel(), said.ravel(), minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
 
 
 def _first_of_each(

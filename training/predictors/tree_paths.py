@@ -124,6 +124,7 @@ def _missing_goes_left(split: Mapping[str, Any]) -> bool:
 
 def _just_above(edges: NDArray[np.float64]) -> NDArray[np.float32]:
     """The smallest float32 above each edge: a float32 is below it exactly where it is at most the edge."""
-    nearest = edges.astype(np.float32)
+    with np.errstate(over="ignore"):  # an edge beyond all float32 is infinite: every value is below it, as it should be
+        nearest = edges.astype(np.float32)
     below = np.where(nearest.astype(np.float64) > edges, nearest, np.nextafter(nearest, np.float32(np.inf)))
     return np.asarray(below, dtype=np.float32)
