@@ -1,6 +1,6 @@
 """What a recommender knows of each item: ids, categories, rhythm, popularity, factors, and the items that go with it."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
@@ -126,12 +126,17 @@ def due_within(catalogue: Catalogue, histories: Histories, *, days: float) -> Nu
     Log-logistic gaps: half of those who return have done so after the expected gap; a long silence means that they may not.
     How likely a member returns at all is their own record, shrunk towards the share of the item's buyers who do.
     """
+    (due,) = due_at(catalogue, histories, (days,), expected_gaps(catalogue, histories))
+    return due
+
+
+def due_at(catalogue: Catalogue, histories: Histories, horizons: Iterable[float], gaps: Numbers) -> list[Numbers]:
+    """`due_within` of several numbers of days at once; `gaps` are `expected_gaps`."""
     silent = (histories.day - histories.last_days).astype(np.float32)
-    gap, shape = expected_gaps(catalogue, histories), catalogue.shapes[histories.items]
-    still_out = 1 / (1 + (silent / gap) ** shape)
-    later = 1 / (1 + ((silent + np.float32(days)) / gap) ** shape)
+    shape = catalogue.shapes[histories.items]
+    still_out = 1 / (1 + (silent / gaps) ** shape)
     known = np.maximum(histories.times - 1, 0)
     returns = (known + PRIOR_BUYERS * catalogue.returning[histories.items]) / (known + PRIOR_BUYERS)
-    waiting = returns * still_out
-    due: Numbers = returns * (still_out - later) / np.maximum(waiting + 1 - returns, np.float32(1e-9))
-    return due
+    waiting = np.maximum(returns * still_out + 1 - returns, np.float32(1e-9))
+    later = [1 / (1 + ((silent + np.float32(days)) / gaps) ** shape) for days in horizons]
+    return [returns * (still_out - each) / waiting for each in later]

@@ -4,7 +4,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from training.predictors.buying_groups import buying_groups
-from training.predictors.catalogue import Catalogue, due_within, expected_gaps
+from training.predictors.catalogue import Catalogue, due_at, expected_gaps
 from training.predictors.histories import Histories, Numbers
 from training.predictors.list_sources import Candidates, Signals, kind_sums
 
@@ -45,13 +45,14 @@ def _own(catalogue: Catalogue, histories: Histories, entry: NDArray[np.int32], o
     of_member = histories.owners
     silence = (histories.day - histories.last_days).astype(np.float32)
     gaps = expected_gaps(catalogue, histories)
+    due_7d, due_28d = due_at(catalogue, histories, (7.0, 28.0), gaps)
     by_entry = {
         "times_bought": histories.times,
         "days_since_last": silence,
         "expected_gap_days": gaps,
         "silence_of_gap": silence / gaps,
-        "due_7d": due_within(catalogue, histories, days=7.0),
-        "due_28d": due_within(catalogue, histories, days=28.0),
+        "due_7d": due_7d,
+        "due_28d": due_28d,
         "fast": histories.fast,
         "slow": histories.slow,
         "share_of_trips": histories.times / np.maximum(histories.trips[of_member], 1),

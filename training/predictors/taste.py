@@ -76,7 +76,8 @@ def fold_in(
         part = slice(histories.starts[row], histories.starts[row + 1])
         if part.stop > part.start:
             own = factors[histories.items[part]].astype(np.float64)
-            members[row] = np.linalg.solve(gram + (own.T * extra[part]) @ own, own.T @ (1 + extra[part]))
+            weighed = own * np.sqrt(extra[part])[:, None]  # a matrix times its own transpose takes half the work of any two
+            members[row] = np.linalg.solve(gram + weighed.T @ weighed, (1 + extra[part]) @ own)
     return members.astype(np.float32)
 
 
