@@ -12,7 +12,11 @@ from training.predictors.list_facts import as_stored
 from training.predictors.lists import RankedLists
 
 DAY = 17_532
-CATALOGUE: Any = SimpleNamespace(item_ids=np.array(["bread", "jam", "milk", "soap", "tea"]))
+CATALOGUE: Any = SimpleNamespace(
+    item_ids=np.array(["bread", "jam", "milk", "soap", "tea"]),
+    group_centres=np.array([[1, 0], [0, 1]], dtype=np.float32),
+    categories=np.array([0, 0, 1, -1, 1], dtype=np.int32),
+)
 
 
 def histories() -> Histories:
@@ -26,7 +30,7 @@ def histories() -> Histories:
         first_days=np.array([DAY - 3, DAY - 61, DAY - 1, DAY - 300], dtype=np.int32),
         last_days=np.array([DAY - 3, DAY - 13, DAY - 1, DAY - LATELY_DAYS - 1], dtype=np.int32),
         fast=zeros,
-        slow=zeros,
+        slow=np.array([1, 4, 0, 1], dtype=np.float32),
         interest=zeros,
         trips=np.zeros(2, dtype=np.float32),
         pace=np.zeros(2, dtype=np.float32),
@@ -50,6 +54,7 @@ def test_items_carry_the_members_own_record_and_a_rhythm_from_the_second_purchas
     assert jam.times is soap.times is None, "never bought; a look is no purchase"
     assert (bob.items[0].times, bob.lately, bob.day) == (None, {}, DAY)
     assert [item.item_id for item in bob.items] == ["milk"]
+    assert (ann.group, bob.group) == (1, -1), "milk and tea against bread; of Bob nothing is known"
     assert [(item.score, item.source) for item in ann.items[:2]] == [(1.0, "popular"), (0.5, "popular")]
 
 
