@@ -8,6 +8,7 @@ from pydantic.json_schema import models_json_schema
 
 from serving import openapi_office
 from serving.list_schemas import (
+    STEP_MEANING,
     CashierRequest,
     CashierResponse,
     RecommendRequest,
@@ -34,6 +35,7 @@ TABLES = {
     "status": STATUS_MEANING,
     "reason": REASON_MEANING,
     "fallback of a score": FALLBACK_MEANING,
+    "fallback of a list": STEP_MEANING,
     "code": {code: text for code, (_, text) in CODES.items()},
 }
 

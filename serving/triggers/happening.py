@@ -56,9 +56,6 @@ class ItemCounts(msgspec.Struct, frozen=True, omit_defaults=True):
         return ItemCounts(self.views - (event_type == "view"), self.carts - (event_type == "cart"), self.purchases)
 
 
-NO_COUNTS = ItemCounts()
-
-
 def happening_of(event: object, member_id: str) -> Happening | None:
     """An accepted event as conditions see it; None if it is none of ours."""
     if not isinstance(event, Event):

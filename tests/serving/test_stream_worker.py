@@ -6,7 +6,6 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-import redis.connection
 
 from features.events.schema import Event, Line
 from features.live_events import Counting
@@ -14,11 +13,8 @@ from features.live_state import Applied
 from features.member_store import MemberStore
 from features.online_store import Keys
 from serving.stream_worker import RETRY_IDLE_MS, NoTriggers, StreamWorker
+from tests.serving.killed_at_a_word import Killed, kill_after
 from tests.serving.stream_world import DAY, NUMBERS, World, event, folded, subject, visitor
-
-
-class Killed(BaseException):
-    """What ends a worker: nothing may catch it."""
 
 
 @pytest.fixture
@@ -162,7 +158,7 @@ def test_killed_at_every_word_to_redis(world: World, monkeypatch: pytest.MonkeyP
         told += [*((e, "ann") for e in anonymous), *((e, subject("v")) for e in anonymous), *own(events[2:4])]
         world.accept(*events)
         with monkeypatch.context() as patched:
-            _kill_after(patched, at, reply_is_lost=reply_is_lost)
+            kill_after(patched, at, reply_is_lost=reply_is_lost)
             survived = _survives(world.worker())
         world.give_up_leases()
         world.worker().drain()
@@ -180,22 +176,6 @@ def _survives(worker: StreamWorker) -> bool:
     except Killed:
         return False
     return True
-
-
-def _kill_after(patched: pytest.MonkeyPatch, words: int, *, reply_is_lost: bool) -> None:
-    name = "read_response" if reply_is_lost else "send_packed_command"
-    real: Any = getattr(redis.connection.AbstractConnection, name)
-    left = words
-
-    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal left
-        left -= 1
-        found = real(self, *args, **kwargs) if left >= 0 or reply_is_lost else None
-        if left < 0:
-            raise Killed
-        return found
-
-    patched.setattr(redis.connection.AbstractConnection, name, counted)
 
 
 def test_an_event_that_fails_goes_to_the_dead_letters_and_holds_up_nobody(

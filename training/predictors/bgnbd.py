@@ -19,7 +19,6 @@ Days = NDArray[np.float64]
 MODEL_FILE = "bgnbd.json"
 LONGEST_DAYS = 1e6
 NEAR_ONE = 1e-5
-READ = ("purchase_days", "active_span_days", "days_since_first_purchase")
 
 
 @dataclass(frozen=True, slots=True)

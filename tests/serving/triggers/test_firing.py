@@ -16,7 +16,8 @@ from serving.triggers.gauges import trigger_text
 from serving.triggers.message import Message
 from serving.triggers.offers import Offers
 from serving.triggers.store import TriggerStore
-from tests.serving.triggers.triggers_world import Killed, Shop, kill_after
+from tests.serving.killed_at_a_word import Killed, kill_after
+from tests.serving.triggers.triggers_world import Shop
 
 THREE_VIEWS = """
 [trigger.viewed]

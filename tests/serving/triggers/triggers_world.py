@@ -8,9 +8,6 @@ from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
 
-import pytest
-import redis.connection
-
 from features.build import FeatureRows
 from features.days import day_number
 from features.events.schema import Event, Line
@@ -28,10 +25,6 @@ from serving.triggers.tags_now import TagsNow
 from tests.serving.stream_world import World
 
 NUMBERS = count()
-
-
-class Killed(BaseException):
-    """What ends a worker: nothing may catch it."""
 
 
 @dataclass
@@ -175,20 +168,3 @@ def shop_of(url: str, rows: FeatureRows, mlruns: Path, folder: Path) -> Shop:
         event_partitions=2,
     )
     return Shop(url, rows, settings)
-
-
-def kill_after(patched: pytest.MonkeyPatch, words: int, *, reply_is_lost: bool) -> None:
-    """End this process, so to speak, at a word to Redis: before it is sent, or when it was done and its reply is not read."""
-    name = "read_response" if reply_is_lost else "send_packed_command"
-    real: Any = getattr(redis.connection.AbstractConnection, name)
-    left = words
-
-    def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
-        nonlocal left
-        left -= 1
-        found = real(self, *args, **kwargs) if left >= 0 or reply_is_lost else None
-        if left < 0:
-            raise Killed
-        return found
-
-    patched.setattr(redis.connection.AbstractConnection, name, counted)
