@@ -4,13 +4,11 @@ Routes that have to be fast are answered right here, behind the same checks: wha
 and a route costs twice what a score does.
 """
 
-import asyncio
 import base64
 import logging
-import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Mapping
-from typing import TypeAlias
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from typing import Any, TypeAlias
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import Response
@@ -20,9 +18,11 @@ from serving.front import App, Message, Receive, Scope, Send, stand_in_front
 from serving.keys import Caller, KeyRing
 from serving.metrics import CLASSES, Meter
 from serving.paths import BODY_LIMITS, UPLOADS, route_of, template_of
+from serving.request_ids import RequestIds
 from serving.problems import RETRY_AFTER_S, problem
+from serving.time_limits import TimeLimit
 
-Answer: TypeAlias = Callable[[bytes, str, str], Awaitable[bytes | Response]]
+Answer: TypeAlias = Callable[[bytes, str, str], Coroutine[Any, Any, bytes | Response]]
 """A fast route: from a body, its content type and the request's id to the body of a 200, or to another response."""
 
 OPEN_PATHS = frozenset({"/health/live", "/health/ready", "/livez", "/readyz", "/healthz"})
@@ -92,8 +92,8 @@ class Guard:
         self._meter = meter or (lambda: spare)
         self._in_flight = in_flight
         self._in_front = in_front
-        self._under_way = 0
-        self._arrivals = Arrivals()
+        self._under_way, self._ids = 0, RequestIds()
+        self._arrivals, self._answers = Arrivals(), TimeLimit(ANSWER_SECONDS)
         before, _, after = bytes(problem("overloaded", OVERLOADED, request_id="<id>").body).partition(b"<id>")
         self._overloaded = (before, after)
         self._log = log
@@ -105,7 +105,7 @@ class Guard:
                 stand_in_front(self, scope)
             await self._app(scope, receive, send)
             return
-        request_id = os.urandom(16).hex()
+        request_id = self._ids.new()
         scope["rapport.request_id"] = request_id
         started, path = time.perf_counter(), scope["path"]
         answer = self._hot.get(path) if scope["method"] == "POST" else None
@@ -148,8 +148,7 @@ class Guard:
             try:
                 body = await self._arrivals.whole(receive)
                 content_type = headers.get(b"content-type", b"").decode("latin-1")
-                async with asyncio.timeout(ANSWER_SECONDS):
-                    response = await answer(body, content_type, request_id)
+                response = await self._answers.within(answer(body, content_type, request_id))
             except TimeoutError:
                 response = problem("timeout", f"there was no answer within {ANSWER_SECONDS:g} s", request_id=request_id)
             except BodyTooLarge:

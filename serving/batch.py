@@ -49,12 +49,12 @@ class Job:
     member_ids: list[str]
     outputs: tuple[str, ...]
     models: ModelSet
+    answer: asyncio.Future[Reply]
     top: int = 0
     language: Language = "en"
     max_staleness_s: float | None = None
     deadline: float = NO_DEADLINE
     moment: datetime | None = None
-    answer: asyncio.Future[Reply] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 @dataclass(slots=True)

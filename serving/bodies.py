@@ -2,10 +2,11 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, MutableMapping
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias
 
 from serving.paths import BODY_LIMITS
 from serving.paths import BODY_SECONDS as LONGER_SECONDS
+from serving.time_limits import TimeLimit
 
 Message: TypeAlias = MutableMapping[str, Any]
 Receive: TypeAlias = Callable[[], Awaitable[Message]]
@@ -22,16 +23,10 @@ class BodyTooSlow(Exception):
 
 
 class Arrivals:
-    """Bodies of ordinary size on their way to one guard.
-
-    All have the same time, so they are given up in the order in which they began, and one timer does for all of them: a timer
-    for each took as long as the rest of the guard's checks together.
-    """
+    """Bodies of ordinary size on their way to one guard."""
 
     def __init__(self) -> None:
-        self._until: dict[asyncio.Task[Any], float] = {}
-        self._given_up: set[asyncio.Task[Any]] = set()
-        self._watched = False
+        self._limit = TimeLimit(BODY_SECONDS)
 
     async def whole(self, receive: Receive) -> bytes:
         """The body of a request.
@@ -43,35 +38,10 @@ class Arrivals:
         BodyTooSlow
             It does not arrive in time, or its sender has gone.
         """
-        task = cast("asyncio.Task[Any]", asyncio.current_task())  # whoever answers a request is one
-        loop = asyncio.get_running_loop()
-        self._until[task] = loop.time() + BODY_SECONDS
-        if not self._watched:
-            self._watched = True
-            loop.call_later(BODY_SECONDS, self._look, loop)
         try:
-            return await _whole(receive)
-        except asyncio.CancelledError:
-            if task not in self._given_up:
-                raise
-            task.uncancel()
+            return await self._limit.within(_whole(receive))
+        except TimeoutError:
             raise BodyTooSlow from None
-        finally:
-            self._until.pop(task, None)
-            self._given_up.discard(task)
-
-    def _look(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Give up what has not come in time, and look again when the next one's time ends."""
-        now = loop.time()
-        while self._until:
-            task, until = next(iter(self._until.items()))
-            if until > now:
-                loop.call_at(until, self._look, loop)
-                return
-            del self._until[task]
-            self._given_up.add(task)
-            task.cancel()
-        self._watched = False
 
 
 async def _whole(receive: Receive) -> bytes:

@@ -18,6 +18,7 @@ from serving.bundle import ModelSet
 from serving.ladder import Below, run_passport
 from serving.metrics import Meter
 from serving.reading import GuardedReader
+from serving.running_loop import RunningLoop
 from serving.score_parsing import QuickScoreRequest
 from serving.score_schemas import ScoreRequest
 from serving.scoring import ScoringContext, default_outputs
@@ -43,6 +44,7 @@ class Engine:
         self._meter = meter
         self._waiting: deque[Job] = deque()
         self._working: asyncio.Task[None] | None = None
+        self._running = RunningLoop()
         self._reason_s, self._row_s = 0.0002, 0.00002
         self.shadow: Callable[[], ServedModel | None] = lambda: None
 
@@ -63,6 +65,7 @@ class Engine:
             asked.member_ids,
             tuple(dict.fromkeys(asked.outputs)) if asked.outputs is not None else default_outputs(models),
             models,
+            self._running().create_future(),
             top=asked.top_k if asked.explain == "top_k" else 0,
             language=asked.language,
             max_staleness_s=asked.max_staleness,
@@ -85,7 +88,7 @@ class Engine:
     def _enqueue(self, job: Job) -> None:
         self._waiting.append(job)
         if self._working is None or self._working.done():
-            self._working = asyncio.get_running_loop().create_task(self._work())
+            self._working = self._running().create_task(self._work())
 
     async def _queued(self, job: Job) -> Reply:
         self._enqueue(job)
@@ -112,7 +115,7 @@ class Engine:
         moment, replies = self._clock(), []
         for start in range(0, len(job.member_ids), rows):
             part = job.member_ids[start : start + rows]
-            own: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+            own: asyncio.Future[Reply] = self._running().create_future()
             replies.append(await self._queued(replace(job, member_ids=part, moment=moment, answer=own)))
         runs = {run["run"]: run for reply in replies for run in reply.runs}
         reasons = "dropped" if any(reply.reasons == "dropped" for reply in replies) else replies[-1].reasons

@@ -7,7 +7,7 @@ for one, and a row's answer does not depend on who stands beside it.
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -219,10 +219,14 @@ def silence_of(contract: Contract, vectors: Vectors) -> NDArray[np.float32]:
 
 def _labels(contract: Contract, name: str, matrix: NDArray[np.float32]) -> list[str | None]:
     """The category of a coded feature of each row, None for missing."""
-    categories: tuple[str | None, ...] = (*contract.feature(name).categories, None)
-    codes = matrix[:, contract.feature_names.index(name)]
-    positions = np.where(np.isnan(codes), len(categories) - 1, codes).astype(np.intp)
-    return [categories[position] for position in positions.tolist()]
+    column, categories = _coded(contract, name)
+    return [None if code != code else categories[int(code)] for code in matrix[:, column].tolist()]
+
+
+@cache
+def _coded(contract: Contract, name: str) -> tuple[int, tuple[str, ...]]:
+    """Where a coded feature stands, and what its codes mean."""
+    return contract.feature_names.index(name), tuple(contract.feature(name).categories)
 
 
 def rows_of(

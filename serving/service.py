@@ -118,7 +118,11 @@ async def end_with_parent() -> None:
 
 
 def log_to_stderr() -> None:
-    """Our own lines go to standard error as they are; BentoML's handlers would wrap them."""
+    """Our own lines go to standard error as they are; BentoML's handlers would wrap them.
+
+    Requests are in our own log; uvicorn puts a line of its own together for each as long as anything might write it.
+    """
+    logging.getLogger("uvicorn.access").propagate = False
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(logging.Formatter("%(message)s"))
     logger = logging.getLogger("rapport")
