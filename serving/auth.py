@@ -18,8 +18,8 @@ from serving.front import App, Message, Receive, Scope, Send, stand_in_front
 from serving.keys import Caller, KeyRing
 from serving.metrics import CLASSES, Meter
 from serving.paths import BODY_LIMITS, UPLOADS, route_of, template_of
-from serving.request_ids import RequestIds
 from serving.problems import RETRY_AFTER_S, problem
+from serving.request_ids import RequestIds
 from serving.time_limits import TimeLimit
 
 Answer: TypeAlias = Callable[[bytes, str, str], Coroutine[Any, Any, bytes | Response]]
@@ -94,8 +94,7 @@ class Guard:
         self._in_front = in_front
         self._under_way, self._ids = 0, RequestIds()
         self._arrivals, self._answers = Arrivals(), TimeLimit(ANSWER_SECONDS)
-        before, _, after = bytes(problem("overloaded", OVERLOADED, request_id="<id>").body).partition(b"<id>")
-        self._overloaded = (before, after)
+        self._overloaded = bytes(problem("overloaded", OVERLOADED, request_id="<id>").body).replace(b"<id>", b"%b")
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -105,24 +104,14 @@ class Guard:
                 stand_in_front(self, scope)
             await self._app(scope, receive, send)
             return
-        request_id = self._ids.new()
-        scope["rapport.request_id"] = request_id
-        started, path = time.perf_counter(), scope["path"]
-        answer = self._hot.get(path) if scope["method"] == "POST" else None
         self._under_way += 1
-        status = 500
         try:
-            if self._under_way > self._in_flight and path not in OPEN_PATHS:
-                status = await self._turn_away(request_id, send)
-            elif answer is not None:
-                status = await self._answer(answer, scope, receive, send)
+            if self._under_way > self._in_flight and scope["path"] not in OPEN_PATHS:
+                await self._turn_away(scope, send)
             else:
-                status = await self._pass_on(scope, receive, send)
+                await self._let_in(scope, receive, send)
         finally:
             self._under_way -= 1
-            seconds = time.perf_counter() - started
-            self._count(path, status, seconds)
-            self._log(_line(request_id, scope["method"], path, status, seconds))
 
     def answers(self, scope: Scope) -> bool:
         """Whether the app behind is not asked: a fast route, or one request too many."""
@@ -130,14 +119,29 @@ class Guard:
             return True
         return self._under_way >= self._in_flight and scope["path"] not in OPEN_PATHS
 
-    async def _turn_away(self, request_id: str, send: Send) -> int:
+    async def _turn_away(self, scope: Scope, send: Send) -> None:
         """Refuse a request at the least cost, as there will be many like it: nothing of it is looked at."""
-        self._meter().add("rapport_refusals_total", "overloaded")
-        body = self._overloaded[0] + request_id.encode() + self._overloaded[1]
+        started, request_id = time.perf_counter(), self._ids.new()
+        body = self._overloaded % request_id.encode()
         sent = [*_TURNED_AWAY, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
         await send({"type": "http.response.start", "status": 503, "headers": sent})
         await send({"type": "http.response.body", "body": body})
-        return 503
+        self._meter().add("rapport_refusals_total", "overloaded")
+        self._told(request_id, scope, 503, time.perf_counter() - started)
+
+    async def _let_in(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request for which there is room."""
+        started, request_id = time.perf_counter(), self._ids.new()
+        scope["rapport.request_id"] = request_id
+        answer = self._hot.get(scope["path"]) if scope["method"] == "POST" else None
+        status = 500
+        try:
+            if answer is not None:
+                status = await self._answer(answer, scope, receive, send)
+            else:
+                status = await self._pass_on(scope, receive, send)
+        finally:
+            self._told(request_id, scope, status, time.perf_counter() - started)
 
     async def _answer(self, answer: Answer, scope: Scope, receive: Receive, send: Send) -> int:
         """A fast route, behind the same checks as all others; returns the status."""
@@ -213,10 +217,14 @@ class Guard:
         self._meter().add("rapport_refusals_total", code)
         return problem(code, detail, request_id=request_id)
 
-    def _count(self, path: str, status: int, seconds: float) -> None:
-        meter, route = self._meter(), ROUTE_OF.get(path) or route_of(path) or "other"
+    def _told(self, request_id: str, scope: Scope, status: int, seconds: float) -> None:
+        """Count a request that has been answered, and log it."""
+        method, path, meter = scope["method"], scope["path"], self._meter()
+        route = ROUTE_OF.get(path) or route_of(path) or "other"
         meter.add("rapport_requests_total", route, CLASSES[min(5, max(2, status // 100)) - 2])
         meter.observe("rapport_request_seconds", route, value=seconds)
+        asked = _ASKED.get((method, path)) or _asked(method, path)
+        self._log(f'{{"request_id": "{request_id}", {asked}, "status": {status}, "ms": {seconds * 1000:.2f}}}')
 
 
 def too_large(request_id: str) -> Response:
@@ -251,9 +259,12 @@ def sent_key(headers: Mapping[bytes, bytes] | Headers) -> bytes:
     return headers.get(b"x-api-key", b"")
 
 
-def _line(request_id: str, method: str, path: str, status: int, seconds: float) -> str:
-    """One JSON line without anything the client sent but the method; paths of ours are listed, others are not repeated."""
+def _asked(method: str, path: str) -> str:
+    """What a log line says of a request: of what the client sent the method alone; paths of ours are named, others are not."""
     known = path if path in LOGGED_PATHS else template_of(path) or "other"
     told = method if method.isascii() and method.isalpha() and len(method) < 16 else "other"
-    begun = f'"request_id": "{request_id}", "method": "{told}", "path": "{known}"'
-    return f'{{{begun}, "status": {status}, "ms": {seconds * 1000:.2f}}}'
+    return f'"method": "{told}", "path": "{known}"'
+
+
+_ASKED = {(method, path): _asked(method, path) for method in ("GET", "POST") for path in LOGGED_PATHS}
+"""Those that come most often."""

@@ -1,4 +1,4 @@
-"""Ids of requests: 128 random bits each, fetched from the system some at a time, as asking it costs more than all else of an id."""
+"""Ids of requests: 128 random bits each, fetched some at a time, as asking the system costs more than all else of an id."""
 
 import os
 
