@@ -81,14 +81,14 @@ def test_a_server_killed_while_events_come_in(server: OwnRedis, monkeypatch: pyt
     monkeypatch.setattr(stream_worker, "RETRY_IDLE_MS", 200)
     monkeypatch.setattr(stream_worker, "TIDY_S", 0.2)
     server.kill()
-    server.start(appendonly="yes", appendfsync="everysec")
+    server.start(appendonly="yes", appendfsync="always")
     world = World(server.url, "stream-killed")
     events, acknowledged = many(400), []
     with working(world.worker(timeout_s=2.0)):
         for start in range(0, len(events), 20):
             if start in {100, 260}:
                 server.kill()
-                server.start(appendonly="yes", appendfsync="everysec")
+                server.start(appendonly="yes", appendfsync="always")
             world.accept(*events[start : start + 20])
             acknowledged += events[start : start + 20]
         until(lambda: world.waiting() == 0)
