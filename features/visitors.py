@@ -15,8 +15,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features.online_store import Keys
 from features.scripts import Script, checked
+from features.store_keys import Keys
 
 WAITING_EVENTS = 200
 WAITING_SECONDS = 3 * 24 * 3600

@@ -18,8 +18,8 @@ from features.leases import Leases
 from features.live_events import Counting, changes_of
 from features.live_state import Applied
 from features.live_store import LiveStore, Outcome
-from features.online_store import Keys
 from features.store_errors import translated
+from features.store_keys import Keys
 from features.visitors import Claim, Visitors
 
 READ_TOGETHER = 250

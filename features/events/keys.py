@@ -76,5 +76,5 @@ class EventKeys:
         return f"{self.prefix}:event_ids:{{{subject}}}:{day}"
 
     def opted_out(self, subject: str) -> str:
-        """There if a member refused marketing (as `features.online_store.Keys`)."""
+        """There if a member refused marketing (as `features.store_keys.Keys`)."""
         return f"{self.prefix}:opted_out:{{{subject}}}"

@@ -11,7 +11,7 @@ from features.events.schema import Event, Line
 from features.live_events import Counting
 from features.live_state import Applied
 from features.member_store import MemberStore
-from features.online_store import Keys
+from features.store_keys import Keys
 from serving.stream_worker import RETRY_IDLE_MS, NoTriggers, StreamWorker
 from tests.serving.killed_at_a_word import Killed, kill_after
 from tests.serving.stream_world import DAY, NUMBERS, World, event, folded, subject, visitor
