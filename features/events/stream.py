@@ -14,8 +14,9 @@ from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from features.errors import ConfigurationError
+from features.events.intake import EventRefused, EventSetAside, Intake
 from features.events.keys import ARCHIVE_GROUP, EVENT_FIELD, RAW_FIELD, EventKeys
-from features.events.schema import Event, EventRefused, EventSetAside, Intake, event_of
+from features.events.schema import Event, event_of
 from features.store_errors import address_checked, translated
 
 MOST_DELIVERIES = 5

@@ -24,10 +24,11 @@ from features.erasures import Erasures, Receipts
 from features.errors import SourceError
 from features.events.accepting import EventWriter
 from features.events.archive import Consolidated, Landed, archived_files, consolidate, land
+from features.events.intake import Intake
 from features.events.keys import ARCHIVE_GROUP, EventKeys
 from features.events.publish_shop import publish_event_shop, shop_of
 from features.events.rows import fold_columns, live_rows
-from features.events.schema import Event, Intake
+from features.events.schema import Event
 from features.events.shop import EventShop
 from features.events.spool import take
 from features.events.stream import EventStream
