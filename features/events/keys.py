@@ -78,3 +78,7 @@ class EventKeys:
     def opted_out(self, subject: str) -> str:
         """There if a member refused marketing (as `features.store_keys.Keys`)."""
         return f"{self.prefix}:opted_out:{{{subject}}}"
+
+    def alias(self, visitor: str) -> str:
+        """The member whom a visitor turned out to be (as `features.visitors`)."""
+        return f"{self.prefix}:alias:{{{visitor}}}"

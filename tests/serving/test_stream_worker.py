@@ -63,6 +63,20 @@ def test_what_comes_twice_counts_once(world: World) -> None:
     assert worker.tally.counts["applied"] == len(events)
 
 
+def test_a_refusal_counts_for_what_the_device_does_from_then_on(world: World) -> None:
+    """Logged in, refused, and looked on without a login: neither kept for the archive nor applied."""
+    login, before = event("identify", "ann", visitor=visitor("v")), event("view", None, visitor=visitor("v"), at=1)
+    world.accept(login, before)
+    worker = world.worker()
+    worker.drain()
+    world.plain.set(world.keys.opted_out("ann"), "told")
+    world.accept(event("cart", None, visitor=visitor("v"), at=2), event("view", None, visitor=visitor("w"), at=2))
+    worker.drain()
+
+    assert same(world, [(before, "ann")])
+    assert sum(world.plain.xlen(world.keys.stream(p)) for p in world.keys.every_partition) == 3
+
+
 def test_the_items_of_the_day_are_counted(world: World) -> None:
     order = event(
         "purchase", lines=(Line(net_cents=5, item_id="milk", quantity=3), Line(net_cents=5, item_id="milk"), Line(net_cents=1))

@@ -110,6 +110,25 @@ def test_who_refused_marketing_is_told_and_nothing_is_kept(
     assert not plain.exists(keys.event_ids("ann", event().local_day))
 
 
+def test_a_visitor_who_is_known_to_have_refused_is_told_the_same(
+    writer: EventWriter, stream: EventStream, keys: EventKeys, plain: Any
+) -> None:
+    """The device is another member's by its last login, whoever used it before."""
+    refusing, other, nobody = (event(member_id=None, visitor_id=name, event_id=name) for name in ("x", "y", "z"))
+    plain.set(keys.opted_out("ann"), "told")
+    plain.set(keys.alias(refusing.subject), "ann")
+    plain.set(keys.alias(other.subject), "bob")
+    named = event(event_id="n", member_id="bob", visitor_id="x")
+
+    found = writer.accept([refusing, other, nobody, named, refusing])
+    assert found == [Outcome.OPTED_OUT, Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.OPTED_OUT]
+    assert {e.event_id for e in everything(stream, keys)} == {"y", "z", "n"}
+    assert not plain.exists(keys.event_ids(refusing.subject, refusing.local_day))
+
+    plain.set(keys.alias(refusing.subject), "bob")
+    assert writer.accept([refusing]) == [Outcome.ACCEPTED]
+
+
 def test_a_server_that_forgot_the_script_is_told_it_again(writer: EventWriter, plain: Any) -> None:
     writer.accept([event()])
     plain.script_flush()
