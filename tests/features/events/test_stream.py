@@ -129,6 +129,44 @@ def test_a_visitor_who_is_known_to_have_refused_is_told_the_same(
     assert writer.accept([refusing]) == [Outcome.ACCEPTED]
 
 
+def consumers(plain: Any, keys: EventKeys, partition: int) -> dict[str, int]:
+    """Consumers of the group, and how many entries each has in hand."""
+    return {bytes(c["name"]).decode(): c["pending"] for c in plain.xinfo_consumers(keys.stream(partition), ARCHIVE_GROUP)}
+
+
+def test_consumers_that_hold_nothing_are_forgotten_and_no_entry_with_them(
+    store_url: str, writer: EventWriter, keys: EventKeys, plain: Any
+) -> None:
+    """One left an entry unfinished, one finished all; whoever took the entry over holds nothing in the end either."""
+    partition = keys.partition_of("ann")
+    gone, left, here = (EventStream(store_url, keys, group=ARCHIVE_GROUP, consumer=name) for name in ("gone", "left", "here"))
+    assert gone.forget_idle(partition, min_idle_ms=0) == 0  # there is no stream yet
+    gone.ensure_groups()
+    writer.accept([event(event_id="1")])
+    gone.ack(partition, [entry.entry_id for entry in gone.read([partition])])
+    writer.accept([event(event_id="2")])
+    left.read([partition])
+    assert consumers(plain, keys, partition) == {"gone": 0, "left": 1}
+
+    assert here.forget_idle(partition, min_idle_ms=60_000) == 0  # they were here a moment ago
+    assert here.forget_idle(partition, min_idle_ms=0) == 1
+    assert consumers(plain, keys, partition) == {"left": 1}
+
+    (entry,) = here.reclaim(partition, min_idle_ms=0)
+    assert entry.event is not None
+    assert entry.event.event_id == "2"
+    assert here.forget_idle(partition, min_idle_ms=0) == 1
+    assert consumers(plain, keys, partition) == {"here": 1}
+    here.ack(partition, [entry.entry_id])
+    assert here.forget_idle(partition, min_idle_ms=0) == 1  # itself, and it goes on as if nothing had been
+    writer.accept([event(event_id="3")])
+    assert [each.event.event_id for each in here.read([partition]) if each.event] == ["3"]
+    plain.xgroup_destroy(keys.stream(partition), ARCHIVE_GROUP)
+    assert here.forget_idle(partition, min_idle_ms=0) == 0
+    for each in (gone, left, here):
+        each.close()
+
+
 def test_a_server_that_forgot_the_script_is_told_it_again(writer: EventWriter, plain: Any) -> None:
     writer.accept([event()])
     plain.script_flush()
