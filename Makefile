@@ -6,6 +6,7 @@ PYTHON ?= python3
 ARGS ?=
 WORKERS ?= 2
 BIN := .venv/bin
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadfile --no-loadscope-reorder
 LOCK = $(BIN)/uv pip compile --quiet --universal --generate-hashes --python-version 3.11 --no-emit-index-url --custom-compile-command "make lock"
 export OPENBLAS_NUM_THREADS ?= 1
 export OMP_WAIT_POLICY ?= passive
@@ -44,11 +45,15 @@ demo: install ## the whole chain on real data, then serve it (ARGS=--no-serve en
 
 .PHONY: test
 test: install ## the tests, two files at a time (ARGS="-k codec" chooses; WORKERS=0 runs them in one process)
-	@$(BIN)/python -m pytest -m "not slow" --numprocesses $(WORKERS) --dist loadfile $(ARGS)
+	@$(PYTEST) -m "not slow" $(ARGS)
 
 .PHONY: test-slow
 test-slow: $(if $(shell command -v java),spark,install) ## the long proofs; those on Spark are skipped without Java, and pytest says so
-	@$(BIN)/python -m pytest -m slow $(ARGS)
+	@$(PYTEST) -m slow $(ARGS)
+
+.PHONY: test-all
+test-all: $(if $(shell command -v java),spark,install) ## both in one run, as .ci/run does
+	@$(PYTEST) $(ARGS)
 
 .PHONY: lint
 lint: install ## ruff, mypy --strict and the import contracts

@@ -27,9 +27,10 @@ from features.events.keys import LIVE_GROUP, EventKeys
 from features.events.schema import Event, Line
 from features.events.shop import EventShop
 from features.live_state import merged
-from features.online_store import Keys, RedisStore
+from features.online_store import RedisStore
 from features.settings import Settings
 from features.stamp import Stamp
+from features.store_keys import Keys
 
 ZONE = ZoneInfo("UTC")
 KINDS = ("view", "cart", "visit", "search", "purchase", "return")

@@ -15,9 +15,9 @@ from redis.retry import Retry
 from features.errors import CorruptRecord
 from features.live_slots import Slots
 from features.live_state import HEADER_BYTES, KEPT_DAYS, MAGIC
-from features.online_store import Keys
 from features.scripts import Argument, Script
 from features.store_errors import address_checked, translated
+from features.store_keys import Keys
 
 LIVE_SECONDS = KEPT_DAYS * 24 * 3600
 Status = Literal["applied", "again", "late", "other_body", "erased"]

@@ -1,6 +1,6 @@
 """What the store knows of the shop beside its members: the item table, and what is sold out.
 
-Keys, with `Keys` of features.online_store:
+Keys, with `Keys` of features.store_keys:
 
     rapport:shelf                String   publish        the item table as arrays: features.rules.shelf
     rapport:shelf:version        String   publish        its hash; readers fetch the table when it changes

@@ -15,8 +15,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from features.online_store import Keys
+from features.events.keys import EventKeys
 from features.scripts import Script, checked
+from features.store_keys import Keys
 
 WAITING_EVENTS = 200
 WAITING_SECONDS = 3 * 24 * 3600
@@ -138,7 +139,7 @@ class Visitors:
         return f"{self._prefix}:{name}:{{{visitor}}}"
 
     def _alias(self, visitor: str) -> str:
-        return self._key("alias", visitor)
+        return EventKeys(self._prefix).alias(visitor)
 
     def _claimed(self, visitor: str, member_id: str) -> str:
         return f"{self._key('claimed', visitor)}:{member_id}"

@@ -16,7 +16,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from features.errors import RapportError, StoreUnavailable
-from features.online_store import RedisReader
+from features.online_reader import RedisReader
 from features.settings import Settings
 from serving import openapi
 from serving.auth import Answer, too_large, too_slow

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from features.errors import BundleRefused, StoreUnavailable
-from features.online_store import RedisReader
+from features.online_reader import RedisReader
 from features.settings import Settings
 from serving.bulk_lists import BulkLists
 from serving.bundle import ModelSet

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Sequence
 from datetime import datetime
 from typing import Any
 
-from features.online_store import RedisReader, StoredLists
+from features.online_reader import RedisReader, StoredLists
 from features.settings import Settings
 from serving.bundle import ModelSet
 from serving.list_reading import ListReader

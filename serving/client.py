@@ -9,32 +9,73 @@ Every call has a timeout. A call that got no answer, or 408, 429 or 503, is sent
 import asyncio
 import hashlib
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable, Iterator
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from functools import wraps
 from itertools import chain
 from pathlib import Path
-from typing import Any, Self, TypeVar
+from typing import Any, Generic, ParamSpec, Self, TypeVar, overload
 
 import httpx
 
 from serving import client_calls as calls
 from serving.client_calls import Call
 from serving.client_errors import ClientError, Problem, Unavailable, Unreachable, problem_of
-from serving.event_schemas import EventsResponse
-from serving.list_schemas import CashierResponse, RecommendResponse, SimilarResponse
-from serving.schemas_jobs import JobList, JobView
-from serving.schemas_members import AudienceResponse, ErasureReceipt, MemberView, ModelsResponse
+from serving.schemas_jobs import JobView
 from serving.score_schemas import ScoreResponse, ScoreRow
 
 TIMEOUT_S = 5.0
-UPLOAD_TIMEOUT_S = 60.0
 LONGEST_PAUSE_S = 5.0
 POLL_S = 1.0
+IDS_A_PAGE = 10_000
+P = ParamSpec("P")
 R = TypeVar("R")
-Everyone: Mapping[str, Any] = {"everyone": True}
 
 
-class Client(AbstractContextManager["Client"]):
+class Method(Generic[P, R]):
+    """A call as a method of both clients: the blocking one gives what the call reads, the other one is awaited for it."""
+
+    def __init__(self, call: Callable[P, Call[R]]) -> None:
+        self._call = call
+        self.__doc__ = call.__doc__
+
+    @overload
+    def __get__(self, client: None, owner: type) -> Self: ...
+    @overload
+    def __get__(self, client: "Client", owner: type) -> Callable[P, R]: ...
+    @overload
+    def __get__(self, client: "AsyncClient", owner: type) -> Callable[P, Coroutine[Any, Any, R]]: ...
+    def __get__(self, client: "Client | AsyncClient | None", owner: type) -> Any:
+        if client is None:
+            return self
+
+        @wraps(self._call)
+        def ask(*args: P.args, **named: P.kwargs) -> R | Coroutine[Any, Any, R]:
+            return client.send(self._call(*args, **named))
+
+        return ask
+
+
+class NamedCalls:
+    """What both clients are asked by name. `client_calls` says of each what it takes and gives."""
+
+    score = Method(calls.score)
+    recommend = Method(calls.recommend)
+    similar = Method(calls.similar)
+    cashier = Method(calls.cashier)
+    events = Method(calls.events)
+    member = Method(calls.member)
+    erase = Method(calls.erase)
+    audience = Method(calls.audience)
+    models = Method(calls.models)
+    upload = Method(calls.upload)
+    start_job = Method(calls.start_job)
+    job = Method(calls.job)
+    jobs = Method(calls.jobs)
+    cancel_job = Method(calls.cancel_job)
+
+
+class Client(NamedCalls, AbstractContextManager["Client"]):
     """The blocking client. It keeps its connections: use one for the life of a program.
 
     Parameters
@@ -58,112 +99,35 @@ class Client(AbstractContextManager["Client"]):
         """Give the connections back."""
         self._http.close()
 
-    def score(self, member_ids: Sequence[str], **more: Any) -> ScoreResponse:
-        """Scores of up to 1,000 members; `more` are fields of the request, such as explain="top_k"."""
-        return self.send(calls.score(member_ids, **more))
-
     def score_all(self, member_ids: Iterable[str], **more: Any) -> Iterator[ScoreRow]:
         """Scores of any number of members, in their order, a thousand at a time as they are taken."""
         for page in calls.pages(member_ids):
             yield from self.score(page, **more).rows
 
-    def recommend(self, member_ids: Sequence[str], *, k: int = 10, **more: Any) -> RecommendResponse:
-        """Lists of up to 1,000 members."""
-        return self.send(calls.recommend(member_ids, k=k, **more))
-
-    def similar(self, item_ids: Sequence[str], *, k: int = 10, **more: Any) -> SimilarResponse:
-        """What goes with all of these items together."""
-        return self.send(calls.similar(item_ids, k=k, **more))
-
-    def cashier(self, member_id: str, basket: Sequence[str] = (), **more: Any) -> CashierResponse:
-        """What is worth saying to a member at the till."""
-        return self.send(calls.cashier(member_id, basket, **more))
-
-    def events(self, events: Sequence[Mapping[str, Any]], *, key: str | None = None) -> EventsResponse:
-        """Send up to 500 events; look at the rows, as some may have been refused while others were taken."""
-        return self.send(calls.events(events, key=key))
-
-    def member(self, member_id: str) -> MemberView:
-        """What is known and said of a member."""
-        return self.send(calls.member(member_id))
-
-    def erase(self, member_id: str) -> ErasureReceipt:
-        """Erase a member."""
-        return self.send(calls.erase(member_id))
-
-    def audience(
-        self, expression: str, *, limit: int = 1000, cursor: str | None = None, include_opted_out: bool = False
-    ) -> AudienceResponse:
-        """One page of an audience; limit=0 only counts."""
-        return self.send(calls.audience(expression, limit=limit, cursor=cursor, include_opted_out=include_opted_out))
-
     def audience_ids(self, expression: str, *, include_opted_out: bool = False) -> Iterator[str]:
         """Ids of a whole audience, page by page."""
         cursor: str | None = None
         while True:
-            page = self.audience(expression, limit=10_000, cursor=cursor, include_opted_out=include_opted_out)
+            page = self.audience(expression, limit=IDS_A_PAGE, cursor=cursor, include_opted_out=include_opted_out)
             yield from page.member_ids
-            cursor = page.next_cursor
-            if cursor is None:
+            if (cursor := page.next_cursor) is None:
                 return
 
-    def models(self) -> ModelsResponse:
-        """What models there are."""
-        return self.send(calls.models())
-
-    def upload(self, content: bytes) -> str:
-        """Send a file of members; returns its id, for `{"file": id}`."""
-        return self.send(calls.upload(content), timeout_s=UPLOAD_TIMEOUT_S).file_id
-
-    def start_job(
-        self,
-        members: Mapping[str, Any],
-        *,
-        outputs: Sequence[str] = ("scores",),
-        form: str = "csv",
-        k: int = 10,
-        key: str | None = None,
-    ) -> JobView:
-        """Ask for a bulk job: members are {"ids": […]}, {"file": id}, {"audience": "…"} or {"everyone": True}.
-
-        Parameters
-        ----------
-        key
-            Your own name for this job: asked for again under it, it is the same job.
-        """
-        return self.send(calls.job(members, outputs=outputs, form=form, k=k, key=key))
-
-    def job(self, job_id: str) -> JobView:
-        """How a job stands."""
-        return self.send(calls.job_view(job_id))
-
-    def jobs(self) -> JobList:
-        """The jobs there are, the newest first."""
-        return self.send(calls.jobs())
-
-    def cancel_job(self, job_id: str) -> JobView:
-        """End a job, or remove the files of one that has ended; NotFound if it is sent again after that."""
-        return self.send(calls.job_cancel(job_id))
-
     def wait(self, job_id: str, *, timeout_s: float, poll_s: float = POLL_S) -> JobView:
-        """The job once it has ended, done or failed; Unreachable if it has not by then."""
+        """The job once it has ended, done, failed or cancelled; Unreachable if it has not by then."""
         deadline = time.monotonic() + timeout_s
-        while (view := self.job(job_id)).status in {"waiting", "running"}:
-            if time.monotonic() > deadline:
-                raise Unreachable(f"job {job_id} has not ended within {timeout_s:g} s")
+        while goes_on(view := self.job(job_id), deadline):
             time.sleep(poll_s)
         return view
 
     def download(self, job: JobView, name: str, path: Path) -> None:
         """Fetch a file of a job that is done, bit by bit; ClientError if its bytes are not those of the manifest."""
-        digest = hashlib.sha256()
-        with self._http.stream("GET", calls.file_path(job.job_id, name)) as response, path.open("wb") as file:
+        with reaching(), self._http.stream("GET", calls.file_path(job.job_id, name)) as response:
             if response.is_error:
                 raise problem_of(response.status_code, response.headers, response.read())
-            for chunk in response.iter_bytes():
-                digest.update(chunk)
-                file.write(chunk)
-        require_hash(job, name, digest.hexdigest())
+            with arriving(job, name, path) as take:
+                for chunk in response.iter_bytes():
+                    take(chunk)
 
     def send(self, call: Call[R], *, timeout_s: float | None = None) -> R:
         """Send any call, once more if it got no answer.
@@ -187,8 +151,8 @@ class Client(AbstractContextManager["Client"]):
         return answer_of(call, response)
 
 
-class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
-    """The same for programs with an event loop; `send` takes every call of `client_calls`."""
+class AsyncClient(NamedCalls, AbstractAsyncContextManager["AsyncClient"]):
+    """The same for programs with an event loop: what `Client` returns is awaited, what it yields comes with `async for`."""
 
     def __init__(
         self, address: str, key: str, *, timeout_s: float = TIMEOUT_S, transport: httpx.AsyncBaseTransport | None = None
@@ -200,11 +164,11 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        await self._http.aclose()
+        await self.close()
 
-    async def score(self, member_ids: Sequence[str], **more: Any) -> ScoreResponse:
-        """Scores of up to 1,000 members."""
-        return await self.send(calls.score(member_ids, **more))
+    async def close(self) -> None:
+        """Give the connections back."""
+        await self._http.aclose()
 
     async def score_all(self, member_ids: Iterable[str], **more: Any) -> AsyncIterator[ScoreRow]:
         """Scores of any number of members, in their order; the next thousand are on their way while these are used."""
@@ -218,28 +182,35 @@ class AsyncClient(AbstractAsyncContextManager["AsyncClient"]):
             if coming is not None:
                 coming.cancel()
 
-    async def recommend(self, member_ids: Sequence[str], *, k: int = 10, **more: Any) -> RecommendResponse:
-        """Lists of up to 1,000 members."""
-        return await self.send(calls.recommend(member_ids, k=k, **more))
+    async def audience_ids(self, expression: str, *, include_opted_out: bool = False) -> AsyncIterator[str]:
+        """Ids of a whole audience, page by page."""
+        cursor: str | None = None
+        while True:
+            page = await self.audience(expression, limit=IDS_A_PAGE, cursor=cursor, include_opted_out=include_opted_out)
+            for member_id in page.member_ids:
+                yield member_id
+            if (cursor := page.next_cursor) is None:
+                return
 
-    async def similar(self, item_ids: Sequence[str], *, k: int = 10, **more: Any) -> SimilarResponse:
-        """What goes with all of these items together."""
-        return await self.send(calls.similar(item_ids, k=k, **more))
+    async def wait(self, job_id: str, *, timeout_s: float, poll_s: float = POLL_S) -> JobView:
+        """The job once it has ended, done, failed or cancelled; Unreachable if it has not by then."""
+        deadline = time.monotonic() + timeout_s
+        while goes_on(view := await self.job(job_id), deadline):
+            await asyncio.sleep(poll_s)
+        return view
 
-    async def cashier(self, member_id: str, basket: Sequence[str] = (), **more: Any) -> CashierResponse:
-        """What is worth saying to a member at the till."""
-        return await self.send(calls.cashier(member_id, basket, **more))
-
-    async def events(self, events: Sequence[Mapping[str, Any]], *, key: str | None = None) -> EventsResponse:
-        """Send up to 500 events."""
-        return await self.send(calls.events(events, key=key))
-
-    async def member(self, member_id: str) -> MemberView:
-        """What is known and said of a member."""
-        return await self.send(calls.member(member_id))
+    async def download(self, job: JobView, name: str, path: Path) -> None:
+        """Fetch a file of a job that is done, bit by bit; ClientError if its bytes are not those of the manifest."""
+        with reaching():
+            async with self._http.stream("GET", calls.file_path(job.job_id, name)) as response:
+                if response.is_error:
+                    raise problem_of(response.status_code, response.headers, await response.aread())
+                with arriving(job, name, path) as take:
+                    async for chunk in response.aiter_bytes():
+                        take(chunk)
 
     async def send(self, call: Call[R], *, timeout_s: float | None = None) -> R:
-        """Send any call, once more if it got no answer."""
+        """Send any call, once more if it got no answer; what it raises is what the blocking client raises."""
         try:
             return await self._once(call, timeout_s)
         except (Unavailable, Unreachable) as error:
@@ -263,7 +234,8 @@ def reaching() -> Iterator[None]:
 
 def request_of(call: Call[Any], timeout_s: float | None) -> dict[str, Any]:
     """What httpx wants for a call."""
-    more = {} if timeout_s is None else {"timeout": timeout_s}
+    longest = call.timeout_s if timeout_s is None else timeout_s
+    more = {} if longest is None else {"timeout": longest}
     sent = {"json": call.json, "content": call.content, "headers": dict(call.headers)}
     return {"method": call.method, "url": call.path, **sent, **more}
 
@@ -278,6 +250,33 @@ def answer_of(call: Call[R], response: httpx.Response) -> R:
 def pause(error: ClientError) -> float:
     """How long to wait before a call is sent again."""
     return min(error.retry_after_s, LONGEST_PAUSE_S) if isinstance(error, Problem) else 0.0
+
+
+def goes_on(view: JobView, deadline: float) -> bool:
+    """Whether a job is to be looked at again; Unreachable if it should have ended by now."""
+    if view.status not in {"waiting", "running"}:
+        return False
+    if time.monotonic() > deadline:
+        raise Unreachable(f"job {view.job_id} has not ended in time: it is {view.status}")
+    return True
+
+
+@contextmanager
+def arriving(job: JobView, name: str, path: Path) -> Iterator[Callable[[bytes], None]]:
+    """What takes the bytes of a job's file; they stand under `path` once they are all there and as the manifest says."""
+    digest, part = hashlib.sha256(), path.with_name(f"{path.name}.part")
+
+    def take(chunk: bytes) -> None:
+        digest.update(chunk)
+        file.write(chunk)
+
+    try:
+        with part.open("wb") as file:
+            yield take
+        require_hash(job, name, digest.hexdigest())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def require_hash(job: JobView, name: str, found: str) -> None:

@@ -15,9 +15,10 @@ from features.errors import StoreUnavailable
 from features.events import pressure
 from features.events.accepting import AsyncEventWriter, Outcome
 from features.events.erased import ErasedMembers
+from features.events.intake import EventRefused, EventSetAside, Intake, json_bytes
 from features.events.keys import EventKeys
 from features.events.pressure import Pressure
-from features.events.schema import Event, EventRefused, EventSetAside, Intake, json_bytes
+from features.events.schema import Event
 from features.events.shop import EventShop
 from features.settings import Settings
 from features.store_errors import translated

@@ -7,7 +7,7 @@ from typing import Any
 
 from features.contract import CONTRACT_HASH
 from features.errors import RapportError
-from features.online_store import OnlineReader
+from features.online_reader import OnlineReader
 from serving.bundle import ModelSet
 
 

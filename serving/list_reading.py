@@ -14,7 +14,7 @@ from datetime import datetime
 from features.errors import CorruptRecord, StoreUnavailable
 from features.list_records import ListStamp, moment_of
 from features.live_items import LiveItems, live_items
-from features.online_store import RedisReader, StoredLists
+from features.online_reader import RedisReader, StoredLists
 
 logger = logging.getLogger("rapport")
 DAY_S = 24 * 3600

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from features.answers import NightlyAnswer, read_answers
 from features.errors import CorruptRecord, RapportError, StoreUnavailable
-from features.online_store import RedisReader
+from features.online_reader import RedisReader
 from features.stamp import Stamp
 from serving.breaker import Breaker
 from serving.ladder import Priors

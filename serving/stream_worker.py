@@ -18,8 +18,8 @@ from features.leases import Leases
 from features.live_events import Counting, changes_of
 from features.live_state import Applied
 from features.live_store import LiveStore, Outcome
-from features.online_store import Keys
 from features.store_errors import translated
+from features.store_keys import Keys
 from features.visitors import Claim, Visitors
 
 READ_TOGETHER = 250
@@ -29,6 +29,8 @@ TIDY_S = 5.0
 RETRY_IDLE_MS = 5_000
 """How long an entry that failed waits for its next try."""
 LONGEST_PAUSE_S = 2.0
+GONE_MS = 60_000
+"""How long a worker was not seen on a partition whose name in the group is then forgotten: each start brings a new one."""
 
 
 class Triggers(Protocol):
@@ -168,6 +170,7 @@ class StreamWorker:
             for partition in self.leases.held:
                 self._take_up(partition, idle_ms=RETRY_IDLE_MS)
                 self.stream.trim(partition)
+                self.stream.forget_idle(partition, min_idle_ms=GONE_MS)
             with translated():
                 self._tell()
 

@@ -1,6 +1,9 @@
 """Fixtures shared by all tests: small real facts, an embedded store of our own, models trained on the small facts."""
 
+import fcntl
 import os
+import shutil
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +19,14 @@ from features.sources.complete_journey import import_complete_journey
 
 HOUSEHOLDS = 300
 TRAINED_AT = datetime(2018, 1, 1, 6, tzinfo=UTC)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Where processes take a file each: files with long proofs first, then those with many tests, so that all end together."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        many = Counter(item.path for item in items)
+        items.sort(key=lambda item: (item.path not in slow, -many[item.path], item.path))
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -59,7 +70,20 @@ def store(store_url: str, request: pytest.FixtureRequest) -> RedisStore:
 
 @pytest.fixture(scope="session")
 def mlruns(facts: Facts, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A registry with champions of every model, trained on the slice.
+    """A registry with champions of every model, trained on the slice: by the first process that needs it, for all of them."""
+    folder = tmp_path_factory.mktemp("registry") / "mlruns"
+    if "PYTEST_XDIST_WORKER" not in os.environ:
+        return trained(facts, folder)
+    shared = tmp_path_factory.getbasetemp().parent / "trained"
+    with shared.with_suffix(".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not shared.exists():
+            trained(facts, shared.with_suffix(".draft")).rename(shared)
+    return Path(shutil.copytree(shared, folder))  # tests promote and roll back
+
+
+def trained(facts: Facts, folder: Path) -> Path:
+    """A new registry in a folder.
 
     What the gate says of models of three hundred households hangs by a thread: the first version of each is made champion.
     """
@@ -68,7 +92,6 @@ def mlruns(facts: Facts, tmp_path_factory: pytest.TempPathFactory) -> Path:
     from training.registry import CHALLENGER, CHAMPION, registered_models
     from training.tracking import open_registry
 
-    folder = tmp_path_factory.mktemp("registry") / "mlruns"
     snapshots = Snapshots(facts)
     list(snapshots.prepare(snapshot_days(facts)))
     every = [step for step in steps(snapshots) if not step.in_need]

@@ -18,7 +18,7 @@ from training.churn_figures import baseline_figures, newest_figures
 from training.churn_fit import ChurnEngine, Fitted, days_of, fit_bgnbd_as_of, fit_trees_as_of, require_both
 from training.churn_tuning import folds, tuning_days
 from training.datasets import Examples, Snapshots, examples
-from training.evidence import Evidence, Judged
+from training.evidence import Evidence, Judged, proved
 from training.periods import Period, period_of_today, periods
 from training.predictors import BgNbd, BgNbdPredictor, ChurnAnswers, ChurnPredictor, Engine, TreeModel
 from training.slice_labels import slice_labels
@@ -227,11 +227,10 @@ def _predictor(snapshots: Snapshots, plan: _Plan, fitted: Fitted, period: Period
 
 
 def _evidence(snapshots: Snapshots, plan: _Plan, done: Callable[[], None] = lambda: None) -> Evidence:
-    judged = []
-    for period in churn_periods(snapshots.facts, plan.definition, engine=plan.engine):
-        judged.append(_judged(snapshots, plan, period))
-        done()
-    return Evidence(plan.name, plan.engine, asdict(plan.definition), tuple(judged), {"seed": plan.seed, **plan.tuned.record()})
+    record = {"seed": plan.seed, **plan.tuned.record()}
+    recipe = Evidence(plan.name, plan.engine, asdict(plan.definition), parameters=record)
+    tests = churn_periods(snapshots.facts, plan.definition, engine=plan.engine)
+    return proved(recipe, tests, lambda period: _judged(snapshots, plan, period), done=done)
 
 
 def _judged(snapshots: Snapshots, plan: _Plan, period: Period) -> Judged:

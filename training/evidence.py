@@ -4,8 +4,8 @@ A recipe is how a model is made: name, engine, definition, parameters, seed. Eve
 gate, the benchmarks) is computed from this evidence and from nothing else.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -101,7 +101,7 @@ class Evidence:
     model: str
     engine: str
     definition: Mapping[str, Any]
-    judged: tuple[Judged, ...]
+    judged: tuple[Judged, ...] = ()
     parameters: Mapping[str, Any] = field(default_factory=dict)
     further: tuple["Evidence", ...] = ()
 
@@ -124,3 +124,20 @@ def slices_of(rows: int, **labels: NDArray[np.generic] | None) -> dict[str, NDAr
             raise ValueError(f"slice {name} has {len(values)} labels for {rows} rows")
         found[name] = np.array(["unknown" if value is None or value == "" else str(value) for value in values.tolist()])
     return found
+
+
+def proved(
+    recipe: Evidence, periods: Iterable[Period], judge: Callable[[Period], Judged], *, done: Callable[[], None] = lambda: None
+) -> Evidence:
+    """A recipe of which nothing was said yet, judged once on each of its periods, oldest first; `done` is called after each.
+
+    Raises
+    ------
+    NotEnoughData
+        As `judge`.
+    """
+    judged = []
+    for period in periods:
+        judged.append(judge(period))
+        done()
+    return replace(recipe, judged=tuple(judged))

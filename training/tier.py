@@ -16,7 +16,7 @@ from training.artifacts import BundleManifest
 from training.boosting import Recipe, gains
 from training.datasets import Examples, Labelled, Snapshots, examples
 from training.evaluation import paired_gain, quadratic_weighted_kappa, weighted
-from training.evidence import Evidence, Judged
+from training.evidence import Evidence, Judged, proved
 from training.forecast import Forecast, fit_forecast_as_of, tuned_recipe
 from training.labels import spend_within
 from training.periods import Period
@@ -207,12 +207,10 @@ def _predictor(snapshots: Snapshots, plan: _Plan, fitted: _Fitted, period: Perio
 
 
 def _evidence(snapshots: Snapshots, plan: _Plan, done: Callable[[], None] = lambda: None) -> Evidence:
-    judged = []
-    for period in spending_periods(snapshots.facts, horizon_days=plan.horizon_days):
-        judged.append(_judged(snapshots, plan, period))
-        done()
     definition = {"horizon_days": plan.horizon_days, "tiers": TIERS}
-    return Evidence(NAME, plan.recipe.engine, definition, tuple(judged), {"seed": plan.recipe.seed, **plan.tuned.record()})
+    recipe = Evidence(NAME, plan.recipe.engine, definition, parameters={"seed": plan.recipe.seed, **plan.tuned.record()})
+    periods = spending_periods(snapshots.facts, horizon_days=plan.horizon_days)
+    return proved(recipe, periods, lambda period: _judged(snapshots, plan, period), done=done)
 
 
 def _judged(snapshots: Snapshots, plan: _Plan, period: Period) -> Judged:

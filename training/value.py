@@ -12,7 +12,7 @@ from training.artifacts import BundleManifest
 from training.boosting import Recipe, gains
 from training.datasets import Snapshots, examples
 from training.evaluation import spearman, total_bias
-from training.evidence import Evidence, Judged
+from training.evidence import Evidence, Judged, proved
 from training.forecast import Forecast, coverage, fit_forecast_as_of, tuned_recipe
 from training.periods import Period
 from training.predictors import Engine, ValuePredictor
@@ -124,12 +124,10 @@ def _predictor(snapshots: Snapshots, plan: _Plan, fitted: Forecast, period: Peri
 
 
 def _evidence(snapshots: Snapshots, plan: _Plan, done: Callable[[], None] = lambda: None) -> Evidence:
-    judged = []
-    for period in spending_periods(snapshots.facts, horizon_days=plan.definition.horizon_days):
-        judged.append(_judged(snapshots, plan, period))
-        done()
-    parameters = {"seed": plan.recipe.seed, **plan.tuned.record()}
-    return Evidence(NAME, plan.recipe.engine, asdict(plan.definition), tuple(judged), parameters)
+    record = {"seed": plan.recipe.seed, **plan.tuned.record()}
+    recipe = Evidence(NAME, plan.recipe.engine, asdict(plan.definition), parameters=record)
+    periods = spending_periods(snapshots.facts, horizon_days=plan.definition.horizon_days)
+    return proved(recipe, periods, lambda period: _judged(snapshots, plan, period), done=done)
 
 
 def _judged(snapshots: Snapshots, plan: _Plan, period: Period) -> Judged:

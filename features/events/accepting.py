@@ -1,10 +1,11 @@
 """The way of an event into its stream: its id is noted on the member's keys, then the event is added. Again is no harm.
 
 An answer is given only when both are done. Whoever gets none sends the event again: an id that was noted and whose event was
-not applied is added to the stream once more, and consumers look at the id before they do anything.
+not applied is added to the stream once more, and consumers look at the id before they do anything. Nothing is kept of members
+who refused marketing, nor of visitors who are known to be such a member.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha1
@@ -82,16 +83,24 @@ class EventWriter:
             if not self._checked:
                 require_partitions(self._client, self._keys)
                 self._checked = True
-            replies = self._note(events)
+            unwanted = self._unwanted(events)
+            asked = [event for event in events if event.subject not in unwanted]
+            replies = self._note(asked)
             if _unknown_script(replies):
                 self._client.script_load(_NOTE)
-                replies = self._note(events)
-            noted = _noted(events, replies)
+                replies = self._note(asked)
+            noted = _noted(asked, replies)
             if noted.to_add:
                 with self._client.pipeline(transaction=False) as pipeline:
                     _add(pipeline, self._keys, noted.to_add)
                     pipeline.execute()
-        return noted.outcomes
+        return _for_all(events, unwanted, noted.outcomes)
+
+    def _unwanted(self, events: Sequence[Event]) -> set[str]:
+        """Visitors among the subjects who are known to be members that refused marketing."""
+        visitors = _visitors(events)
+        known = _known(visitors, self._client.mget(map(self._keys.alias, visitors)) if visitors else [])
+        return _refusing(known, self._client.mget(map(self._keys.opted_out, known.values())) if known else [])
 
     def _note(self, events: Sequence[Event]) -> list[Any]:
         with self._client.pipeline(transaction=False) as pipeline:
@@ -142,16 +151,24 @@ class AsyncEventWriter:
                 await self._client.set(self._keys.partition_count, self._keys.partitions, nx=True)
                 require_same_partitions(self._keys, await self._client.get(self._keys.partition_count))
                 self._checked = True
-            replies = await self._note(events)
+            unwanted = await self._unwanted(events)
+            asked = [event for event in events if event.subject not in unwanted]
+            replies = await self._note(asked)
             if _unknown_script(replies):
                 await self._client.script_load(_NOTE)
-                replies = await self._note(events)
-            noted = _noted(events, replies)
+                replies = await self._note(asked)
+            noted = _noted(asked, replies)
             if noted.to_add:
                 async with self._client.pipeline(transaction=False) as pipeline:
                     _add(pipeline, self._keys, noted.to_add)
                     await pipeline.execute()
-        return noted.outcomes
+        return _for_all(events, unwanted, noted.outcomes)
+
+    async def _unwanted(self, events: Sequence[Event]) -> set[str]:
+        """Visitors among the subjects who are known to be members that refused marketing."""
+        visitors = _visitors(events)
+        known = _known(visitors, await self._client.mget(map(self._keys.alias, visitors)) if visitors else [])
+        return _refusing(known, await self._client.mget(map(self._keys.opted_out, known.values())) if known else [])
 
     async def _note(self, events: Sequence[Event]) -> list[Any]:
         async with self._client.pipeline(transaction=False) as pipeline:
@@ -171,6 +188,26 @@ class AsyncEventWriter:
     async def close(self) -> None:
         """Give the connections back."""
         await self._client.aclose()
+
+
+def _visitors(events: Sequence[Event]) -> list[str]:
+    """Subjects that are visitors, each once."""
+    return list(dict.fromkeys(event.subject for event in events if event.member_id is None))
+
+
+def _known(visitors: Sequence[str], aliases: Sequence[bytes | None]) -> dict[str, str]:
+    """Visitors and the members they turned out to be."""
+    return {visitor: alias.decode() for visitor, alias in zip(visitors, aliases, strict=True) if alias is not None}
+
+
+def _refusing(known: Mapping[str, str], refusals: Sequence[bytes | None]) -> set[str]:
+    return {visitor for visitor, refusal in zip(known, refusals, strict=True) if refusal is not None}
+
+
+def _for_all(events: Sequence[Event], unwanted: set[str], outcomes: Sequence[Outcome]) -> list[Outcome]:
+    """An outcome each: those of the others in their order, and nothing is kept of unwanted visitors."""
+    asked = iter(outcomes)
+    return [Outcome.OPTED_OUT if event.subject in unwanted else next(asked) for event in events]
 
 
 def _ask(pipeline: Any, keys: EventKeys, events: Sequence[Event]) -> None:

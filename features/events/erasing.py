@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 from features.events.keys import EVENT_FIELD, RAW_FIELD, EventKeys
-from features.online_store import Keys
 from features.store_errors import translated
+from features.store_keys import Keys
 
 READ_TOGETHER = 1000
 SCANNED_TOGETHER = 5000

@@ -14,7 +14,8 @@ from typing import Any
 from features.erasures import Receipts
 from features.errors import ConfigurationError, MissingDependency, StoreUnavailable
 from features.events.accepting import EventWriter, Outcome
-from features.events.schema import Event, EventRefused, EventSetAside, Intake, json_bytes
+from features.events.intake import EventRefused, EventSetAside, Intake, json_bytes
+from features.events.schema import Event
 
 logger = logging.getLogger("rapport")
 MESSAGES_TOGETHER = 500

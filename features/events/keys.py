@@ -76,5 +76,9 @@ class EventKeys:
         return f"{self.prefix}:event_ids:{{{subject}}}:{day}"
 
     def opted_out(self, subject: str) -> str:
-        """There if a member refused marketing (as `features.online_store.Keys`)."""
+        """There if a member refused marketing (as `features.store_keys.Keys`)."""
         return f"{self.prefix}:opted_out:{{{subject}}}"
+
+    def alias(self, visitor: str) -> str:
+        """The member whom a visitor turned out to be (as `features.visitors`)."""
+        return f"{self.prefix}:alias:{{{visitor}}}"

@@ -7,7 +7,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from features.errors import CorruptRecord, NothingPublished
-from features.events.schema import Intake
+from features.events.intake import Intake
 from features.identifiers import identity_key
 
 HOLIDAYS_AHEAD = 400

@@ -14,14 +14,28 @@ from redis.exceptions import ResponseError
 from redis.retry import Retry
 
 from features.errors import ConfigurationError
+from features.events.intake import EventRefused, EventSetAside, Intake
 from features.events.keys import ARCHIVE_GROUP, EVENT_FIELD, RAW_FIELD, EventKeys
-from features.events.schema import Event, EventRefused, EventSetAside, Intake, event_of
+from features.events.schema import Event, event_of
+from features.scripts import Script, checked
 from features.store_errors import address_checked, translated
 
 MOST_DELIVERIES = 5
 QUARANTINE_DAYS, DEAD_DAYS = 14, 90
 READ_TOGETHER = 500
 TIMEOUT_S = 10.0
+_FORGET_IDLE = Script("""
+local gone = 0
+for _, consumer in ipairs(redis.call('XINFO', 'CONSUMERS', KEYS[1], ARGV[1])) do
+  local about = {}
+  for i = 1, #consumer, 2 do about[consumer[i]] = consumer[i + 1] end
+  if about['pending'] == 0 and about['idle'] >= tonumber(ARGV[2]) then
+    redis.call('XGROUP', 'DELCONSUMER', KEYS[1], ARGV[1], about['name'])
+    gone = gone + 1
+  end
+end
+return gone
+""")
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,6 +202,18 @@ class EventStream:
                 int(self._client.xtrim(name, minid=oldest_kept(days), approximate=False))
                 for name, days in ((self._keys.quarantine, QUARANTINE_DAYS), (self._keys.dead, DEAD_DAYS))
             )
+
+    def forget_idle(self, partition: int, *, min_idle_ms: int) -> int:
+        """Delete consumers of this group that hold nothing and were not seen for so long; returns how many.
+
+        One that is there after all is made anew by what it reads next: with nothing in hand it loses nothing. Looking and
+        deleting is one script, as entries that a consumer takes in between would go with it.
+        """
+        with translated():
+            reply = _FORGET_IDLE.run(self._client, [((self._keys.stream(partition),), (self._group, min_idle_ms))])[0]
+            if isinstance(reply, ResponseError) and _is_without_group(reply):
+                return 0
+            return int(checked([reply])[0])
 
     def lag(self, partition: int) -> int:
         """Entries that this group has not acknowledged."""

@@ -15,10 +15,11 @@ from features.codec import decode, empty_records, is_readable
 from features.contract import CONTRACT, Contract
 from features.days import day_of, microseconds, moment_of
 from features.live_state import first_live_day, merged, unknown_in
-from features.online_store import JOB_TIMEOUT_S, Keys
+from features.online_store import JOB_TIMEOUT_S
 from features.scripts import checked
 from features.stamp import Stamp
 from features.store_errors import address_checked, translated
+from features.store_keys import Keys
 from serving.scoring import PublishedFeatures, ScoringContext, editions_of
 from serving.triggers.happening import ItemCounts
 from serving.triggers.records import Records

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from features.errors import RapportError
-from features.online_store import JOB_TIMEOUT_S, RedisReader, StoredLists
+from features.online_reader import RedisReader, StoredLists
+from features.online_store import JOB_TIMEOUT_S
 from features.rules.shelf import Shelf
 from features.settings import Settings
 from serving.batch import Reply

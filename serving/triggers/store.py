@@ -26,9 +26,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from features.days import microseconds
-from features.online_store import JOB_TIMEOUT_S, Keys
+from features.online_store import JOB_TIMEOUT_S
 from features.scripts import Script, checked
 from features.store_errors import address_checked, translated
+from features.store_keys import Keys
 from serving.triggers.happening import Happening
 from serving.triggers.ledger import DECIDE, DECISIONS_KEPT, Terms, Verdict, decide_arguments
 

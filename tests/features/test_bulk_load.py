@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 from features.bulk_load import HSET_MEMBERS, MSET_MEMBERS, Chunk, hsets, msets, utf8
 from features.codec import Packed
 from features.errors import StoreUnavailable
-from features.online_store import Keys, RedisStore
+from features.online_store import RedisStore
+from features.store_keys import Keys
 
 ids = st.text(st.characters(codec="utf-8", exclude_characters="\x00"), min_size=1, max_size=12)
 """Any id but one with NUL, which numpy's fixed-width texts cannot hold at their end."""

@@ -12,7 +12,7 @@ from features.errors import CorruptRecord, StoreUnavailable
 from features.live_slots import entries_of, slots_of
 from features.live_state import days_in
 from features.live_store import LIVE_SECONDS, Change, Counter, LiveStore, Outcome
-from features.online_store import Keys
+from features.store_keys import Keys
 
 SLOTS = slots_of(CONTRACT)
 ADDING, SMALLER, LARGER = 0, SLOTS.adding, SLOTS.adding + SLOTS.smaller

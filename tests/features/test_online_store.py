@@ -19,18 +19,10 @@ from features.build import FeatureRows
 from features.codec import Packed, decode
 from features.contract import CONTRACT
 from features.errors import ConfigurationError, CorruptRecord, StoreUnavailable
-from features.online_store import (
-    LIST_SECONDS,
-    Edition,
-    Keys,
-    ListStamp,
-    RecommendationList,
-    RecommendedItem,
-    RedisReader,
-    RedisStore,
-    Stamp,
-)
+from features.online_reader import RedisReader
+from features.online_store import LIST_SECONDS, Edition, ListStamp, RecommendationList, RecommendedItem, RedisStore, Stamp
 from features.publish import publish
+from features.store_keys import Keys
 
 STAMP = Stamp(
     "c" * 64, "2018-01-01T05:00:00+00:00", "2018-01-01T06:00:00+00:00", "America/New_York", "f" * 64, 3, {"edge": None}

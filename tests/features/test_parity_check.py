@@ -19,9 +19,10 @@ from features.live_events import changes_of
 from features.live_parity import Parity
 from features.live_slots import slots_of
 from features.live_store import Change, LiveStore, Outcome
-from features.online_store import Keys, RedisStore
+from features.online_store import RedisStore
 from features.parity_check import ParityCheck, parity_dict
 from features.publish import publish
+from features.store_keys import Keys
 
 
 @dataclass

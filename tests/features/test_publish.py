@@ -19,8 +19,9 @@ from features.codec import decode
 from features.contract import CONTRACT
 from features.days import microseconds
 from features.errors import NotEnoughData, StoreUnavailable
-from features.online_store import Keys, RecommendationList, RedisStore
+from features.online_store import RecommendationList, RedisStore
 from features.publish import Published, publish
+from features.store_keys import Keys
 from tests.serving.own_redis import OwnRedis
 
 LATER = timedelta(days=1)

@@ -21,7 +21,8 @@ from features.codec import decode
 from features.contract import CONTRACT
 from features.derive import derive
 from features.facts import Facts
-from features.online_store import RedisReader, RedisStore
+from features.online_reader import RedisReader
+from features.online_store import RedisStore
 from features.publish import publish
 from features.stamp import Stamp
 from serving.scoring import PublishedFeatures, ScoringContext, vectors_of

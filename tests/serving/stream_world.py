@@ -25,7 +25,7 @@ from features.live_events import Counting
 from features.live_slots import slots_of
 from features.live_state import merged
 from features.live_store import LiveStore
-from features.online_store import Keys
+from features.store_keys import Keys
 from features.visitors import Visitors
 from serving.stream_worker import StreamWorker
 

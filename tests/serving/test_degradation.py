@@ -13,9 +13,10 @@ import redis
 from features.build import FeatureRows
 from features.codec import encode
 from features.contract import CONTRACT
-from features.online_store import Keys, RedisStore
+from features.online_store import RedisStore
 from features.settings import Settings
 from features.stamp import Edition, Stamp
+from features.store_keys import Keys
 from serving.list_schemas import RecommendResponse
 from serving.score_schemas import ScoreResponse
 from tests.serving.asgi import Answer, Client, problem_of

@@ -237,6 +237,19 @@ def test_after_an_erasure_or_a_refusal_nothing_is_kept_and_there_is_a_receipt(co
     assert counter.quarantined() == []
 
 
+def test_a_visitor_who_is_known_to_have_refused_is_dropped_as_the_member_is(counter: Counter) -> None:
+    counter.plain.set(counter.keys.opted_out("bob"), "facts")
+    looks = [sent(event_id=name, member_id=None, visitor_id=name) for name in ("v", "w")]
+    assert [row["status"] for row in counter.rows(*looks)] == ["accepted", "accepted"]
+    (visitor, _) = (event.subject for event in counter.stored())
+    counter.plain.set(counter.keys.alias(visitor), "bob")
+
+    rows = counter.rows(*(look | {"event_id": f"{place}"} for place, look in enumerate(looks)))
+    assert sorted((row["status"], row.get("reason")) for row in rows) == [("accepted", None), ("dropped", "opted_out")]
+    assert len(next(row for row in rows if row["status"] == "dropped")["receipt"]) == 32
+    assert len(counter.stored()) == 3
+
+
 def test_a_visitor_is_known_by_a_hash_only(counter: Counter) -> None:
     counter.rows(sent(member_id=None, visitor_id="13800138000"), sent("identify", event_id="i", visitor_id="13800138000"))
     assert {event.visitor for event in counter.stored()} != {None}

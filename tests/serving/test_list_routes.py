@@ -9,10 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from features.online_store import Keys, RecommendationList, RedisReader, RedisStore
+from features.online_reader import RedisReader
+from features.online_store import RecommendationList, RedisStore
 from features.rules.codes import MEANINGS
 from features.settings import Settings
 from features.shop_store import ShopStore
+from features.store_keys import Keys
 from serving.cashier import KIND_OF_SOURCE
 from serving.list_schemas import CashierResponse, RecommendResponse, SimilarResponse
 from tests.serving.asgi import Client, problem_of

@@ -13,8 +13,9 @@ from features.build import FeatureRows
 from features.errors import CorruptRecord, StoreUnavailable
 from features.list_records import ListStamp, RecommendationList
 from features.live_items import live_items
-from features.online_store import Keys, RedisReader
+from features.online_reader import RedisReader
 from features.settings import Settings
+from features.store_keys import Keys
 from serving import live_members
 from serving.list_reading import ListReader
 from serving.list_schemas import CashierResponse, RecommendResponse

@@ -13,8 +13,9 @@ from features.days import day_of
 from features.events.schema import Line
 from features.facts import Facts
 from features.live_store import LIVE_SECONDS
-from features.online_store import Keys, RedisStore
+from features.online_store import RedisStore
 from features.publish import publish
+from features.store_keys import Keys
 from tests.serving.asgi import Client
 from tests.serving.stream_world import NOON, World, event
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from features.erasures import Erasures
-from features.online_store import Keys
+from features.store_keys import Keys
 from serving.masking import masked
 from serving.schemas_members import ErasureReceipt, MemberView
 from tests.serving.asgi import Client, assert_guarded, problem_of

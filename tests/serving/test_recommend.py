@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from features.build import FeatureRows
-from features.online_store import Keys, RecommendationList, RedisStore
+from features.online_store import RecommendationList, RedisStore
 from features.settings import Settings
+from features.store_keys import Keys
 from serving.list_schemas import RecommendResponse
 from tests.serving.asgi import Client, assert_guarded
 from tests.serving.conftest import MakeClient

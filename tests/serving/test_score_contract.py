@@ -20,8 +20,9 @@ from features.codec import decode
 from features.contract import CONTRACT
 from features.days import day_of
 from features.derive import derive, model_columns
-from features.online_store import FROM_FACTS, Keys, RedisStore
+from features.online_store import FROM_FACTS, RedisStore
 from features.settings import Settings
+from features.store_keys import Keys
 from serving.bundle import ModelSet
 from serving.parsing import parse
 from serving.problems import ApiError

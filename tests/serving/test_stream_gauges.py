@@ -1,8 +1,8 @@
 """What /metrics says of the stream: counts of its workers and the last comparison with the batch."""
 
 from features.live_parity import Difference, Parity
-from features.online_store import Keys
 from features.parity_check import parity_json
+from features.store_keys import Keys
 from serving.stream_gauges import gauges_text
 from tests.serving.asgi import Client
 from tests.serving.conftest import MakeClient

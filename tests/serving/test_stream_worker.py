@@ -11,7 +11,7 @@ from features.events.schema import Event, Line
 from features.live_events import Counting
 from features.live_state import Applied
 from features.member_store import MemberStore
-from features.online_store import Keys
+from features.store_keys import Keys
 from serving.stream_worker import RETRY_IDLE_MS, NoTriggers, StreamWorker
 from tests.serving.killed_at_a_word import Killed, kill_after
 from tests.serving.stream_world import DAY, NUMBERS, World, event, folded, subject, visitor
@@ -61,6 +61,41 @@ def test_what_comes_twice_counts_once(world: World) -> None:
 
     assert same(world, own(events))
     assert worker.tally.counts["applied"] == len(events)
+
+
+def test_workers_that_are_gone_leave_no_name_in_the_group(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serving.stream_worker.GONE_MS", 0)
+    events = everything()
+    for number in range(4):  # the process ends without a word, in the middle of what it read
+        world.accept(*events[number::4])
+        before = world.worker(f"gone-{number}")
+        before._renew_at = float("inf")
+        before.stream.ensure_groups()
+        before.stream.read(world.keys.every_partition)
+        before.close()
+    worker = world.worker("here")
+    worker.drain()
+    worker._tidy_at = 0.0
+    worker.step(wait_ms=None)
+
+    names = {c["name"] for p in world.keys.every_partition for c in world.plain.xinfo_consumers(world.keys.stream(p), "live")}
+    assert names <= {b"here"}
+    assert same(world, own(events))
+    assert world.waiting() == 0
+
+
+def test_a_refusal_counts_for_what_the_device_does_from_then_on(world: World) -> None:
+    """Logged in, refused, and looked on without a login: neither kept for the archive nor applied."""
+    login, before = event("identify", "ann", visitor=visitor("v")), event("view", None, visitor=visitor("v"), at=1)
+    world.accept(login, before)
+    worker = world.worker()
+    worker.drain()
+    world.plain.set(world.keys.opted_out("ann"), "told")
+    world.accept(event("cart", None, visitor=visitor("v"), at=2), event("view", None, visitor=visitor("w"), at=2))
+    worker.drain()
+
+    assert same(world, [(before, "ann")])
+    assert sum(world.plain.xlen(world.keys.stream(p)) for p in world.keys.every_partition) == 3
 
 
 def test_the_items_of_the_day_are_counted(world: World) -> None:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from training.evidence import Evidence, Judged, slices_of
+from training.evidence import Evidence, Judged, proved, slices_of
 from training.periods import Period
 
 PERIOD = Period(28, (100, 114), 142, 170, 198)
@@ -66,3 +66,17 @@ def test_slices_are_text_and_a_missing_label_is_unknown() -> None:
     }
     with pytest.raises(ValueError, match="slice tier has 1 labels for 2 rows"):
         slices_of(2, tier=np.array(["gold"]))
+
+
+def test_a_recipe_is_judged_once_a_period_and_each_is_told_as_it_is_done() -> None:
+    later, told = Period(28, (100, 114, 128), 170, 198, 226), []
+
+    def judge(period: Period) -> Judged:
+        told.append(period)
+        return judged(period=period)
+
+    recipe = Evidence("churn", "xgboost", {"horizon_days": 28}, parameters={"seed": 1})
+    proof = proved(recipe, (PERIOD, later), judge, done=lambda: told.append("done"))
+    assert told == [PERIOD, "done", later, "done"]
+    assert [one.period for one in proof.judged] == [PERIOD, later]
+    assert (proof.engine, proof.parameters, recipe.judged) == ("xgboost", {"seed": 1}, ())

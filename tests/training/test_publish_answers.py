@@ -12,7 +12,8 @@ from features.build import FeatureRows
 from features.derive import model_columns
 from features.errors import BundleRefused, ContractMismatch, StoreUnavailable
 from features.facts import Facts
-from features.online_store import RecommendationList, RedisReader, RedisStore
+from features.online_reader import RedisReader
+from features.online_store import RecommendationList, RedisStore
 from training.lists.behaviour import Behaviour, behaviour
 from training.lists.windows import window
 from training.predictors import SOURCES, ChurnPredictor, Histories, Recommender, SegmentPredictor, TierPredictor

@@ -18,8 +18,8 @@ from zoneinfo import ZoneInfo
 from features.erasures import Receipts
 from features.events.accepting import EventWriter
 from features.events.archive import consolidate, land
+from features.events.intake import Intake
 from features.events.keys import ARCHIVE_GROUP, EventKeys
-from features.events.schema import Intake
 from features.events.spool import take
 from features.events.stream import EventStream
 

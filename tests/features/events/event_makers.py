@@ -4,7 +4,8 @@ from datetime import UTC, datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from features.events.schema import Event, Intake
+from features.events.intake import Intake
+from features.events.schema import Event
 
 NOON = datetime(2024, 3, 5, 12, tzinfo=UTC)
 ZONE = ZoneInfo("Europe/Paris")

@@ -24,10 +24,11 @@ from features.erasures import Erasures, Receipts
 from features.errors import SourceError
 from features.events.accepting import EventWriter
 from features.events.archive import Consolidated, Landed, archived_files, consolidate, land
+from features.events.intake import Intake
 from features.events.keys import ARCHIVE_GROUP, EventKeys
 from features.events.publish_shop import publish_event_shop, shop_of
 from features.events.rows import fold_columns, live_rows
-from features.events.schema import Event, Intake
+from features.events.schema import Event
 from features.events.shop import EventShop
 from features.events.spool import take
 from features.events.stream import EventStream
@@ -304,12 +305,15 @@ def test_events_of_another_shop_are_refused(shop: Shop) -> None:
         shop.archive()
 
 
-@pytest.mark.parametrize(("rounds", "apart"), [(12, 3), pytest.param(60, 1, marks=pytest.mark.slow)])
+LONG = (pytest.mark.slow, pytest.mark.timeout(900))
+
+
+@pytest.mark.parametrize(("rounds", "apart"), [(12, 3), pytest.param(60, 1, marks=LONG)])
 def test_killed_at_one_file_after_another_nothing_is_lost_and_nothing_twice(
     shop: Shop, store_url: str, rounds: int, apart: int
 ) -> None:
     command = [sys.executable, str(SCRIPT), store_url, shop.keys.prefix, str(shop.data_dir), str(rounds), str(apart)]
-    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=280, cwd=Path(__file__).parents[3])
+    run = subprocess.run(command, capture_output=True, text=True, check=True, timeout=850, cwd=Path(__file__).parents[3])
     told = json.loads(run.stdout)
 
     assert told["ended"][-1] == 0

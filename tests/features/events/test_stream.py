@@ -110,6 +110,63 @@ def test_who_refused_marketing_is_told_and_nothing_is_kept(
     assert not plain.exists(keys.event_ids("ann", event().local_day))
 
 
+def test_a_visitor_who_is_known_to_have_refused_is_told_the_same(
+    writer: EventWriter, stream: EventStream, keys: EventKeys, plain: Any
+) -> None:
+    """The device is another member's by its last login, whoever used it before."""
+    refusing, other, nobody = (event(member_id=None, visitor_id=name, event_id=name) for name in ("x", "y", "z"))
+    plain.set(keys.opted_out("ann"), "told")
+    plain.set(keys.alias(refusing.subject), "ann")
+    plain.set(keys.alias(other.subject), "bob")
+    named = event(event_id="n", member_id="bob", visitor_id="x")
+
+    found = writer.accept([refusing, other, nobody, named, refusing])
+    assert found == [Outcome.OPTED_OUT, Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.ACCEPTED, Outcome.OPTED_OUT]
+    assert {e.event_id for e in everything(stream, keys)} == {"y", "z", "n"}
+    assert not plain.exists(keys.event_ids(refusing.subject, refusing.local_day))
+
+    plain.set(keys.alias(refusing.subject), "bob")
+    assert writer.accept([refusing]) == [Outcome.ACCEPTED]
+
+
+def consumers(plain: Any, keys: EventKeys, partition: int) -> dict[str, int]:
+    """Consumers of the group, and how many entries each has in hand."""
+    return {bytes(c["name"]).decode(): c["pending"] for c in plain.xinfo_consumers(keys.stream(partition), ARCHIVE_GROUP)}
+
+
+def test_consumers_that_hold_nothing_are_forgotten_and_no_entry_with_them(
+    store_url: str, writer: EventWriter, keys: EventKeys, plain: Any
+) -> None:
+    """One left an entry unfinished, one finished all; whoever took the entry over holds nothing in the end either."""
+    partition = keys.partition_of("ann")
+    gone, left, here = (EventStream(store_url, keys, group=ARCHIVE_GROUP, consumer=name) for name in ("gone", "left", "here"))
+    assert gone.forget_idle(partition, min_idle_ms=0) == 0  # there is no stream yet
+    gone.ensure_groups()
+    writer.accept([event(event_id="1")])
+    gone.ack(partition, [entry.entry_id for entry in gone.read([partition])])
+    writer.accept([event(event_id="2")])
+    left.read([partition])
+    assert consumers(plain, keys, partition) == {"gone": 0, "left": 1}
+
+    assert here.forget_idle(partition, min_idle_ms=60_000) == 0  # they were here a moment ago
+    assert here.forget_idle(partition, min_idle_ms=0) == 1
+    assert consumers(plain, keys, partition) == {"left": 1}
+
+    (entry,) = here.reclaim(partition, min_idle_ms=0)
+    assert entry.event is not None
+    assert entry.event.event_id == "2"
+    assert here.forget_idle(partition, min_idle_ms=0) == 1
+    assert consumers(plain, keys, partition) == {"here": 1}
+    here.ack(partition, [entry.entry_id])
+    assert here.forget_idle(partition, min_idle_ms=0) == 1  # itself, and it goes on as if nothing had been
+    writer.accept([event(event_id="3")])
+    assert [each.event.event_id for each in here.read([partition]) if each.event] == ["3"]
+    plain.xgroup_destroy(keys.stream(partition), ARCHIVE_GROUP)
+    assert here.forget_idle(partition, min_idle_ms=0) == 0
+    for each in (gone, left, here):
+        each.close()
+
+
 def test_a_server_that_forgot_the_script_is_told_it_again(writer: EventWriter, plain: Any) -> None:
     writer.accept([event()])
     plain.script_flush()

@@ -10,7 +10,7 @@ from features.errors import StoreUnavailable
 from features.events.schema import Line
 from features.live_state import Applied
 from features.member_store import MemberStore
-from features.online_store import Keys
+from features.store_keys import Keys
 from serving.triggers.firing import Firing
 from serving.triggers.gauges import trigger_text
 from serving.triggers.message import Message

@@ -8,7 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.days import microseconds, moment_of
-from features.online_store import Keys, RedisStore
+from features.online_store import RedisStore
+from features.store_keys import Keys
 from serving.triggers.declared import Cap, Trigger, Triggers
 from serving.triggers.ledger import Ledger, kept_ms, terms_of
 from serving.triggers.reading import parse_triggers

@@ -10,16 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from features.days import day_number
-from features.events.schema import (
-    MAX_CENTS,
-    TYPES,
-    Event,
-    EventRefused,
-    EventSetAside,
-    Intake,
-    anonymous_id,
-    event_of,
-)
+from features.events.intake import EventRefused, EventSetAside, Intake
+from features.events.schema import MAX_CENTS, TYPES, Event, anonymous_id, event_of
 from features.identifiers import hash_identifier
 from tests.features.events.event_makers import INTAKE, KEY, NOON, ZONE, event, sent
 
