@@ -51,22 +51,30 @@ def parse(body: bytes, content_type: str, schema: type[R]) -> R:
 class QuickParser(Generic[Q]):
     """The same as `parse` for bodies that are right, at a tenth of its cost. All others are left to `parse`, which says why.
 
-    A body with a backslash is left to it as well, and one in which a field's name stands twice, as a string of any kind:
-    names that are repeated, or spelled with escapes, cannot be hidden from it.
+    A body with a backslash is left to it as well, and one in which a field is named twice: names that are repeated, or
+    spelled with escapes, cannot be hidden from it. Without backslashes a name in quotes before a colon is a field's and no
+    other text, so that a value may be what a field is called (`"explain": "top_k"`).
     """
 
     def __init__(self, shape: type[Q]) -> None:
         self._decoder = msgspec.json.Decoder(shape)
         self._names = [f'"{name}"'.encode() for name in shape.__struct_fields__]
+        self._fields = re.compile(rb'"(%b)"\s*:' % "|".join(shape.__struct_fields__).encode())
 
     def parse(self, body: bytes, content_type: str) -> Q | None:
         """The request; None where `parse` has to look at it."""
-        if content_type != "application/json" or b"\\" in body or max(map(body.count, self._names)) > 1:
+        if content_type != "application/json" or b"\\" in body:
+            return None
+        if max(map(body.count, self._names)) > 1 and self._named_twice(body):
             return None
         try:
             return self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+
+    def _named_twice(self, body: bytes) -> bool:
+        named = self._fields.findall(body)
+        return len(set(named)) < len(named)
 
 
 def are_identifiers(texts: Sequence[str]) -> bool:
