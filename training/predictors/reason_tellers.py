@@ -1,4 +1,4 @@
-"""Sentences of reasons as functions: a wording is read once, and then said of every member from the values of a few features."""
+"""Sentences of reasons as functions: a wording is read once, and then said of each member from the values of some features."""
 
 from __future__ import annotations
 
@@ -109,12 +109,17 @@ def _form(spec: str) -> Callable[[Any], str]:
 
 def _number(value: float) -> str:
     """Whole where it is whole or at least 10, else with one digit after the point."""
+    known = _WHOLE.get(value)
+    if known is not None:
+        return known
     text = f"{value:,.0f}" if abs(value) >= 9.95 else f"{value:.1f}"
     return text.removesuffix(".0")
 
 
 _FIELD = re.compile(r"\{[^}]*\}")
 _FIRST = itemgetter(0)
+_WHOLE = {float(number): str(number) for number in range(1000)}
+"""Days and counts, which most numbers are, as they are written."""
 _FORMS: Mapping[str, Callable[[Any], str]] = {
     "": str,
     "n": _number,

@@ -51,8 +51,8 @@ class ShapleyTables:
     table
         One row for each place and pattern of answers.
     order, firsts
-        Columns of all lanes in the order of the classes and reasons that they add to, an empty one (the last column) after
-        those of each, and where each begins.
+        Columns of all lanes in the order of the classes and reasons that they add to, an empty one (beyond the last lane)
+        after those of each, and where each begins.
     expected
         Mean margin of the trees of each class, weighted as the training rows are.
     """
@@ -157,9 +157,10 @@ class ShapleyTables:
         number = rows.shape[1]
         taken = self.table.take(rows.ravel(), axis=0, mode="clip").reshape(HEIGHT, -1)
         lanes = np.add.reduce(taken, axis=0).reshape(-1, number, WIDTH)
-        columns = np.zeros((number, len(lanes) * WIDTH + 1), dtype=np.float32)
-        columns[:, :-1] = lanes.transpose(1, 0, 2).reshape(number, -1)
-        return np.add.reduceat(columns.take(self.order, axis=1, mode="clip"), self.firsts, axis=1)
+        beside = np.zeros((number, len(lanes) + 1, WIDTH), dtype=np.float32)
+        beside[:, :-1] = lanes.transpose(1, 0, 2)
+        columns = beside.reshape(number, -1).take(self.order, axis=1, mode="clip")
+        return np.add.reduceat(columns, self.firsts, axis=1)
 
     def _repeated_for(self, abreast: int) -> tuple[NDArray[np.float32], NDArray[np.intp]]:
         """Thresholds and starts, so often side by side."""
