@@ -51,8 +51,9 @@ def parse(body: bytes, content_type: str, schema: type[R]) -> R:
 class QuickParser(Generic[Q]):
     """The same as `parse` for bodies that are right, at a tenth of its cost. All others are left to `parse`, which says why.
 
-    A body with a backslash is left to it as well, and one in which a field's name stands twice, as a string of any kind:
-    names that are repeated, or spelled with escapes, cannot be hidden from it.
+    A body with a backslash is left to it as well, and one in which a field is named twice: names that are repeated, or
+    spelled with escapes, cannot be hidden from it. Without backslashes a name in quotes before a colon is a field's and no
+    other text, so that a value may be what a field is called (`"explain": "top_k"`).
     """
 
     def __init__(self, shape: type[Q]) -> None:
@@ -61,12 +62,18 @@ class QuickParser(Generic[Q]):
 
     def parse(self, body: bytes, content_type: str) -> Q | None:
         """The request; None where `parse` has to look at it."""
-        if content_type != "application/json" or b"\\" in body or max(map(body.count, self._names)) > 1:
+        if content_type != "application/json" or b"\\" in body:
+            return None
+        if max(map(body.count, self._names)) > 1 and self._named_twice(body):
             return None
         try:
             return self._decoder.decode(body)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
+
+    def _named_twice(self, body: bytes) -> bool:
+        often = [name for name in self._names if body.count(name) > 1]
+        return any(sum(after.lstrip()[:1] == b":" for after in body.split(name)[1:]) > 1 for name in often)
 
 
 def are_identifiers(texts: Sequence[str]) -> bool:

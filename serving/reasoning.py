@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 from serving.bundle import ModelSet
 from serving.outputs import Cell
 from serving.scoring import Scored, explainable
+from training.predictors.reason_codes import CODE_NAMES, CODES
 from training.predictors.reason_sentences import Language
-from training.predictors.reasons import explain, reasons
+from training.predictors.reasons import direction, explain, told
 
 EXPLAINED = ("churn", "tier")
 
@@ -32,17 +33,18 @@ def add_reasons(
 
 def _of(predictor: Any, scored: Scored, raw: NDArray[Any], rows: list[int], top: int, language: Language) -> list[list[Cell]]:
     matrix = scored.model_matrix[np.asarray(rows)]
-    told = explain(predictor, matrix, top=top, scores=raw[np.asarray(rows)] if raw.ndim == 2 else None)
+    explained = explain(predictor, matrix, top=top, scores=raw[np.asarray(rows)] if raw.ndim == 2 else None)
+    said = told(explained, matrix, predictor.manifest.features, language)
     return [
         [
             {
-                "code": reason.code,
-                "contribution": reason.contribution,
-                "direction": reason.direction,
-                "actionable": reason.actionable,
-                "sentence": reason.sentence,
+                "code": CODE_NAMES[code],
+                "contribution": adds,
+                "direction": direction(adds),
+                "actionable": CODES[code].actionable,
+                "sentence": sentence,
             }
-            for reason in row
+            for code, adds, sentence in row
         ]
-        for row in reasons(told, matrix, predictor.manifest.features, language)
+        for row in said
     ]

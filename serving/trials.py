@@ -35,7 +35,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 KEPT = 32
 """Versions whose trial is kept; one asked for again after that is tried again."""
 LIBRARIES = ("numpy", "xgboost", "xgboost-cpu", "lightgbm")
-CODE = ("reasons.py", "reason_codes.py", "shapley_tables.py", "tree_paths.py")
+CODE = ("reasons.py", "reason_codes.py", "shapley_tables.py", "leaf_groups.py", "table_lanes.py", "tree_paths.py")
 
 
 @dataclass(frozen=True, slots=True)

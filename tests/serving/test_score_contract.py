@@ -378,7 +378,13 @@ def read_by(parser: Callable[[], Any]) -> Any:
 
 def test_a_plain_request_is_parsed_quickly_and_names_cannot_be_hidden() -> None:
     assert isinstance(parse_score(b'{"member_ids":["1","00123"]}', JSON), QuickScoreRequest)
-    for body in (b'{"member_ids":["1"],"member_ids":["2"]}', b'{"member_ids":["1"],"m\\u0065mber_ids":["2"]}'):
+    asks_for_reasons = b'{"member_ids":["top_k"],"explain":"top_k","top_k":3}'
+    assert isinstance(parse_score(asks_for_reasons, JSON), QuickScoreRequest)  # the text stands there twice more as a value
+    for body in (
+        b'{"member_ids":["1"],"member_ids":["2"]}',
+        b'{"member_ids":["1"],"m\\u0065mber_ids":["2"]}',
+        b'{"member_ids":["1"],"top_k":1,"explain":"top_k","top_k"\n : 3}',
+    ):
         with pytest.raises(ApiError, match="twice"):
             parse_score(body, JSON)
 

@@ -16,7 +16,8 @@ from training.datasets import Examples
 from training.predictors import ChurnPredictor, TierPredictor, TreeModel
 from training.predictors import reasons as module
 from training.predictors.reason_codes import CODE_NAMES, CODES, codes_matching, reason_of_feature
-from training.predictors.reason_sentences import LANGUAGES, NOTHING_KNOWN, WORDINGS, Language, sentence
+from training.predictors.reason_sentences import LANGUAGES, NOTHING_KNOWN, WORDINGS, Language
+from training.predictors.reason_tellers import sentence, teller
 from training.predictors.reasons import explain, prepare, reasons, sentences
 
 SCORERS = ("churn-xgboost", "churn-lightgbm", "tier")
@@ -257,6 +258,17 @@ SAID = [
 def test_sentences_tell_the_members_own_numbers(code: str, known: dict[str, float], english: str, chinese: str) -> None:
     assert sentence(code, known, "en") == english
     assert sentence(code, known, "zh") == chinese
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_a_number_that_nobody_gives_is_unknown(language: Language) -> None:
+    """A model that lacks a feature says what it can without it."""
+    known = values(days_since_last_purchase=1, mean_gap_days=9)
+    features = ("purchases_90d", "days_since_last_purchase")
+    row = [known[name] for name in features]
+
+    assert teller("GAP_VS_OWN_RHYTHM", features, language)(row) == SAID[1][2 + LANGUAGES.index(language)]
+    assert teller("TIMING", features, language)(row) == NOTHING_KNOWN[language]
 
 
 def test_every_code_has_a_wording_of_features_that_exist() -> None:

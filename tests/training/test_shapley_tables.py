@@ -10,7 +10,8 @@ import xgboost
 
 from training.datasets import Examples
 from training.predictors import TreeModel
-from training.predictors.shapley_tables import ShapleyTables
+from training.predictors.leaf_groups import BITS, leaf_groups
+from training.predictors.shapley_tables import LINE, ShapleyTables
 from training.predictors.tree_paths import LEAF, PlainTree, plain_trees
 
 FEATURES = 6
@@ -168,6 +169,44 @@ def test_a_batch_is_explained_as_its_rows_are_one_by_one(data: tuple[np.ndarray,
         assert np.concatenate(parts).tobytes() == whole.tobytes()
     assert found.contributions(np.asfortranarray(data[0])).tobytes() == whole.tobytes()
     assert found.contributions(data[0][:0]).shape == (0, 1, FEATURES)
+
+
+def test_many_reasons_are_told_apart_in_rows_of_eight() -> None:
+    """Of forty features, each a reason of its own, in three classes."""
+    generator = np.random.default_rng(8)
+    matrix = generator.normal(0, 1, (400, 40)).astype(np.float32)
+    labels = generator.integers(0, 3, 400)
+    model = xgboost_model(matrix, labels, objective="multi:softprob", num_class=3)
+    trees = plain_trees(model)
+    assert trees is not None
+    found = ShapleyTables.of(trees, np.arange(40), 40)
+
+    assert found is not None
+    np.testing.assert_allclose(found.contributions(matrix), by_library(model, matrix), atol=1e-5)
+
+
+def test_tables_are_the_same_after_they_were_written_down(data: tuple[np.ndarray, np.ndarray]) -> None:
+    found = tables(xgboost_model(*data))
+    again = ShapleyTables.from_arrays(found.arrays())
+
+    assert again.contributions(data[0]).tobytes() == found.contributions(data[0]).tobytes()
+    for one in (found, again):
+        assert one.table.ctypes.data % LINE == 0  # or a row would take two lines of the cache
+
+
+@pytest.mark.parametrize("depth", [1, 4, 6, 8])
+def test_each_leaf_is_in_one_group_of_at_most_eight_splits(data: tuple[np.ndarray, np.ndarray], depth: int) -> None:
+    trees = plain_trees(xgboost_model(*data, max_depth=depth, min_child_weight=3))
+    assert trees is not None
+    for tree in trees:
+        groups = leaf_groups(tree)
+        assert groups is not None
+        leaves = [leaf for group in groups for leaf, _ in group.leaves]
+        assert sorted(leaves) == np.flatnonzero(tree.left == LEAF).tolist()
+        for group in groups:
+            asked = {split for _, path in group.leaves for split, _ in path}
+            assert (set(group.splits), len(group.splits)) == (asked, len(asked))
+            assert len(asked) <= BITS
 
 
 def test_paths_of_more_than_eight_splits_are_left_to_the_library(data: tuple[np.ndarray, np.ndarray]) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-import string
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = ("en", "zh")
@@ -213,58 +211,3 @@ WORDINGS: Mapping[str, tuple[Wording, ...]] = {
 }
 """For each code, sentences from the most telling to the least demanding; the first whose numbers are all known is said."""
 NOTHING_KNOWN = {"en": "too little is known to give a number", "zh": "数据不足，暂无数字"}
-
-
-def sentence(code: str, values: Mapping[str, float], language: Language) -> str:
-    """What to say of a code for a member whose features have these values; NaN or absent is unknown."""
-    for wording in WORDINGS[code]:
-        told = _told(wording, values, language)
-        if told is not None:
-            return _FORMATTER.vformat(wording.english if language == "en" else wording.chinese, (), told)
-    return NOTHING_KNOWN[language]
-
-
-def _told(wording: Wording, values: Mapping[str, float], language: Language) -> dict[str, Any] | None:
-    """The numbers and words that fill a sentence, or None where one is unknown."""
-    told: dict[str, Any] = {name: values.get(name, math.nan) for name in wording.needs}
-    column = LANGUAGES.index(language)
-    if wording.largest:
-        known = {name: values[name] for name in wording.largest if not math.isnan(values.get(name, math.nan))}
-        if not known:
-            return None
-        best = max(known, key=known.__getitem__)
-        told |= {"largest": wording.largest[best][column], "largest_share": known[best]}
-    if any(isinstance(value, float) and math.isnan(value) for value in told.values()):
-        return None
-    if wording.grades:
-        grade = int(told[wording.needs[0]])
-        if not 1 <= grade <= len(wording.grades):
-            return None
-        told["grade"] = wording.grades[grade - 1][column]
-    return told
-
-
-class _Formatter(string.Formatter):
-    """Numbers as people write them, a form for each kind."""
-
-    def format_field(self, value: Any, format_spec: str) -> str:
-        if format_spec == "money":
-            return f"{value / 100:,.2f}"
-        if format_spec == "share":
-            return f"{value:.0%}"
-        if format_spec == "n":
-            return _number(value)
-        if "/" in format_spec:
-            one, many = format_spec.split("/")
-            shown = _number(value)
-            return f"{shown} {one if shown == '1' else many}"
-        return str(value)
-
-
-def _number(value: float) -> str:
-    """Whole where it is whole or at least 10, else with one digit after the point."""
-    text = f"{value:,.0f}" if abs(value) >= 9.95 else f"{value:.1f}"
-    return text.removesuffix(".0")
-
-
-_FORMATTER = _Formatter()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from hashlib import sha256
 from io import BytesIO
 from pathlib import Path
@@ -20,7 +21,8 @@ from numpy.typing import NDArray
 
 from training.predictors.churn import ChurnPredictor
 from training.predictors.reason_codes import CODE_NAMES, CODES, reason_of_feature
-from training.predictors.reason_sentences import Language, sentence
+from training.predictors.reason_sentences import Language
+from training.predictors.reason_tellers import Teller, features_of, teller
 from training.predictors.shapley_tables import ShapleyTables
 from training.predictors.tier import TierPredictor
 from training.predictors.tree_paths import plain_trees
@@ -154,36 +156,47 @@ def take_tables(predictor: Explainable, path: Path, digest: str | None) -> bool:
     return True
 
 
-def reasons(explanations: Explanations, matrix: Matrix, features: Sequence[str], language: Language) -> list[list[Reason]]:
-    """The strongest reasons of each row with their sentences, strongest first.
+def told(
+    explanations: Explanations, matrix: Matrix, features: Sequence[str], language: Language
+) -> list[list[tuple[int, float, str]]]:
+    """The strongest reasons of each row, strongest first: position in `CODES`, what it adds in logits, and its sentence.
 
     Parameters
     ----------
     matrix, features
         The rows explained, and the names of their columns; sentences take their numbers from there.
     """
-    found = []
-    for row, codes in enumerate(explanations.codes):
-        values = dict(zip(features, matrix[row].tolist(), strict=True))
-        found.append(
-            [_reason(int(code), explanations.contributions[row, code], values, language) for code in codes if code >= 0]
-        )
-    return found
+    columns, tellers = _tellers(tuple(features), language)
+    rows = zip(explanations.codes.tolist(), explanations.contributions.tolist(), matrix[:, columns].tolist(), strict=True)
+    return [[(code, adds[code], tellers[code](values)) for code in codes if code >= 0] for codes, adds, values in rows]
+
+
+def reasons(explanations: Explanations, matrix: Matrix, features: Sequence[str], language: Language) -> list[list[Reason]]:
+    """What `told` tells, by name."""
+    return [[_reason(*each) for each in row] for row in told(explanations, matrix, features, language)]
 
 
 def sentences(explanations: Explanations, matrix: Matrix, features: Sequence[str], language: Language) -> list[list[str]]:
     """The sentences alone of each row's strongest reasons."""
-    return [[reason.sentence for reason in row] for row in reasons(explanations, matrix, features, language)]
+    return [[sentence for _, _, sentence in row] for row in told(explanations, matrix, features, language)]
 
 
-def _reason(code: int, contribution: float, values: dict[str, float], language: Language) -> Reason:
-    return Reason(
-        code=CODE_NAMES[code],
-        contribution=float(contribution),
-        direction="raises" if contribution > 0 else "lowers",
-        actionable=CODES[code].actionable,
-        sentence=sentence(CODE_NAMES[code], values, language),
-    )
+def _reason(code: int, adds: float, sentence: str) -> Reason:
+    return Reason(CODE_NAMES[code], adds, direction(adds), CODES[code].actionable, sentence)
+
+
+def direction(adds: float) -> Direction:
+    """What a contribution does to the answer."""
+    return "raises" if adds > 0 else "lowers"
+
+
+@cache
+def _tellers(features: tuple[str, ...], language: Language) -> tuple[NDArray[np.intp], list[Teller]]:
+    """The columns that sentences tell, and of each code what says its sentence of their values."""
+    told = {name for code in CODE_NAMES for name in features_of(code)}
+    columns = [place for place, name in enumerate(features) if name in told]
+    names = tuple(features[place] for place in columns)
+    return np.array(columns, dtype=np.intp), [teller(code, names, language) for code in CODE_NAMES]
 
 
 def _explainer(model: TreeModel, features: tuple[str, ...]) -> _Explainer:
