@@ -12,6 +12,7 @@ import xgboost
 from numpy.typing import NDArray
 
 from training.artifacts import GOLDEN, BundleManifest, read_arrays, write_bundle
+from training.predictors.xgboost_call import predicted
 
 if TYPE_CHECKING:
     import lightgbm
@@ -62,7 +63,7 @@ class TreeModel:
     def predict(self, matrix: Matrix) -> Scores:
         """Raw probabilities: shape (rows,) for two classes, (rows, classes) for more. NaN marks a missing feature."""
         if isinstance(self.booster, xgboost.Booster):
-            return np.asarray(self.booster.inplace_predict(matrix), dtype=np.float64)
+            return predicted(self.booster, matrix)
         return np.asarray(self.booster.predict(matrix, num_threads=1), dtype=np.float64)
 
 
