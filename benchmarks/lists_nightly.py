@@ -39,7 +39,8 @@ from training.predictors import Histories, Recommender
 from training.predictors.catalogue import Catalogue
 from training.predictors.list_facts import as_stored
 from training.predictors.list_features import FEATURES
-from training.predictors.list_sources import Depths, candidate_pairs, signals
+from training.predictors.list_signals import signals
+from training.predictors.list_sources import Depths, candidate_pairs
 from training.predictors.lists import BLOCK
 from training.predictors.nightly_lists import NightlyBlock, nightly_blocks
 from training.predictors.packed_history import fingerprints, hash_of, pack

@@ -49,7 +49,7 @@ def nightly_blocks(
 def best_of_each(candidates: Candidates, scores: Scores, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where each member's best candidates begin, and their positions, best first; ties by item, as in lists."""
     owners = candidates.owners
-    order = np.lexsort((candidates.items, -scores, owners))
+    order = np.lexsort((-scores, owners))  # within a member items ascend
     place = np.arange(len(order)) - candidates.starts[owners]
     sizes = np.minimum(np.diff(candidates.starts), count)
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), order[place < count]
