@@ -11,6 +11,8 @@ from training.predictors.histories import Histories, Numbers, Rows
 
 ALIKE = 64
 """Rows of factors are multiplied in portions of so many, so that the library adds each up in the same order as among all."""
+TOGETHER = 32
+"""Members whose sums are made at once: more would not stay in the processor's caches."""
 DUE_DAYS, LATER_DAYS = 7.0, 28.0
 """Within how many days things are due, for candidates and for the ranker."""
 
@@ -72,15 +74,18 @@ def signals(
 
 def _spread(catalogue: Catalogue, histories: Histories) -> tuple[Numbers, Numbers]:
     """What each member's items say together for every item, by who bought them and by the linear model."""
-    members, size = len(histories), len(catalogue)
-    values = np.log1p(histories.slow + histories.interest)
-    flat = catalogue.pointed.take(histories.items, axis=0)
-    if members > 1:
-        flat = histories.owners[:, None] * (2 * size) + flat
-    said = catalogue.strengths.take(histories.items, axis=0)
-    said *= values[:, None]
-    sums = np.bincount(flat.ravel(), said.ravel(), minlength=2 * members * size).reshape(members, 2, size)
-    return sums[:, 0].astype(np.float32), sums[:, 1].astype(np.float32)
+    size = len(catalogue)
+    goes_with, leads = (np.empty((len(histories), size), dtype=np.float32) for _ in range(2))
+    for first in range(0, len(histories), TOGETHER):
+        some = histories if len(histories) <= TOGETHER else histories.of(first, min(first + TOGETHER, len(histories)))
+        flat = catalogue.pointed.take(some.items, axis=0)
+        if len(some) > 1:
+            flat = some.owners[:, None] * (2 * size) + flat
+        said = catalogue.strengths.take(some.items, axis=0)
+        said *= np.log1p(some.slow + some.interest)[:, None]
+        sums = np.bincount(flat.ravel(), said.ravel(), minlength=2 * len(some) * size).reshape(len(some), 2, size)
+        goes_with[first : first + len(some)], leads[first : first + len(some)] = sums[:, 0], sums[:, 1]
+    return goes_with, leads
 
 
 def kind_cells(catalogue: Catalogue, histories: Histories) -> NDArray[np.int64]:

@@ -171,7 +171,7 @@ def candidate_pairs(
         (GOES_WITH, found.goes_with + found.leads, depths.goes_with),
         (SIMILAR_TASTE, found.taste.copy(), depths.similar_taste),
     ):
-        scores[is_own] = -np.inf
+        scores[owners[bought], histories.items[bought]] = -np.inf
         _mark_best(marks, source, scores, depth)
     _mark_first(marks, CATEGORY, _of_own_kinds(catalogue, shelves, histories), is_own, depths.category)
     _mark_first(marks, POPULAR, shelves.of_store[histories.stores], is_own, depths.popular)

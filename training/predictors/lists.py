@@ -24,7 +24,7 @@ from training.predictors.taste import Weighing, fold_in, gram_of
 from training.predictors.trees import MODEL_FILES, Engine, Matrix, Scores, TreeModel
 
 CATALOGUE = "catalogue.npz"
-BLOCK = 256
+BLOCK = 128
 """Members whose lists are made at once: each item takes some fifty bytes for each of them."""
 LOWEST = np.float64(-1e9)
 

@@ -121,11 +121,11 @@ def looked_at(now: Histories, since: Sequence[Since], allowed: NDArray[np.bool_]
 
 
 def _by_then(lists: RankedLists, item: int, place: int) -> None:
-    """Let an item stand at a place at the latest, or last in a list that ends before; the list grows where there is room."""
+    """Let an item stand at a place at the latest; the list keeps its length."""
     items, sources, scores = lists.items[0], lists.sources[0], lists.scores[0]
-    there, listed = np.flatnonzero(items == item), int((items >= 0).sum())
-    at, place = int(there[0]) if len(there) else min(listed, len(items) - 1), min(place, listed)
-    if place >= len(items) or (len(there) and at <= place):
+    there = np.flatnonzero(items == item)
+    at = int(there[0]) if len(there) else len(items) - 1
+    if at <= place or place >= len(items):
         return
     for values, value in ((items, item), (sources, VIEWED), (scores, scores[place])):
         values[place + 1 : at + 1] = values[place:at].copy()
