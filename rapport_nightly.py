@@ -27,7 +27,6 @@ from rapport_members import MemberJobs
 from rapport_triggers import find_at_night
 from serving.job_folder import JobFolders
 from training.answers import BLOCK, Champions, able_to_score, champions, scored
-from training.lists.behaviour import behaviour
 from training.publish_answers import champion_of, publish_lists, publish_scores, published_already
 from training.registry import registered_models
 from training.score_files import ScoreKey, forget_before, kept_days, key_of, path_of, read_scores, write_scores
@@ -254,15 +253,13 @@ class NightlyJob:
             if champion is None:
                 step.skip("there is no champion of recommender")
                 return
-            changed, seen, day, as_of = 0, behaviour(night.facts), night.day, night.as_of
-            with self.screen.progress("lists to Redis", night.counts["members"]) as advance:
-                for part in state.buckets():
-                    ids, store = part.member_ids, self.jobs.store(url)
-                    changed += publish_lists(
-                        ids, night.facts, champion, store, day=day, as_of=as_of, seen=seen, progress=advance
-                    )
+            members, day, as_of = night.counts["members"], night.day, night.as_of
+            ids = np.concatenate([np.empty(0, dtype=np.str_), *(part.member_ids for part in state.buckets())])
+            with self.screen.progress("lists to Redis", members) as advance:
+                store = self.jobs.store(url)
+                changed = publish_lists(ids, night.facts, champion, store, day=day, as_of=as_of, progress=advance)
             self.jobs.store(url).write_list_stamp(ListStamp(champion.label, as_of, day))
-            step.found.update(model=champion.label, members=night.counts["members"], changed=changed)
+            step.found.update(model=champion.label, members=members, changed=changed)
 
     def _look_at_triggers(self, night: Night, url: str, state: State) -> None:
         """Whom the passing of time sets something off for; what cannot be looked at keeps nothing else from being published."""

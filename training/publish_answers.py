@@ -1,5 +1,6 @@
 """The models' answers for every member into the online store: scores into profiles, recommendation lists with their sources."""
 
+import os
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -15,10 +16,11 @@ from features.bulk_load import utf8
 from features.errors import CorruptRecord, ModelMissing
 from features.facts import Facts
 from features.narrow import Members
+from features.night import buckets_of
 from features.online_store import ListStamp, OnlineStore, RecommendationList
 from features.publish import Progress
 from training.answers import STAGE, Champion, ScoreBlock, blocks_of, champions, column_dtype, profile_texts, scored
-from training.lists.behaviour import Behaviour, behaviour
+from training.lists.behaviour import Behaviour, behaviour_with
 from training.lists.cutoffs import in_stores_of
 from training.lists.windows import catalogue_positions, histories_of
 from training.predictors import Histories, Recommender
@@ -29,6 +31,8 @@ from training.prior_means import PriorMeans
 from training.registry import RegisteredModel, load, resolve
 
 LIST_LENGTH = 50
+LIST_THREADS = min(os.cpu_count() or 1, 4)
+"""How many blocks of members' lists are made at once; each takes some hundred megabytes where there are 20,000 items."""
 
 
 def publish_answers(
@@ -171,28 +175,42 @@ def publish_lists(
     *,
     day: int,
     as_of: str,
-    seen: Behaviour | None = None,
     progress: Progress = lambda done: None,
 ) -> int:
     """Make and write the list of each member as of the midnight at which a local day begins; returns how many changed.
 
-    Parameters
-    ----------
-    seen
-        `behaviour(facts)` where it is known already.
+    What they did is read one bucket of the facts after the other, so that memory does not grow with them; blocks of a bucket's
+    members are made by several threads at once.
     """
     recommender = load(champion)
     if not isinstance(recommender, Recommender):
         return 0
-    seen = behaviour(facts) if seen is None else seen
-    members, changed = member_ids.tolist(), 0
-    everyone = member_histories(seen, recommender, members, day=day)
-    for block in nightly_blocks(recommender, everyone, k=LIST_LENGTH):
-        batch, members = members[: len(block.histories)], members[len(block.histories) :]
-        lists = as_stored(block.lists, recommender.catalogue, block.histories, model=champion.label, as_of=as_of)
-        changed += store.write_lists(batch, list(lists))
-        _write_pasts(batch, block, recommender, champion.label, store)
-        progress(len(batch))
+    changed, ids = 0, np.sort(member_ids)
+    bucket_of = buckets_of(facts, ids)
+    for bucket in facts.buckets:
+        members = ids[bucket_of == bucket].tolist()
+        if members:
+            histories = _histories_within(facts, bucket, recommender, members, day)
+            for block in nightly_blocks(recommender, histories, k=LIST_LENGTH, threads=LIST_THREADS):
+                batch, members = members[: len(block.histories)], members[len(block.histories) :]
+                changed += _write_block(batch, block, recommender, champion.label, as_of, store)
+                progress(len(batch))
+    return changed
+
+
+def _histories_within(facts: Facts, bucket: int, recommender: Recommender, members: Sequence[str], day: int) -> Histories:
+    with facts.within(bucket):
+        seen = behaviour_with(facts, recommender.item_ids)
+    return member_histories(seen, recommender, members, day=day)
+
+
+def _write_block(
+    member_ids: Sequence[str], block: NightlyBlock, recommender: Recommender, model: str, as_of: str, store: OnlineStore
+) -> int:
+    """The lists of a block, and what they are made anew from; returns how many lists changed."""
+    lists = as_stored(block.lists, recommender.catalogue, block.histories, model=model, as_of=as_of)
+    changed = store.write_lists(member_ids, list(lists))
+    _write_pasts(member_ids, block, recommender, model, store)
     return changed
 
 

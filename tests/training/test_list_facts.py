@@ -7,6 +7,7 @@ import numpy as np
 
 from features.online_store import RecommendationList
 from features.rules.declared import LATELY_DAYS
+from training.predictors.buying_groups import buying_groups
 from training.predictors.histories import Histories
 from training.predictors.list_facts import as_stored
 from training.predictors.lists import RankedLists
@@ -42,7 +43,8 @@ def told(*lists: list[str]) -> list[RecommendationList]:
     """Lists of these items, as they are stored."""
     known, width = CATALOGUE.item_ids.tolist(), max(map(len, lists))
     items = [[known.index(name) for name in names] + [-1] * (width - len(names)) for names in lists]
-    ranked = RankedLists(np.array(items, dtype=np.int32), np.full((len(lists), width), 6, np.int8), np.zeros((2, width)))
+    sources, scores, groups = np.full((2, width), 6, np.int8), np.zeros((2, width)), buying_groups(CATALOGUE, histories())
+    ranked = RankedLists(np.array(items, dtype=np.int32), sources, scores, groups)
     return list(as_stored(ranked, CATALOGUE, histories(), model="r@1", as_of="2018-01-01T05:00:00+00:00"))
 
 

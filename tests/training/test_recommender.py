@@ -127,7 +127,7 @@ def test_variety_is_what_can_be_counted() -> None:
 
 def test_caps_leave_the_best_of_each_category_and_count_no_unknown_one() -> None:
     starts, items = np.array([0, 5, 7]), np.array([0, 1, 2, 3, 4, 0, 1], dtype=np.int32)
-    candidates = Candidates(starts, items, np.ones(7, np.uint8), np.zeros((7, 1), np.float32))
+    candidates = Candidates(starts, items, np.ones(7, np.uint8), np.zeros((7, 1), np.float32), np.zeros(2, np.int32))
     scores = np.array([0.1, 0.9, 0.5, 0.4, 0.3, 0.2, 0.1])
     kinds = np.array([7, 7, 7, -1, -1], dtype=np.int32)
 

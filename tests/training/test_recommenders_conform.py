@@ -17,6 +17,7 @@ from training.predictors import SOURCES, Histories, Recommender, load_bundle
 from training.predictors.histories import bought_once, no_histories, with_today
 from training.predictors.list_features import FEATURES
 from training.predictors.list_order import SERVES
+from training.predictors.lists import BLOCK
 from training.predictors.live_lists import Since, live_list, near_candidates, with_all
 from training.predictors.nightly_lists import nightly_blocks
 from training.predictors.packed_history import Kept, hash_of, pack, unpack
@@ -293,6 +294,18 @@ def test_candidates_of_the_night_ranked_anew_without_news_are_the_list_of_the_ni
             assert np.array_equal(live.sources[0], night.sources[row])
             alone = recommender.lists(block.histories.of(row, row + 1), k=5)
             assert np.array_equal(live.scores, alone.scores), "to the bit, where it is worked out for one member"
+
+
+def test_blocks_made_by_several_threads_are_those_of_one_in_their_order(ranked: Recommender, today: Cutoff) -> None:
+    many = today.histories.taken(np.arange(3 * BLOCK + 5) % len(today.histories))
+    alone = list(nightly_blocks(ranked, many, k=5))
+    for threads in (2, 5):
+        together = list(nightly_blocks(ranked, many, k=5, threads=threads))
+        assert [len(block.histories) for block in together] == [BLOCK, BLOCK, BLOCK, 5]
+        for one, other in zip(alone, together, strict=True):
+            assert np.array_equal(one.lists.items, other.lists.items)
+            assert np.array_equal(one.lists.scores, other.lists.scores)
+            assert np.array_equal(one.candidates.items, other.candidates.items)
 
 
 def test_kept_candidates_move_at_once_with_what_is_bought_and_looked_at(recommender: Recommender, today: Cutoff) -> None:

@@ -38,7 +38,8 @@ def test_answers_are_those_of_the_python_interface_to_the_bit(objective: str) ->
 
 def test_no_rows_get_no_answers_and_others_widths_none_either() -> None:
     booster = grown("binary:logistic")
-    assert predicted(booster, ROWS[:0]).size == 0
+    assert predicted(booster, ROWS[:0]).shape == (0,)
+    assert predicted(grown("multi:softprob"), ROWS[:0]).shape == (0, 3)
     for rows in (ROWS[:, :4], np.hstack([ROWS, ROWS]), ROWS[0]):
         with pytest.raises(ValueError, match="features for trees of 5"):
             predicted(booster, rows)

@@ -13,7 +13,8 @@ from training.lists.catalogues import interest_of
 from training.lists.cutoffs import Cutoff
 from training.lists.linear import weighted
 from training.predictors.histories import Histories, Numbers, Rows
-from training.predictors.list_sources import Signals, highest
+from training.predictors.list_signals import Signals
+from training.predictors.list_sources import highest
 from training.predictors.taste import fold_in
 
 LIST_LENGTH = 20

@@ -76,6 +76,22 @@ def behaviour(facts: Facts) -> Behaviour:
     return Behaviour(bought, _looks(facts, bought), _visits(facts, bought), _item_facts(facts, bought))
 
 
+def behaviour_with(facts: Facts, item_ids: NDArray[np.str_]) -> Behaviour:
+    """Purchases of and looks at these items, sorted; with nothing about the items, which histories do not need.
+
+    Within a bucket of members (`Facts.within`) others are not read, and items keep their positions all the same.
+    """
+    bought = purchase_days(facts)
+    place = np.searchsorted(item_ids, bought.item_ids).clip(max=max(len(item_ids) - 1, 0)).astype(np.int32)
+    known = item_ids[place] == bought.item_ids if len(item_ids) else np.zeros(len(place), dtype=np.bool_)
+    kept, of_items = known[bought.items], place[bought.items]
+    bought = PurchaseDays(bought.member_ids, item_ids, bought.members[kept], of_items[kept], bought.days[kept])
+    nothing, unknown = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
+    return Behaviour(
+        bought, _looks(facts, bought), _visits(facts, bought), ItemFacts(nothing, nothing, np.empty(0, dtype=np.str_), unknown)
+    )
+
+
 def _looks(facts: Facts, bought: PurchaseDays) -> Looks:
     events = facts.tables[EVENTS.name]
     known = events.member_id.notnull() & events.item_id.notnull() & events.event_type.isin(list(LOOKS))

@@ -14,7 +14,8 @@ from training.lists.windows import Positions, already, bought_in, bought_next, w
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers
 from training.predictors.list_features import candidates_with_features
-from training.predictors.list_sources import Candidates, Depths, Shelves, Signals, candidate_pairs, signals
+from training.predictors.list_signals import Signals, signals
+from training.predictors.list_sources import Candidates, Depths, Shelves, candidate_pairs
 from training.predictors.taste import fold_in
 
 BLOCK = 256
@@ -122,6 +123,7 @@ def joined(parts: Sequence[Candidates]) -> Candidates:
         np.concatenate([part.items for part in parts]),
         np.concatenate([part.found_by for part in parts]),
         np.concatenate([part.features for part in parts]),
+        np.concatenate([part.groups for part in parts]),
     )
 
 

@@ -93,7 +93,7 @@ def histories_of(before: Behaviour, members: Positions, listed: Positions, *, da
     """
     entries = _purchases(before, members, listed, day)
     looks = _interest(before, members, listed, day)
-    keys = np.union1d(entries["key"], looks["key"])
+    keys = _distinct(np.concatenate([entries["key"], looks["key"]])) if len(looks["key"]) else entries["key"]
     owner, item = np.divmod(keys, len(listed))
     place, seen = np.searchsorted(keys, entries["key"]), np.searchsorted(keys, looks["key"])
     arrays = {name: np.zeros(len(keys), dtype=np.float32) for name in ("times", "fast", "slow", "interest")}
@@ -157,7 +157,7 @@ def _trips(
     bought = before.bought
     row = _among(members, bought.members)
     kept = (row >= 0) & (_among(listed, bought.items) >= 0)
-    days = np.unique(row[kept] * (day + 1) + bought.days[kept])
+    days = _distinct(row[kept] * (day + 1) + bought.days[kept])
     who, when = np.divmod(days, day + 1)
     faded = np.exp2(-(day - when) / FAST_DAYS)
     counts = [np.bincount(who, weights, minlength=len(members)).astype(np.float32) for weights in (np.ones(len(who)), faded)]
@@ -207,6 +207,12 @@ def _marked(of: Window, members: NDArray[np.int32], items: NDArray[np.int32]) ->
     marked = sparse.csr_matrix((np.ones(int(kept.sum()), np.float32), (row[kept], column[kept])), shape=shape)
     marked.data[:] = 1
     return marked
+
+
+def _distinct(values: Positions) -> Positions:
+    """Ascending and without doubles, as `np.unique`, which for millions of numbers takes ten times as long as sorting them."""
+    ordered = np.sort(values)
+    return ordered[np.flatnonzero(np.diff(ordered, prepend=-1))]  # all are 0 or more
 
 
 def _among(chosen: Positions, values: NDArray[np.int32]) -> Positions:

@@ -24,10 +24,9 @@ def category_mix(categories: Rows, histories: Histories, count: int) -> Numbers:
 
     Their inner product is the likeness of two mixes (Bhattacharyya 1943).
     """
-    category = categories[histories.items]
-    known = category >= 0
-    flat = histories.owners[known] * count + category[known]
-    mass = np.bincount(flat, histories.slow[known], minlength=len(histories) * count).reshape(len(histories), count)
+    wide = count + 1  # the last is for items without a category
+    flat = histories.owners * wide + categories.take(histories.items) % wide
+    mass = np.bincount(flat, histories.slow, minlength=len(histories) * wide).reshape(len(histories), wide)[:, :count]
     total = np.maximum(mass.sum(axis=1, keepdims=True), 1e-12)
     mix: Numbers = np.sqrt(mass / total).astype(np.float32)
     return mix

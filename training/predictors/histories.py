@@ -58,6 +58,8 @@ class Histories:
     @property
     def owners(self) -> NDArray[np.int64]:
         """Member of each entry."""
+        if len(self) == 1:
+            return np.zeros(len(self.items), dtype=np.int64)
         return np.repeat(np.arange(len(self), dtype=np.int64), np.diff(self.starts))
 
     def of(self, first: int, until: int) -> "Histories":
@@ -164,30 +166,34 @@ def with_today(one: Histories, *, bought: Rows, looked: Rows, weights: Numbers, 
         raise ValueError(f"today is added to one member's history, not to {len(one)}")
     if (bought < 0).any() or (looked < 0).any():
         raise ValueError("rows of a catalogue are 0 or more: leave out items that it does not know")
-    before = one.as_of(day)
-    named = np.unique(np.concatenate([bought, looked]))
-    new = named[~np.isin(named, before.items, assume_unique=True)]
-    grown = _with_entries(before, new.astype(np.int32), day)
+    grown = _with_entries(one.as_of(day), np.unique(np.concatenate([bought, looked])), day)
+    is_trip = len(bought) > 0 and not bool(((grown.last_days == day) & (grown.times > 0)).any())
+    np.add.at(grown.interest, np.searchsorted(grown.items, looked), weights)
     again = np.searchsorted(grown.items, np.unique(bought))
     first = again[grown.times[again] == 0]
     fresh = again[(grown.last_days[again] != day) | (grown.times[again] == 0)]
-    np.add.at(grown.interest, np.searchsorted(grown.items, looked), weights)
     for counted in (grown.times, grown.fast, grown.slow):
         counted[fresh] += 1
     grown.first_days[first] = day
     grown.last_days[again] = day
-    return _with_trip(
-        grown, is_trip=len(bought) > 0 and not bool(((before.last_days == day) & (before.times > 0)).any()), store=store
-    )
+    return _with_trip(grown, is_trip=is_trip, store=store)
 
 
-def _with_entries(one: Histories, new: Rows, day: int) -> Histories:
-    """One member's history with empty entries for further items; its arrays are its own."""
-    order = np.argsort(np.concatenate([one.items, new]), kind="stable")
-    empty = {name: np.zeros(len(new), dtype=_DTYPES.get(name, np.float32)) for name in ENTRY_FIELDS}
-    empty |= {"items": new, "first_days": np.full(len(new), day, np.int32), "last_days": np.full(len(new), day, np.int32)}
-    entries: dict[str, Any] = {name: np.concatenate([getattr(one, name), empty[name]])[order] for name in ENTRY_FIELDS}
-    return replace(one, starts=np.array([0, len(order)], dtype=np.int64), **entries)
+def _with_entries(one: Histories, named: Rows, day: int) -> Histories:
+    """One member's history with empty entries for those items that it does not hold yet; its arrays are its own."""
+    at = np.searchsorted(one.items, named)
+    is_new = at == np.searchsorted(one.items, named, side="right")
+    places = at[is_new] + np.arange(is_new.sum())
+    size = len(one.items) + len(places)
+    old = np.ones(size, dtype=np.bool_)
+    old[places] = False
+    entries: dict[str, Any] = {}
+    for name, value in {**dict.fromkeys(ENTRY_FIELDS, 0), "items": named[is_new], "first_days": day, "last_days": day}.items():
+        entries[name] = np.empty(size, dtype=_DTYPES.get(name, np.float32))
+        entries[name][old] = getattr(one, name)
+        entries[name][places] = value
+    about = {name: getattr(one, name) for name in MEMBER_FIELDS}
+    return Histories(day=one.day, starts=np.array([0, size], dtype=np.int64), **entries, **about)
 
 
 def _with_trip(one: Histories, *, is_trip: bool, store: int) -> Histories:

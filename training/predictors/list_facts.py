@@ -1,6 +1,6 @@
 """Ranked lists as they are stored: ids, sources and scores, how often and when each was bought, and what else was of late."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import pairwise
 from typing import Any
 
@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from features.list_records import RecommendationList, RecommendedItem
 from features.rules.declared import LATELY_DAYS
-from training.predictors.buying_groups import buying_groups
 from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories
 from training.predictors.list_sources import SOURCES
@@ -29,43 +28,57 @@ def as_stored(
     """
     entry = _entries(ranked, histories, len(catalogue.item_ids))
     lately = _lately(ranked, catalogue, histories, entry)
-    groups = buying_groups(catalogue, histories).tolist()
+    groups, shown = ranked.groups.tolist(), (ranked.items >= 0).sum(axis=1).tolist()
     places = [1 / place for place in range(1, ranked.items.shape[1] + 1)]
-    names, rows = catalogue.item_ids[ranked.items], ranked.items.tolist()
-    columns = (names.tolist(), _NAMES[ranked.sources].tolist(), entry.tolist(), *_own_record(histories, entry))
-    for row, listed in enumerate(rows):
-        found = zip(listed, places, *(column[row] for column in columns), strict=True)
-        items = tuple(_item(*told) for which, *told in found if which >= 0)
+    columns = catalogue.item_ids[ranked.items], _NAMES[ranked.sources], entry, *_own_record(histories, entry)
+    told = [column.tolist() for column in columns]
+    for row, length in enumerate(shown):
+        items = _items(places[:length], *(column[row] for column in told))
         yield RecommendationList(model, as_of, items, histories.day, next(lately), groups[row])
 
 
-def _item(score: float, name: str, source: str, entry: int, times: float, last: int, gap: float) -> RecommendedItem:
-    """An item with the member's own record of it, if there is one; a rhythm shows from the second purchase on."""
-    if entry < 0:
-        return RecommendedItem(name, score, source)
-    return RecommendedItem(name, score, source, int(times), last, gap if times > 1 else None)
+def _items(
+    scores: Sequence[float],
+    names: Sequence[str],
+    sources: Sequence[str],
+    entries: Sequence[int],
+    times: Sequence[int],
+    last: Sequence[int],
+    gaps: Sequence[float],
+) -> tuple[RecommendedItem, ...]:
+    """Items with the member's own record of each, if there is one; a rhythm shows from the second purchase on."""
+    found = zip(scores, names, sources, entries, times, last, gaps, strict=False)  # all as long as the scores
+    return tuple(
+        [
+            RecommendedItem(name, score, source, often, latest, gap if often > 1 else None)
+            if entry >= 0
+            else RecommendedItem(name, score, source)
+            for score, name, source, entry, often, latest, gap in found
+        ]
+    )
 
 
 def _entries(ranked: RankedLists, histories: Histories, size: int) -> NDArray[np.int64]:
     """Position in the histories of each item listed, if the member bought it; else -1. Shape (members, k)."""
+    if not len(histories.items):
+        return np.full(ranked.items.shape, -1, dtype=np.int64)
     keys = histories.owners * size + histories.items
     wanted = np.arange(len(histories))[:, None] * size + ranked.items
-    at = np.minimum(np.searchsorted(keys, wanted), max(len(keys) - 1, 0))
-    if not len(keys):
-        return np.full(wanted.shape, -1, dtype=np.int64)
+    at = np.searchsorted(keys, wanted)
+    np.minimum(at, len(keys) - 1, out=at)
     bought: NDArray[np.int64] = np.where((keys[at] == wanted) & (histories.times[at] > 0), at, -1)
     return bought
 
 
-def _own_record(histories: Histories, entry: NDArray[np.int64]) -> Iterator[list[list[Any]]]:
+def _own_record(histories: Histories, entry: NDArray[np.int64]) -> Iterator[NDArray[Any]]:
     """Of the entries days bought, the last of them, and the days from one to the next; anything where there is no entry."""
     if not len(histories.items):
-        yield from [[[0] * entry.shape[1]] * len(entry)] * 3
+        yield from [np.zeros(entry.shape, dtype=np.int32)] * 3
         return
-    times, first, last = histories.times[entry], histories.first_days[entry], histories.last_days[entry]
-    yield times.tolist()
-    yield last.tolist()
-    yield np.round((last - first) / np.maximum(times.astype(np.float64) - 1, 1), 1).tolist()
+    times, first, last = histories.times[entry].astype(np.int64), histories.first_days[entry], histories.last_days[entry]
+    yield times
+    yield last
+    yield np.round((last - first) / np.maximum(times - 1, 1), 1)
 
 
 def _lately(

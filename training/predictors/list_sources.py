@@ -5,9 +5,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from training.predictors.buying_groups import buying_groups
-from training.predictors.catalogue import Catalogue, due_within
+from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers, Rows
+from training.predictors.list_signals import DUE_DAYS, Signals, kind_sums
 
 SOURCES = (
     "due_again", "bought_before", "viewed", "goes_with", "similar_taste", "category", "popular", "trending",
@@ -17,11 +17,10 @@ DUE_AGAIN, BOUGHT_BEFORE, VIEWED, GOES_WITH, SIMILAR_TASTE, CATEGORY, POPULAR, T
 OWN = (DUE_AGAIN, BOUGHT_BEFORE)
 KIND_DEEP, KINDS_KNOWN, STORE_DEEP = 12, 20, 120
 """How many items of a category, how many of a member's categories and how many popular items are looked at."""
-ALIKE = 64
-"""Rows of factors are multiplied in portions of so many, so that the library adds each up in the same order as among all."""
 GROUP = 50
 """Columns that `highest` looks at together."""
-DUE_DAYS = 7.0
+_FIRST = np.array([0, *(each.bit_length() - 1 for found_by in range(1, 256) for each in [found_by & -found_by])], dtype=np.int8)
+"""By the bits of those that found it, the first source."""
 DUE_PROBABILITY = 0.15
 """From this probability of being bought again within `DUE_DAYS` on, an item counts as due."""
 
@@ -116,26 +115,6 @@ def _sorted_best(scores: NDArray[np.floating], deep: int) -> Rows:
 
 
 @dataclass(frozen=True, slots=True)
-class Signals:
-    """What is known of every item for every member, shape (members, items) each.
-
-    Attributes
-    ----------
-    entry
-        Position in the histories' entries, -1 where a member has none.
-    goes_with, leads
-        Sum over a member's items of their similarity to the item, and of what they say for it in the linear model.
-    taste
-        ALS score.
-    """
-
-    entry: Rows
-    goes_with: Numbers
-    leads: Numbers
-    taste: Numbers
-
-
-@dataclass(frozen=True, slots=True)
 class Candidates:
     """Items to choose from; candidates of member i stand at [starts[i], starts[i + 1]), by ascending item.
 
@@ -147,12 +126,15 @@ class Candidates:
         Bit s is set where source s found it.
     features
         Shape (candidates, features), in the order of `list_features.FEATURES`.
+    groups
+        Buying group of each member, as `buying_groups`, shape (members,).
     """
 
     starts: NDArray[np.int64]
     items: Rows
     found_by: NDArray[np.uint8]
     features: Numbers
+    groups: Rows
 
     def __len__(self) -> int:
         return len(self.starts) - 1
@@ -165,34 +147,12 @@ class Candidates:
     @property
     def sources(self) -> NDArray[np.int8]:
         """The first source that found each candidate, as a position in `SOURCES`."""
-        lowest = self.found_by & (~self.found_by + np.uint8(1))
-        return np.log2(np.maximum(lowest, 1)).astype(np.int8)
+        return _FIRST[self.found_by]
 
     @property
     def is_own(self) -> NDArray[np.bool_]:
         """Whether the member bought the item before."""
         return (self.found_by & np.uint8(3)) > 0
-
-
-def signals(catalogue: Catalogue, histories: Histories, taste: Numbers, *, only: Rows | None = None) -> Signals:
-    """Every item for every member of a block; `taste` holds member factors, shape (members, factors).
-
-    With `only` the ALS score is worked out for these items alone, and is 0 elsewhere: reading the factors of a whole catalogue
-    is what a single request would mostly wait for.
-    """
-    shape = (len(histories), len(catalogue))
-    owners = histories.owners
-    entry = np.full(shape, -1, dtype=np.int32)
-    entry[owners, histories.items] = np.arange(len(histories.items), dtype=np.int32)
-    values = np.log1p(histories.slow + histories.interest)
-    goes_with = _spread(owners, histories.items, values, catalogue.neighbours, catalogue.similarities, shape)
-    leads = _spread(owners, histories.items, values, catalogue.leads, catalogue.effects, shape)
-    if only is None:
-        return Signals(entry, goes_with, leads, taste @ catalogue.factors.T)
-    scores = np.zeros(shape, dtype=np.float32)
-    whole = np.append(only, np.zeros(-len(only) % ALIKE, dtype=only.dtype))
-    scores[:, only] = (taste @ catalogue.factors[whole].T)[:, : len(only)]
-    return Signals(entry, goes_with, leads, scores)
 
 
 def candidate_pairs(
@@ -201,7 +161,7 @@ def candidate_pairs(
     """Which sources found each item for each member, as bits, shape (members, items)."""
     marks = np.zeros(found.entry.shape, dtype=np.uint8)
     owners, bought = histories.owners, histories.times > 0
-    _mark_own(marks, catalogue, histories, depths)
+    _mark_own(marks, histories, found.rhythms.due[DUE_DAYS], depths)
     viewed = np.where(bought, -np.inf, histories.interest)
     chosen = _first_of_each(owners, viewed, histories.starts, depths.viewed) & ~bought
     marks[owners[chosen], histories.items[chosen]] |= np.uint8(1 << VIEWED)
@@ -211,19 +171,18 @@ def candidate_pairs(
         (GOES_WITH, found.goes_with + found.leads, depths.goes_with),
         (SIMILAR_TASTE, found.taste.copy(), depths.similar_taste),
     ):
-        scores[is_own] = -np.inf
+        scores[owners[bought], histories.items[bought]] = -np.inf
         _mark_best(marks, source, scores, depth)
     _mark_first(marks, CATEGORY, _of_own_kinds(catalogue, shelves, histories), is_own, depths.category)
     _mark_first(marks, POPULAR, shelves.of_store[histories.stores], is_own, depths.popular)
-    _mark_first(marks, POPULAR, shelves.of_group[buying_groups(catalogue, histories)], is_own, depths.popular // 2)
+    _mark_first(marks, POPULAR, shelves.of_group[found.groups], is_own, depths.popular // 2)
     _mark_first(marks, TRENDING, np.tile(shelves.trending, (len(histories), 1)), is_own, depths.trending)
     return marks
 
 
-def _mark_own(marks: NDArray[np.uint8], catalogue: Catalogue, histories: Histories, depths: Depths) -> None:
+def _mark_own(marks: NDArray[np.uint8], histories: Histories, due: Numbers, depths: Depths) -> None:
     """Items bought before: those bought most of late and those most likely due, and which of them are due."""
     owners, bought = histories.owners, histories.times > 0
-    due = due_within(catalogue, histories, days=DUE_DAYS)
     strength = np.where(bought, np.maximum(due, histories.slow / (1 + histories.slow)), -np.inf)
     chosen = _first_of_each(owners, strength, histories.starts, depths.own) & bought
     marks[owners[chosen], histories.items[chosen]] |= np.uint8(1 << BOUGHT_BEFORE)
@@ -243,29 +202,6 @@ def _of_own_kinds(catalogue: Catalogue, shelves: Shelves, histories: Histories) 
     strength = np.where((items >= 0) & (strength > 0), strength, -1)
     order = np.argsort(-strength, axis=1, kind="stable")
     return np.where(np.take_along_axis(strength, order, axis=1) > 0, np.take_along_axis(items, order, axis=1), -1)
-
-
-def kind_sums(catalogue: Catalogue, histories: Histories, values: Numbers) -> Numbers:
-    """Sum of the entries' values by member and narrowest category, shape (members, kinds + 1); the last is for unknown."""
-    kinds = len(catalogue.sold_by_kind)
-    kind = catalogue.kinds[histories.items] % kinds
-    sums = np.bincount(histories.owners * kinds + kind, values, minlength=len(histories) * kinds)
-    return sums.reshape(len(histories), kinds).astype(np.float32)
-
-
-def _spread(
-    owners: NDArray[np.int64], items: Rows, values: Numbers, to: Rows, strength: Numbers, shape: tuple[int, int]
-) -> Numbers:
-    """What each member's items say together for every item, shape (members, items)."""
-    if not to.shape[1]:
-        return np.zeros(shape, dtype=np.float32)
-    flat = to.take(items, axis=0)
-    np.maximum(flat, 0, out=flat)
-    if shape[0] > 1:
-        flat = owners[:, None] * shape[1] + flat
-    said = strength.take(items, axis=0)
-    said *= values[:, None]
-    return np.bincount(flat.ravel(), said.ravel(), minlength=shape[0] * shape[1]).reshape(shape).astype(np.float32)
 
 
 def _first_of_each(

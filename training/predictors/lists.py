@@ -17,13 +17,14 @@ from training.predictors.catalogue import Catalogue
 from training.predictors.histories import Histories, Numbers, Rows
 from training.predictors.list_features import FEATURES, candidates_with_features
 from training.predictors.list_order import KNOWN, RANKED, Mask, baseline_scores, mixed, popularity
-from training.predictors.list_sources import POPULAR, Candidates, Depths, Shelves, candidate_pairs, signals
+from training.predictors.list_signals import signals
+from training.predictors.list_sources import POPULAR, Candidates, Depths, Shelves, candidate_pairs
 from training.predictors.similar import alike
 from training.predictors.taste import Weighing, fold_in, gram_of
 from training.predictors.trees import MODEL_FILES, Engine, Matrix, Scores, TreeModel
 
 CATALOGUE = "catalogue.npz"
-BLOCK = 256
+BLOCK = 128
 """Members whose lists are made at once: each item takes some fifty bytes for each of them."""
 LOWEST = np.float64(-1e9)
 
@@ -40,11 +41,14 @@ class RankedLists:
         Positions in `SOURCES`, same shape.
     scores
         By which they were ranked, same shape; comparable within one member's list only.
+    groups
+        Buying group of each member, as `buying_groups`, shape (members,).
     """
 
     items: NDArray[np.int32]
     sources: NDArray[np.int8]
     scores: NDArray[np.float64]
+    groups: Rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,11 +195,12 @@ class Recommender:
         """
         k = min(k, len(self.catalogue))
         shape = (len(candidates), k)
-        lists = RankedLists(np.full(shape, -1, np.int32), np.full(shape, POPULAR, np.int8), np.full(shape, LOWEST))
+        places = np.full(shape, -1, np.int32), np.full(shape, POPULAR, np.int8), np.full(shape, LOWEST)
+        lists = RankedLists(*places, candidates.groups)
         if repeats is not None and self.serves_new != self.serves:
             new = self.score_by(self.serves_new, candidates.features)
             scores = np.where(candidates.is_own, scores, new)
-        order = np.lexsort((candidates.items, -scores, candidates.owners))
+        order = np.lexsort((-scores, candidates.owners))  # within a member items ascend, so that ties stand by item
         sources, is_own, popular = candidates.sources, candidates.is_own, self.shelves.popular
         for row in range(len(candidates)):
             mine = order[candidates.starts[row] : candidates.starts[row + 1]]

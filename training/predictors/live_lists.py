@@ -1,25 +1,16 @@
 """A list as of this moment: one member's history with what they did since added to it, and candidates ranked anew. Pure."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from training.predictors.catalogue import due_within
-from training.predictors.histories import ENTRY_FIELDS, Histories, Numbers, Rows, with_today
+from training.predictors.catalogue import Rhythms
+from training.predictors.histories import Histories, Numbers, Rows, with_today
 from training.predictors.list_features import candidates_with_features
-from training.predictors.list_sources import (
-    BOUGHT_BEFORE,
-    DUE_AGAIN,
-    DUE_DAYS,
-    DUE_PROBABILITY,
-    GOES_WITH,
-    VIEWED,
-    Candidates,
-    Depths,
-    signals,
-)
+from training.predictors.list_signals import DUE_DAYS, LATER_DAYS, signals
+from training.predictors.list_sources import BOUGHT_BEFORE, DUE_AGAIN, DUE_PROBABILITY, GOES_WITH, VIEWED, Candidates, Depths
 from training.predictors.lists import RankedLists, Recommender
 from training.predictors.packed_history import Kept
 
@@ -102,11 +93,12 @@ def list_of_now(
 ) -> RankedLists:
     """The same for a history that holds everything `since` already, of which only what is near is looked up."""
     allowed = np.ones(len(recommender.catalogue), dtype=np.bool_) if only is None else only.copy()
-    allowed[just_bought(recommender, now)] = False
+    rhythms = Rhythms.of(recommender.catalogue, now, 1.0, DUE_DAYS, LATER_DAYS)
+    allowed[just_bought(now, rhythms)] = False
     if kept is None or not len(kept.items):
         candidates = recommender.candidates(now, depths=LIVE_DEPTHS, only=allowed)
     else:
-        candidates = near_candidates(recommender, now, kept, since, allowed)
+        candidates = near_candidates(recommender, now, kept, since, allowed, rhythms)
     lists = recommender.listed(candidates, recommender.rank(candidates), k=k, repeats=repeats, top_up=False)
     if repeats is None:
         for place, item in zip(LOOKED_PLACES, looked_at(now, since, allowed), strict=False):
@@ -122,8 +114,10 @@ def looked_at(now: Histories, since: Sequence[Since], allowed: NDArray[np.bool_]
     weight: dict[int, float] = {}
     for row, each in zip(looked.looked.tolist(), looked.weights.tolist(), strict=True):
         weight[row] = weight.get(row, 0.0) + each
-    known = set(now.items[now.times > 0].tolist())
-    return sorted((row for row in weight if row not in known and allowed[row]), key=lambda row: (-weight[row], row))
+    rows = list(weight)
+    times = now.times[np.searchsorted(now.items, rows)].tolist()  # a look makes an entry, with no times
+    new = [row for row, bought in zip(rows, times, strict=True) if not bought and allowed[row]]
+    return sorted(new, key=lambda row: (-weight[row], row))
 
 
 def _by_then(lists: RankedLists, item: int, place: int) -> None:
@@ -139,13 +133,19 @@ def _by_then(lists: RankedLists, item: int, place: int) -> None:
 
 
 def near_candidates(
-    recommender: Recommender, now: Histories, kept: Kept, since: Sequence[Since], allowed: NDArray[np.bool_]
+    recommender: Recommender,
+    now: Histories,
+    kept: Kept,
+    since: Sequence[Since],
+    allowed: NDArray[np.bool_],
+    rhythms: Rhythms | None = None,
 ) -> Candidates:
     """Candidates of the night, own items that time or today brought up, and what goes with the things of today.
 
     The last one kept is the item most to their taste of those they never bought: features are measured by it.
     """
     catalogue = recommender.catalogue
+    rhythms = rhythms or Rhythms.of(catalogue, now, DUE_DAYS, LATER_DAYS)
     marks = np.zeros((1, len(catalogue)), dtype=np.uint8)
     mine = marks[0]
     for part in (slice(KEPT_DEEP), slice(-1, None)):
@@ -153,10 +153,10 @@ def near_candidates(
     is_own = np.zeros(len(catalogue), dtype=np.bool_)
     is_own[now.items[now.times > 0]] = True
     _mark_near(mine, recommender, since, is_own)
-    _mark_own(mine, recommender, now)
+    _mark_own(mine, now, rhythms.due[DUE_DAYS])
     mine[~allowed] = 0
-    looked_up = np.flatnonzero(mine | is_own).astype(np.int32)
-    found = signals(catalogue, now, recommender.taste(now), only=looked_up)
+    looked_up = np.flatnonzero(is_own | (mine != 0)).astype(np.int32)
+    found = signals(catalogue, now, recommender.taste(now), only=looked_up, rhythms=rhythms)
     return candidates_with_features(catalogue, now, found, marks)
 
 
@@ -173,9 +173,8 @@ def _mark_near(mine: NDArray[np.uint8], recommender: Recommender, since: Sequenc
         mine[rows[~is_own[rows]]] |= np.uint8(1 << VIEWED)
 
 
-def _mark_own(mine: NDArray[np.uint8], recommender: Recommender, now: Histories) -> None:
+def _mark_own(mine: NDArray[np.uint8], now: Histories, due: Numbers) -> None:
     """Mark own items anew: those kept, and those most likely due or bought most; and which of them are due."""
-    due = due_within(recommender.catalogue, now, days=DUE_DAYS)
     bought = now.times > 0
     strength = np.where(bought, np.maximum(due, now.slow / (1 + now.slow)), -1)
     chosen = bought & (mine[now.items] > 0)
@@ -186,14 +185,10 @@ def _mark_own(mine: NDArray[np.uint8], recommender: Recommender, now: Histories)
     mine[now.items[chosen & (due >= DUE_PROBABILITY) & (now.times > 1)]] |= np.uint8(1 << DUE_AGAIN)
 
 
-def just_bought(recommender: Recommender, now: Histories) -> Rows:
+def just_bought(now: Histories, rhythms: Rhythms) -> Rows:
     """Rows of what was bought on the histories' own day, and is not likely to be wanted again within a day."""
     fresh = (now.last_days == now.day) & (now.times > 0)
-    if not fresh.any():
-        return np.empty(0, dtype=np.int32)
-    today = {name: getattr(now, name)[fresh] for name in ENTRY_FIELDS}
-    again = due_within(recommender.catalogue, replace(now, starts=np.array([0, fresh.sum()]), **today), days=1.0)
-    gone: Rows = today["items"][again < AGAIN_TODAY]
+    gone: Rows = now.items[fresh & (rhythms.due[1.0] < AGAIN_TODAY)]
     return gone
 
 

@@ -1,6 +1,8 @@
 """Everyone's lists of a night, block by block, with the candidates that lists of the next day are made from."""
 
+from collections import deque
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,22 +36,42 @@ class NightlyBlock:
 
 
 def nightly_blocks(
-    recommender: Recommender, histories: Histories, *, k: int, depths: Depths | None = None
+    recommender: Recommender, histories: Histories, *, k: int, depths: Depths | None = None, threads: int = 1
 ) -> Iterator[NightlyBlock]:
-    """Lists as `Recommender.lists` makes them, and the `KEPT` best candidates of each."""
-    for block in histories.blocks(BLOCK):
-        candidates = recommender.candidates(block, depths=depths)
-        scores = recommender.rank(candidates)
-        starts, best = best_of_each(candidates, scores, KEPT - 1)
-        starts, best = with_their_taste(candidates, starts, best)
-        kept = Kept(candidates.items[best], candidates.found_by[best])
-        yield NightlyBlock(block, recommender.listed(candidates, scores, k=k), starts, kept)
+    """Lists as `Recommender.lists` makes them, and the `KEPT` best candidates of each.
+
+    Parameters
+    ----------
+    threads
+        How many blocks are made at once; trees, products and sums leave the interpreter free for the others. Blocks come in the
+        order of their members, and no more than that many wait for whoever takes them.
+    """
+    if threads == 1:
+        yield from (_nightly(recommender, block, k, depths) for block in histories.blocks(BLOCK))
+        return
+    waiting: deque[Future[NightlyBlock]] = deque()
+    with ThreadPoolExecutor(threads) as pool:
+        for block in histories.blocks(BLOCK):
+            waiting.append(pool.submit(_nightly, recommender, block, k, depths))
+            if len(waiting) > threads:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+
+
+def _nightly(recommender: Recommender, block: Histories, k: int, depths: Depths | None) -> NightlyBlock:
+    candidates = recommender.candidates(block, depths=depths)
+    scores = recommender.rank(candidates)
+    starts, best = best_of_each(candidates, scores, KEPT - 1)
+    starts, best = with_their_taste(candidates, starts, best)
+    kept = Kept(candidates.items[best], candidates.found_by[best])
+    return NightlyBlock(block, recommender.listed(candidates, scores, k=k), starts, kept)
 
 
 def best_of_each(candidates: Candidates, scores: Scores, count: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Where each member's best candidates begin, and their positions, best first; ties by item, as in lists."""
     owners = candidates.owners
-    order = np.lexsort((candidates.items, -scores, owners))
+    order = np.lexsort((-scores, owners))  # within a member items ascend
     place = np.arange(len(order)) - candidates.starts[owners]
     sizes = np.minimum(np.diff(candidates.starts), count)
     return np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64), order[place < count]

@@ -14,6 +14,8 @@ from training.predictors.histories import Histories, Numbers
 
 SATURATION = 1.2
 """k1 of BM25 (Robertson and Walker 1994): how soon further purchases of the same item count less."""
+TOGETHER = 64
+"""Members whose equations are solved at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +74,15 @@ def fold_in(
     gram = gram_of(factors, weighing.regularization) if gram is None else gram
     extra = weighing.alpha * weighing.weights(histories, rarity).astype(np.float64)
     members = np.zeros((len(histories), factors.shape[1]))
-    for row in range(len(histories)):
-        part = slice(histories.starts[row], histories.starts[row + 1])
-        if part.stop > part.start:
-            own = factors[histories.items[part]].astype(np.float64)
+    known = np.flatnonzero(np.diff(histories.starts))
+    for some in (known[first : first + TOGETHER] for first in range(0, len(known), TOGETHER)):
+        systems, sums = np.empty((len(some), *gram.shape)), np.empty((len(some), len(gram), 1))
+        for place, row in enumerate(some.tolist()):
+            part = slice(histories.starts[row], histories.starts[row + 1])
+            own = factors.take(histories.items[part], axis=0).astype(np.float64)
             weighed = own * np.sqrt(extra[part])[:, None]  # a matrix times its own transpose takes half the work of any two
-            members[row] = np.linalg.solve(gram + weighed.T @ weighed, (1 + extra[part]) @ own)
+            systems[place], sums[place, :, 0] = gram + weighed.T @ weighed, (1 + extra[part]) @ own
+        members[some] = np.linalg.solve(systems, sums)[:, :, 0]
     return members.astype(np.float32)
 
 

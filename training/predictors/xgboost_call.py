@@ -36,14 +36,15 @@ def predicted(booster: xgboost.Booster, matrix: NDArray[np.float32]) -> NDArray[
     rows = np.ascontiguousarray(matrix, dtype=np.float32)
     if rows.ndim != 2 or rows.shape[1] != booster.num_features():
         raise ValueError(f"rows of {rows.shape[-1]} features for trees of {booster.num_features()}")
+    if not len(rows):  # the library says that these have no outputs
+        return predicted(booster, np.zeros((1, rows.shape[1]), dtype=np.float32))[:0]
     place = rows.__array_interface__["data"][0]
     told = b'{"data": [%d, true], "shape": [%d, %d], "typestr": "<f4", "version": 3}' % (place, *rows.shape)
     sizes, dimensions, values = _SIZES(), ctypes.c_uint64(), _VALUES()
     places = ctypes.byref(sizes), ctypes.byref(dimensions), ctypes.byref(values)
     _checked(_library().XGBoosterPredictFromDense(booster.handle, told, _CONFIG, _mine.proxy.handle, *places))
     shape = tuple(sizes[: dimensions.value])
-    size = math.prod(shape)
-    content = ctypes.string_at(values, 4 * size) if size else b""  # stands until this thread's next call
+    content = ctypes.string_at(values, 4 * math.prod(shape))  # stands until this thread's next call
     return np.frombuffer(content, dtype=np.float32).astype(np.float64).reshape(shape)
 
 

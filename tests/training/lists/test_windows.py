@@ -10,7 +10,7 @@ from shops import Event, Line, moment_of, shop
 from features.days import day_number
 from features.errors import CorruptRecord, NotEnoughData
 from training.interactions import MIN_BUYERS
-from training.lists.behaviour import LOOKS, Behaviour, behaviour
+from training.lists.behaviour import LOOKS, Behaviour, behaviour, behaviour_with
 from training.lists.windows import Window, already, bought_in, bought_next, catalogue_positions, histories_of, window
 from training.predictors.histories import (
     ENTRY_FIELDS,
@@ -95,6 +95,27 @@ def test_histories_equal_a_naive_count(seen: Behaviour, first_day: int, offset: 
         assert (entry["times"], entry["first_days"], entry["last_days"]) == (len(days), min(days), max(days))
         for name, half_life in (("fast", FAST_DAYS), ("slow", SLOW_DAYS)):
             assert entry[name] == pytest.approx(sum(0.5 ** ((day - when) / half_life) for when in days), rel=1e-5)
+
+
+def test_histories_read_a_bucket_at_a_time_are_those_of_everything(seen: Behaviour, first_day: int) -> None:
+    """Also what nobody else of the bucket bought, and looks at it."""
+    facts, day = shop(random_lines(), events=looks(), buckets=8), first_day + 60
+    whole = window(seen, day=day)
+    ids, item_ids = seen.bought.member_ids[whole.members], seen.bought.item_ids[whole.listed]
+    place_of, every = {name: row for row, name in enumerate(ids.tolist())}, np.arange(len(item_ids))
+    met = 0
+    for bucket in facts.buckets:
+        with facts.within(bucket):
+            part = behaviour_with(facts, item_ids)
+        mine = [name for name in part.bought.member_ids.tolist() if name in place_of]
+        at = np.searchsorted(part.bought.member_ids, np.array(mine, dtype=np.str_))
+        found = histories_of(part.until(day), at, every, day=day)
+        expected = whole.histories.taken(np.array([place_of[name] for name in mine], dtype=np.int64))
+        stores = [part.visits.store_ids[found.stores], seen.visits.store_ids[expected.stores]]
+        assert same(replace(found, stores=expected.stores), expected)
+        assert np.array_equal(*stores)
+        met += len(mine)
+    assert met == len(ids)
 
 
 def test_looks_count_by_kind_and_fade(seen: Behaviour, first_day: int) -> None:
