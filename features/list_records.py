@@ -23,8 +23,8 @@ FINGERPRINT = 16
 _REMEDY = 'publish again: "rapport publish"'
 
 
-class RecommendedItem(msgspec.Struct, array_like=True, frozen=True):
-    """One item of a list, where it came from, and the score by which it was ranked.
+class RecommendedItem(msgspec.Struct, array_like=True, frozen=True, gc=False):
+    """One item of a list, where it came from, and the score by which it was ranked. It holds nothing that could be garbage.
 
     Attributes
     ----------
