@@ -597,7 +597,7 @@ class RedisReader:
         reads += [f"{refusals}{member}}}" for member in member_ids]
         done = [self._keys.live_items(member, day) for member in member_ids for day in days]
         with translated():
-            found, *some = await self._questions.ask(reads, *([["EXISTS", *done]] if done else []))
+            found, *some = await self._questions.ask(tuple(reads), *([("EXISTS", *done)] if done else []))
             live = await self._hashes(done) if some and some[0] else []
         until = len(member_ids) + 1
         return StoredLists(found[0], found[1:until], [refusal is not None for refusal in found[until:]], live)

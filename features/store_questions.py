@@ -1,7 +1,8 @@
 """Several commands to Redis in one round trip, over a connection of redis-py's, for the paths that have to be fast.
 
 redis-py's pipelines look after the time of each reply: with one client's time limit, sending makes a task and every reply a
-timer, which together cost more than the round trip. Here all replies to a question have one limit.
+timer, which together cost more than the round trip. Here all replies to a question have one limit; and commands are packed by
+hiredis, by which redis-py parses replies, at a tenth of what redis-py's own code takes.
 """
 
 import asyncio
@@ -10,10 +11,11 @@ from typing import Any
 
 import redis
 import redis.asyncio
+from hiredis import pack_command
 
 from features.store_errors import address_checked
 
-Command = Sequence[str | bytes]
+Command = tuple[str | int | float | bytes | memoryview, ...]
 """Its name and arguments."""
 
 
@@ -58,7 +60,8 @@ class Questions:
 async def _replies(connection: Any, commands: Sequence[Command]) -> list[Any]:
     complete = False
     try:
-        await connection.send_packed_command(connection.pack_commands(commands))
+        packed = [pack_command(command) for command in commands]  # type: ignore[arg-type] # its stubs know one argument only
+        await connection.send_packed_command(packed)
         replies = [await connection.read_response() for _ in commands]
         complete = True
     finally:

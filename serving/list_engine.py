@@ -6,7 +6,6 @@ Most requests of a page or a campaign are of that kind. All others get what was 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -18,7 +17,7 @@ from serving.list_parsing import QuickRecommendRequest
 from serving.list_reading import MEMBERS_TOGETHER, ListReader, ReadLists, StoredMember
 from serving.list_schemas import RecommendRequest
 from serving.metrics import Meter
-from serving.own_rows import Standings, answered_plainly, own_row
+from serving.own_rows import KeptItems, Standings, answered_plainly, own_row
 from serving.problems import ApiError
 from serving.quick_rows import QuickRules
 from serving.rules_in_force import Ruling
@@ -49,7 +48,7 @@ class _Moment:
     read: ReadLists
     standings: Standings
     grounds: dict[tuple[str | None, str | None, bool], tuple[QuickRules, bytes] | None] = field(default_factory=dict)
-    counted: Counter[str] = field(default_factory=Counter)
+    counted: dict[str, int] = field(default_factory=dict)
 
 
 class ListEngine:
@@ -68,6 +67,7 @@ class ListEngine:
         self._reader, self._grounds = reader, grounds
         self._models, self._clock = models, clock
         self._stale_after_s, self._meter = stale_after_s, meter
+        self._kept = KeptItems()
         self._together: Together[_Question] = Together(self._answered, members=MEMBERS_TOGETHER)
 
     async def ask(self, asked: QuickRecommendRequest | RecommendRequest, request_id: str) -> Told:
@@ -106,17 +106,19 @@ class ListEngine:
         ground = self._ground(asked, now) if len(asked.member_ids) <= FEW and not (asked.context or asked.dry_run) else None
         if ground is None:
             return None
-        rows, statuses = [], []
+        rows: list[bytes] = []
+        statuses: list[str] = []
         for place, member in enumerate(asked.member_ids, start):
             record = read.lists[place]
             if record is None or read.refused[place] or place in read.since:
                 return None
-            row = own_row(member, record, asked.k, asked.exclude, ground[0], now.standings)
+            row = own_row(member, record, asked.k, asked.exclude, ground[0], now.standings, self._kept)
             if row is None:
                 return None
             statuses.append(row[0])
             rows.append(row[1])
-        now.counted.update(statuses)
+        for status in statuses:
+            now.counted[status] = now.counted.get(status, 0) + 1
         head = (question.request_id.encode(), now.text, ground[1])
         return b'{"passport":{"decision_id":"%b","moment":"%b",%b,"rows":[%b]}' % (*head, b",".join(rows))
 

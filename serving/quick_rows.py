@@ -7,8 +7,8 @@ and an encoder take. Tests hold the two against each other under random rules. P
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from itertools import chain, zip_longest
+from dataclasses import dataclass, field
+from itertools import chain, count, zip_longest
 
 import msgspec
 
@@ -39,6 +39,8 @@ class QuickRules:
     barred: bytes
     caps: tuple[QuickCap, ...]
     texts: ItemTexts
+    edition: int = field(default_factory=count().__next__)
+    """Another number for all that is compiled anew."""
 
     @classmethod
     def of(cls, compiled: CompiledRules, texts: ItemTexts | None = None) -> QuickRules:
@@ -92,13 +94,13 @@ def _taken(member: Member, asked: Asked, below: Below, quick: QuickRules) -> lis
 
 def within_caps(caps: tuple[QuickCap, ...], counts: list[dict[int, int]], row: int) -> bool:
     """Whether one more item of its groups may come; counts it if so."""
-    for cap, count in zip(caps, counts, strict=True):
+    for cap, counted in zip(caps, counts, strict=True):
         group = cap.group[row]
-        if count.get(group, 0) >= cap.limit[group]:
+        if counted.get(group, 0) >= cap.limit[group]:
             return False
-    for cap, count in zip(caps, counts, strict=True):
+    for cap, counted in zip(caps, counts, strict=True):
         group = cap.group[row]
-        count[group] = count.get(group, 0) + 1
+        counted[group] = counted.get(group, 0) + 1
     return True
 
 
