@@ -24,7 +24,9 @@ _REMEDY = 'publish again: "rapport publish"'
 
 
 class RecommendedItem(msgspec.Struct, array_like=True, frozen=True, gc=False):
-    """One item of a list, where it came from, and the score by which it was ranked. It holds nothing that could be garbage.
+    """One item of a list, where it came from, and the score by which it was ranked.
+
+    There are fifty a list, and none can be part of a circle: the garbage collector need not look at them.
 
     Attributes
     ----------
