@@ -21,49 +21,52 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import redis
 import uvloop
 
 from benchmarks.load import Burst, Connection, burst, cpu_s, request, worker_of
+from benchmarks.serving_lists import own_lists, shelf
 from benchmarks.serving_world import DAY, NOW, World, last_line, world
 from benchmarks.wrk import WrkBurst, is_here, wrk_burst
 from features.contract import CONTRACT
-from features.list_records import ListStamp, RecommendationList, RecommendedItem
+from features.list_records import ListStamp
 from features.online_store import RedisStore
-from features.rules.shelf import Shelf
 from features.shop_store import ShopStore
 from serving.launch import running_server
 
-LISTED, SOLD = 5000, 20_000
-"""Members with lists, and items on the shelf."""
+ASKED, LISTED, AGAIN = 5000, 25_000, 2000
+"""Members asked for scores, those with lists, which are more than a worker keeps the texts of, and those asked for again."""
 PORT = 3950
 Load = tuple["Server", list[bytes], int]
 """Whom to ask, what, and over how many connections."""
 PEERS = ("echo", "fastapi_arrays", "fastapi_frame")
 
 
-def fill_peers(made: World, members: int) -> None:
-    """The same features as Hashes, and the same lists as Sorted Sets, for the first members; and an item table, as always."""
+def fill_peers(made: World) -> None:
+    """The same features as Hashes, and the same lists as Sorted Sets; and an item table, as always."""
     client: Any = redis.Redis(unix_socket_path=str(made.redis_socket))
     store = RedisStore(f"unix://{made.redis_socket}", prefix="rapport")
-    items = tuple(RecommendedItem(f"{100_000 + place}", 1 / (place + 1), "bought_before") for place in range(50))
-    ids = [member.decode() for member in made.member_ids[:members]]
-    for start in range(0, members, 500):
+    ids = [member.decode() for member in made.member_ids[:LISTED]]
+    lists = own_lists(len(ids))
+    for start in range(0, len(ids), 500):
         part = ids[start : start + 500]
+        found = list(islice(lists, len(part)))
         with client.pipeline(transaction=False) as pipeline:
-            for offset, member in enumerate(part):
-                row = made.matrix[start + offset].tolist()
-                pipeline.hset(f"peer:{member}", mapping=dict(zip(CONTRACT.model_features, row, strict=True)))
-                pipeline.zadd(f"peer_list:{member}", {item.item_id: item.score for item in items})
+            for place, (member, own) in enumerate(zip(part, found, strict=True), start):
+                if place < ASKED:
+                    row = dict(zip(CONTRACT.model_features, made.matrix[place].tolist(), strict=True))
+                    pipeline.hset(f"peer:{member}", mapping=row)
+                pipeline.zadd(f"peer_list:{member}", {item.item_id: item.score for item in own.items})
             pipeline.execute()
-        store.write_lists(part, [RecommendationList("recommender@1", NOW.isoformat(), items)] * len(part))
+        store.write_lists(part, found)
     store.write_list_stamp(ListStamp("recommender@1", NOW.isoformat(), DAY))
     store.close()
     client.close()
     shop = ShopStore(f"unix://{made.redis_socket}", prefix="rapport")
-    shop.write_shelf(Shelf.of_columns({"item_id": [f"{100_000 + n}" for n in range(SOLD)], "category": ["FOOD"] * SOLD}))
+    shop.write_shelf(shelf())
     shop.close()
 
 
@@ -181,10 +184,10 @@ def beside(own: Seen, other: Seen, name: str) -> dict[str, float]:
 
 def measure(made: World, servers: dict[str, Server], *, rounds: int, seconds: float) -> dict[str, Any]:
     """All figures but those of starting."""
-    members = [member.decode() for member in made.member_ids[:LISTED]]
+    everyone = [member.decode() for member in made.member_ids[:LISTED]]
 
-    def load(name: str, path: str, rows: int, connections: int, **more: object) -> Load:
-        return servers[name], [request(path, body) for body in bodies(members, rows, **more)], connections
+    def load(name: str, path: str, rows: int, connections: int, *, among: int = ASKED, **more: object) -> Load:
+        return servers[name], [request(path, body) for body in bodies(everyone[:among], rows, **more)], connections
 
     def turns(**loads: Load) -> dict[str, Seen]:
         return in_turns(loads, rounds=rounds, seconds=seconds)
@@ -215,8 +218,12 @@ def measure(made: World, servers: dict[str, Server], *, rounds: int, seconds: fl
         own=load("rapport", "/v1/score", 100, 16, outputs=["churn"]), fastapi=load("fastapi_arrays", "/score", 100, 16)
     )
     found["batch_100"] = {**figures(seen["own"]), **beside(seen["own"], seen["fastapi"], "fastapi")}
-    seen = turns(own=load("rapport", "/v1/recommend", 1, 16, k=20), fastapi=load("fastapi_arrays", "/recommend", 1, 16))
-    found["list_20"] = {**figures(seen["own"]), **beside(seen["own"], seen["fastapi"], "fastapi")}
+    for name, among in (("list_20", LISTED), ("list_20_again", AGAIN)):
+        seen = turns(
+            own=load("rapport", "/v1/recommend", 1, 16, among=among, k=20),
+            fastapi=load("fastapi_arrays", "/recommend", 1, 16, among=among),
+        )
+        found[name] = {**figures(seen["own"]), **beside(seen["own"], seen["fastapi"], "fastapi")}
     told = {"outputs": ["churn"], "explain": "top_k", "top_k": 3}
     seen = turns(
         without=load("rapport", "/v1/score", 1, 16, outputs=["churn"]), told=load("rapport", "/v1/score", 1, 16, **told)
@@ -238,7 +245,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=1.0)
     chosen = parser.parse_args()
     with world(chosen.members) as made, ExitStack() as running:
-        fill_peers(made, min(chosen.members, LISTED))
+        fill_peers(made)
         begun = time.perf_counter()
         settings = made.settings(api_keys=("k",), port=PORT, workers=1, redis_timeout_ms=2000)  # a busy machine is no fault
         server = running.enter_context(running_server(settings, log=made.folder / "server.log"))

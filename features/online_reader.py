@@ -10,6 +10,7 @@ from features.answers import AnswerStamp
 from features.stamp import Stamp
 from features.store_errors import address_checked, translated
 from features.store_keys import Keys
+from features.store_questions import Questions
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +32,8 @@ class StoredLists:
     stamp
         Which night looked at everyone's lists last.
     live
-        The Hashes of what they did: all days of the first member, all of the second, and so on.
+        The Hashes of what they did: all days of the first member, all of the second, and so on; none where nobody did
+        anything.
     """
 
     stamp: bytes | None
@@ -57,6 +59,7 @@ class RedisReader:
 
     def __init__(self, url: str, *, prefix: str, timeout_ms: int) -> None:
         self._keys = Keys(prefix)
+        self._questions = Questions(url, timeout_s=timeout_ms / 1000)
         with address_checked():
             self._client: Any = redis.asyncio.Redis.from_url(
                 url, socket_timeout=timeout_ms / 1000, socket_connect_timeout=timeout_ms / 1000, retry=None
@@ -74,7 +77,7 @@ class RedisReader:
         for before in (self._keys.before_aggregates, self._keys.before_opted_out, self._keys.before_live):
             keys += [f"{before}{member}}}" for member in member_ids]
         with translated():
-            found = await self._client.mget(keys)
+            (found,) = await self._questions.ask(("MGET", *keys))
         many = len(member_ids)
         return StoredMembers(found[0], found[1 : many + 1], found[many + 1 : 2 * many + 1], found[2 * many + 1 :])
 
@@ -96,23 +99,26 @@ class RedisReader:
         return found
 
     async def read_for_lists(self, member_ids: Sequence[str], days: Sequence[int] = ()) -> StoredLists:
-        """Lists and refusals of several members, and what they did on some local days, in one round trip; nothing is parsed."""
-        keys = [self._keys.lists, *map(self._keys.recommendations, member_ids), *map(self._keys.opted_out, member_ids)]
+        """Lists and refusals of several members, and what they did on some local days; nothing is parsed.
+
+        One round trip, in which is asked, too, whether any of them did anything; a second one only where somebody did.
+        """
+        lists, refusals = self._keys.before_list, self._keys.before_opted_out
+        reads = ["MGET", self._keys.lists, *[f"{lists}{member}}}" for member in member_ids]]
+        reads += [f"{refusals}{member}}}" for member in member_ids]
+        done = [self._keys.live_items(member, day) for member in member_ids for day in days]
         with translated():
-            if not days:
-                found, live = await self._client.mget(keys), []
-            else:
-                pipeline = self._client.pipeline(transaction=False)
-                pipeline.mget(keys)
-                for member in member_ids:
-                    for day in days:
-                        pipeline.hgetall(self._keys.live_items(member, day))
-                found, *live = await pipeline.execute(raise_on_error=False)
-                if isinstance(found, Exception):
-                    raise found
-                live = [{} if isinstance(each, Exception) else each for each in live]  # a key of another type: of one member
+            found, *some = await self._questions.ask(tuple(reads), *([("EXISTS", *done)] if done else []))
+            live = await self._hashes(done) if some and some[0] else []
         until = len(member_ids) + 1
         return StoredLists(found[0], found[1:until], [refusal is not None for refusal in found[until:]], live)
+
+    async def _hashes(self, keys: Sequence[str]) -> list[dict[bytes, bytes]]:
+        """Several Hashes; a key of another type is of one member, and an empty one."""
+        pipeline = self._client.pipeline(transaction=False)
+        for key in keys:
+            pipeline.hgetall(key)
+        return [{} if isinstance(each, Exception) else each for each in await pipeline.execute(raise_on_error=False)]
 
     async def read_list_pasts(self, member_ids: Sequence[str]) -> list[bytes | None]:
         """What lists of members are made anew from, for `training.predictors.packed_history.unpack`."""
@@ -127,4 +133,5 @@ class RedisReader:
 
     async def close(self) -> None:
         """Give the connections back."""
+        await self._questions.close()
         await self._client.aclose()

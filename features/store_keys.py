@@ -120,9 +120,14 @@ class Keys:
         """A member's readable profile."""
         return f"{self.before_profile}{member_id}}}"
 
+    @property
+    def before_list(self) -> str:
+        """What stands before the member id in the key of a recommendation list."""
+        return f"{self.prefix}:list:{{"
+
     def recommendations(self, member_id: str) -> str:
         """A member's recommendation list with sources."""
-        return f"{self.prefix}:list:{{{member_id}}}"
+        return f"{self.before_list}{member_id}}}"
 
     def recommended_items(self, member_id: str) -> str:
         """The items of that list by score."""

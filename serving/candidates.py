@@ -219,14 +219,36 @@ def read_member(
         own = _of_known_sources(RecommendationList.from_bytes(stored))
     except CorruptRecord:
         return Member(member_id, None, {"status": "FALLBACK", "reason": "record_unreadable", **nothing})
+    standing, day = standing_of(own, stamp, moment=moment, stale_after_s=stale_after_s)
+    return Member(member_id, own, standing, day)
+
+
+class Dated(Protocol):
+    """A list as far as it says when it was made, and by what."""
+
+    @property
+    def model(self) -> str:
+        """Name and version of what made it."""
+
+    @property
+    def as_of(self) -> str:
+        """The moment of the night that wrote it."""
+
+    @property
+    def day(self) -> int | None:
+        """The shop's local day of that."""
+
+
+def standing_of(own: Dated, stamp: ListStamp | None, *, moment: datetime, stale_after_s: float) -> tuple[Row, int | None]:
+    """How the answer with a list stands, and the local day that it is answered on."""
     as_of, first_day = _confirmed(own, stamp)
     age = max(0, int((moment - moment_of(as_of)).total_seconds()))
     status = "STALE" if age > stale_after_s else "OK"
     day = None if first_day is None else first_day + age // DAY_S
-    return Member(member_id, own, {"status": status, "reason": None, "as_of": as_of, "age_seconds": age}, day)
+    return {"status": status, "reason": None, "as_of": as_of, "age_seconds": age}, day
 
 
-def _confirmed(own: RecommendationList, stamp: ListStamp | None) -> tuple[str, int | None]:
+def _confirmed(own: Dated, stamp: ListStamp | None) -> tuple[str, int | None]:
     """The last moment at which a list was what would have been written, and its local day."""
     if stamp is None or stamp.model != own.model or moment_of(stamp.as_of) <= moment_of(own.as_of):
         return own.as_of, own.day

@@ -27,11 +27,19 @@ class ListMembers:
 
     async def of(self, member_ids: Sequence[str], models: ModelSet, moment: datetime) -> list[Member]:
         """The members in the order asked for; the same for everybody where the store does not answer."""
-        personal = True
+        stored: Sequence[StoredMember] | None
         try:
             stored = await self._reader.members(member_ids, moment)
         except StoreUnavailable:
-            stored, personal = [_NOBODY] * len(member_ids), False
+            stored = None
+        return await self.made_of(member_ids, stored, models, moment)
+
+    async def made_of(
+        self, member_ids: Sequence[str], stored: Sequence[StoredMember] | None, models: ModelSet, moment: datetime
+    ) -> list[Member]:
+        """The same of what was read of them; None where the store did not answer."""
+        personal = stored is not None
+        stored = stored if stored is not None else [_NOBODY] * len(member_ids)
         found = []
         for member_id, one in zip(member_ids, stored, strict=True):
             member = read_member(

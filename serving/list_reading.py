@@ -6,8 +6,7 @@ since the night, fetches what their lists are made anew from.
 
 import asyncio
 import logging
-from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -15,12 +14,13 @@ from features.errors import CorruptRecord, StoreUnavailable
 from features.list_records import ListStamp, moment_of
 from features.live_items import LiveItems, live_items
 from features.online_reader import RedisReader, StoredLists
+from serving.together import Together
 
 logger = logging.getLogger("rapport")
 DAY_S = 24 * 3600
 MOST_DAYS = 3
 """Days of which the stream keeps what was done: a night that is late by more is not made up for."""
-QUIET_TURNS, MEMBERS_TOGETHER = 3, 1000
+MEMBERS_TOGETHER = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,8 +45,32 @@ class StoredMember:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadLists:
+    """Several members as stored, in the order asked for. `stamp` is that of all lists.
+
+    Attributes
+    ----------
+    since, pasts
+        What those did, by place, who did anything and did not refuse, and what their lists are made anew from.
+    """
+
+    lists: Sequence[bytes | None]
+    refused: Sequence[bool]
+    stamp: ListStamp | None
+    since: Mapping[int, tuple[LiveItems, ...]]
+    pasts: Mapping[int, bytes | None]
+
+    def members(self, start: int, stop: int) -> list[StoredMember]:
+        """The members at some places."""
+        return [
+            StoredMember(self.lists[at], self.refused[at], self.stamp, self.since.get(at, ()), self.pasts.get(at))
+            for at in range(start, stop)
+        ]
+
+
+@dataclass(frozen=True, slots=True)
 class _Asked:
-    member_ids: Sequence[str]
+    member_ids: list[str]
     moment: datetime
     answer: asyncio.Future[list[StoredMember]] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
@@ -68,8 +92,7 @@ class ListReader:
         self.reader = reader
         self._guarded, self._live = guarded, live
         self._stamp: tuple[bytes | None, ListStamp | None] | None = None
-        self._waiting: deque[_Asked] = deque()
-        self._working: asyncio.Task[None] | None = None
+        self._together: Together[_Asked] = Together(self._give, members=MEMBERS_TOGETHER)
 
     async def members(self, member_ids: Sequence[str], moment: datetime) -> list[StoredMember]:
         """The members of one request, in its order.
@@ -79,10 +102,8 @@ class ListReader:
         StoreUnavailable
             The store does not answer, or did not a moment ago.
         """
-        asked = _Asked(member_ids, moment)
-        self._waiting.append(asked)
-        if self._working is None or self._working.done():
-            self._working = asyncio.get_running_loop().create_task(self._work())
+        asked = _Asked(list(member_ids), moment)
+        self._together.add(asked)
         return await asked.answer
 
     async def pasts(self, member_ids: Sequence[str]) -> list[bytes | None]:
@@ -95,68 +116,46 @@ class ListReader:
 
     async def close(self) -> None:
         """Let what is under way end."""
-        if self._working is not None:
-            await self._working
+        await self._together.close()
 
-    async def _work(self) -> None:
-        while self._waiting:
-            await self._let_others_come()
-            batch = self._take()
-            try:
-                found = await self._read([member for asked in batch for member in asked.member_ids], batch[0].moment)
-            except Exception as error:  # noqa: BLE001 # the named edge: whoever waits has to be told
-                for asked in batch:
-                    _give(asked, error)
-                continue
-            for asked in batch:
-                size = len(asked.member_ids)
-                _give(asked, found[:size])
-                del found[:size]
+    async def _give(self, batch: list[_Asked]) -> None:
+        read = await self.read([member for asked in batch for member in asked.member_ids], batch[0].moment)
+        start = 0
+        for asked in batch:
+            stop = start + len(asked.member_ids)
+            if not asked.answer.done():  # whoever asked may have gone
+                asked.answer.set_result(read.members(start, stop))
+            start = stop
 
-    async def _let_others_come(self) -> None:
-        """Take turns of the loop as long as requests arrive: microseconds each, and a round trip shared."""
-        quiet, seen = 0, 0
-        while quiet < QUIET_TURNS:
-            await asyncio.sleep(0)
-            quiet = 0 if len(self._waiting) > seen else quiet + 1
-            seen = len(self._waiting)
+    async def read(self, member_ids: Sequence[str], moment: datetime) -> ReadLists:
+        """Members whose requests came together, in one round trip; a second and a third where somebody did something.
 
-    def _take(self) -> list[_Asked]:
-        batch = [self._waiting.popleft()]
-        members = len(batch[0].member_ids)
-        while self._waiting and members + len(self._waiting[0].member_ids) <= MEMBERS_TOGETHER:
-            batch.append(self._waiting.popleft())
-            members += len(batch[-1].member_ids)
-        return batch
-
-    async def _read(self, member_ids: Sequence[str], moment: datetime) -> list[StoredMember]:
+        Raises
+        ------
+        StoreUnavailable
+            The store does not answer, or did not a moment ago.
+        """
         if self._live and self._stamp is None:
             self._read_stamp(await self._guarded(self._first_look()))
         days = self._days(moment)
         stored = await self._guarded(self.reader.read_for_lists(member_ids, days))
         self._read_stamp(stored)
         stamp = self._stamp[1] if self._stamp is not None else None
-        width, found = len(days), []
-        for place, (content, refused) in enumerate(zip(stored.lists, stored.refused, strict=True)):
-            news = () if refused else _since(days, stored.live[place * width : (place + 1) * width])
-            found.append(StoredMember(content, refused, stamp, news))
-        return await self._with_pasts(member_ids, found)
+        since: dict[int, tuple[LiveItems, ...]] = {}
+        for place in range(len(member_ids)) if stored.live else ():
+            news = _since(days, stored.live[place * len(days) : (place + 1) * len(days)])
+            if news and not stored.refused[place]:
+                since[place] = news
+        return ReadLists(stored.lists, stored.refused, stamp, since, await self._pasts_of(member_ids, list(since)))
+
+    async def _pasts_of(self, member_ids: Sequence[str], places: Sequence[int]) -> dict[int, bytes | None]:
+        """What lists are made anew from, by place; where it cannot be fetched, of these only what was bought is taken away."""
+        if not places:
+            return {}
+        return dict(zip(places, await self.pasts([member_ids[place] for place in places]), strict=True))
 
     async def _first_look(self) -> StoredLists:
         return StoredLists(await self.reader.read_list_stamp(), [], [], [])
-
-    async def _with_pasts(self, member_ids: Sequence[str], found: list[StoredMember]) -> list[StoredMember]:
-        news = [place for place, member in enumerate(found) if member.since]
-        if news:
-            try:
-                pasts = await self.reader.read_list_pasts([member_ids[place] for place in news])
-            except StoreUnavailable as error:  # lists are there: of these only what was bought is taken away
-                logger.warning("%s", error)
-                return found
-            for place, past in zip(news, pasts, strict=True):
-                one = found[place]
-                found[place] = StoredMember(one.content, one.refused, one.stamp, one.since, past)
-        return found
 
     def _days(self, moment: datetime) -> list[int]:
         """Local days that the night had not seen: from its own day on."""
@@ -187,12 +186,3 @@ def _since(days: Sequence[int], hashes: Sequence[dict[bytes, bytes]]) -> tuple[L
     except CorruptRecord as error:  # the list of the night is right without it
         logger.warning("%s", error)
         return ()
-
-
-def _give(asked: _Asked, outcome: list[StoredMember] | Exception) -> None:
-    if asked.answer.done():  # whoever asked has gone
-        return
-    if isinstance(outcome, Exception):
-        asked.answer.set_exception(outcome)
-    else:
-        asked.answer.set_result(outcome)

@@ -12,14 +12,15 @@ from typing import Any
 import msgspec
 from starlette.requests import Request
 
-from features.rules.compiled import CompiledRules, compile_rules
+from features.rules.compiled import CompiledRules
 from features.rules.declared import Rules
-from features.rules.shelf import Shelf
 from features.settings import Settings
 from features.shop_store import ShopReader
 from serving.bundle import ModelSet
 from serving.candidates import Asked, Below, Member, Row
 from serving.cashier import CONSIDERED, worth_saying
+from serving.list_engine import ListEngine
+from serving.list_grounds import ListGrounds, Passport
 from serving.list_members import ListMembers
 from serving.list_parsing import parse_recommend
 from serving.list_reading import ListReader
@@ -27,14 +28,12 @@ from serving.list_schemas import CashierRequest, SimilarRequest
 from serving.metrics import Meter
 from serving.offered import Offered
 from serving.parsing import parse
-from serving.problems import ApiError
-from serving.quick_rows import QuickRules, quick_row
+from serving.quick_rows import quick_row
 from serving.recommending import recommend_members, step_of
-from serving.rules_in_force import REFRESH_S, RulesInForce, Ruling, version_of
+from serving.rules_in_force import REFRESH_S, RulesInForce, Ruling
 from serving.similar import goes_with
 
 decisions = logging.getLogger("rapport.decisions")
-Passport = Callable[[str, ModelSet, datetime], dict[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,19 +72,25 @@ class ListRoutes:
         meter: Meter | None = None,
         refresh_s: float = REFRESH_S,
     ) -> None:
-        self._settings, self._models, self._passport = settings, models, passport
+        self._settings, self._models = settings, models
         self._meter = meter or Meter()
         self._shop = ShopReader(settings.redis_url, prefix=settings.key_prefix, timeout_ms=settings.redis_timeout_ms)
         self.rules = RulesInForce(settings.rules_dir, self._shop, refresh_s=refresh_s)
-        self.members = ListMembers(reader, stale_after_s=settings.max_staleness_h * 3600.0)
-        self._offered = Offered()
-        self._quick: tuple[Ruling | None, dict[int, QuickRules]] = (None, {})
+        stale_after_s = settings.max_staleness_h * 3600.0
+        self.members = ListMembers(reader, stale_after_s=stale_after_s)
+        self._grounds, self._offered = ListGrounds(self.rules, passport), Offered()
+        self._engine = ListEngine(reader, self._grounds, models, settings.clock, stale_after_s=stale_after_s, meter=self._meter)
 
     async def recommend(self, body: bytes, content_type: str, request_id: str) -> bytes:
         """POST /v1/recommend, without HTTP: a body in, a body out."""
         asked = parse_recommend(body, content_type)
+        told = await self._engine.ask(asked, request_id)
+        if isinstance(told, bytes):
+            return told
+        models, moment = self._models(), self._settings.clock()
+        members = await self.members.made_of(asked.member_ids, told, models, moment)
         found = await self._found(
-            asked.member_ids, placement=asked.placement, store=asked.store, context=asked.context, adult=asked.adult
+            members, models, moment, placement=asked.placement, store=asked.store, context=asked.context, adult=asked.adult
         )
         wanted = Asked(asked.k, frozenset(asked.exclude), tuple(asked.context), asked.dry_run, request_id)
         rows = self._rows(found, wanted)
@@ -97,7 +102,7 @@ class ListRoutes:
         asked = await self._parsed(request, SimilarRequest)
         models, moment = self._models(), self._settings.clock()
         ruling = await self.rules.now()
-        rules = self._rules(ruling, asked.placement)
+        rules = self._grounds.rules_of(ruling, asked.placement)
         alike, unknown = goes_with(models.recommender, asked.item_ids)
         if models.recommender is None:
             standing: Row = {"status": "PARTIAL", "reason": "model_missing"}
@@ -107,17 +112,19 @@ class ListRoutes:
             standing = {"status": "OK", "reason": None}
         wanted = Asked(asked.k, frozenset(asked.exclude), tuple(asked.item_ids), asked.dry_run)
         member, below = Member("", None, standing), Below(with_context=alike)
-        compiled = self._compiled(ruling, rules, [member], below, store=asked.store, adult=asked.adult)
+        compiled = self._grounds.compiled(ruling, rules, [member], below, store=asked.store, adult=asked.adult)
         (row,) = recommend_members([member], wanted, below, compiled)
         kept: dict[str, Any] = {name: row[name] for name in ("status", "reason", "items", "removed")}
-        found = _Found(models, moment, ruling, rules, [member], below, compiled)
-        return {"passport": self._list_passport(_id_of(request), found), "unknown_items": unknown, **kept}
+        passport = self._grounds.passport(_id_of(request), models, moment, ruling, rules)
+        return {"passport": passport, "unknown_items": unknown, **kept}
 
     async def cashier(self, request: Request) -> dict[str, Any]:
         """POST /v1/cashier. What is said at the till are not the places of a list: none is left to chance."""
         asked = await self._parsed(request, CashierRequest)
+        models, moment = self._models(), self._settings.clock()
+        members = await self.members.of([asked.member_id], models, moment)
         found = await self._found(
-            [asked.member_id], placement=asked.placement, store=asked.store, context=asked.basket, adult=asked.adult
+            members, models, moment, placement=asked.placement, store=asked.store, context=asked.basket, adult=asked.adult
         )
         wanted = Asked(CONSIDERED, context=tuple(asked.basket))
         (row,) = recommend_members(found.members, wanted, found.below, found.compiled)
@@ -127,35 +134,36 @@ class ListRoutes:
 
     async def in_bulk(self, member_ids: Sequence[str], *, k: int, moment: datetime, placement: str | None = None) -> list[Row]:
         """A list a member as /v1/recommend answers without store or context; no place is left to chance."""
-        found = await self._found(member_ids, placement=placement, moment=moment)
+        models = self._models()
+        found = await self._found(await self.members.of(member_ids, models, moment), models, moment, placement=placement)
         return recommend_members(found.members, Asked(k), found.below, found.compiled)
 
     async def close(self) -> None:
         """Let what is under way end, and give the connections back."""
+        await self._engine.close()
         await self.members.close()
         await self._shop.close()
 
     async def _found(
         self,
-        member_ids: Sequence[str],
+        members: list[Member],
+        models: ModelSet,
+        moment: datetime,
         *,
         placement: str | None = None,
         store: str | None = None,
         context: Sequence[str] = (),
         adult: bool = False,
-        moment: datetime | None = None,
     ) -> _Found:
-        models, moment = self._models(), moment or self._settings.clock()
         ruling = await self.rules.now()
-        rules = self._rules(ruling, placement)
-        members = await self.members.of(member_ids, models, moment)
+        rules = self._grounds.rules_of(ruling, placement)
         below = self._offered.below(models, context, store)
-        compiled = self._compiled(ruling, rules, members, below, store=store, adult=adult)
+        compiled = self._grounds.compiled(ruling, rules, members, below, store=store, adult=adult)
         return _Found(models, moment, ruling, rules, members, below, compiled)
 
     def _rows(self, found: _Found, wanted: Asked) -> list[bytes]:
         """The rows as JSON: most of them the quick way, others the long one."""
-        quick = self._quick_rules(found)
+        quick = self._grounds.quick(found.ruling, found.compiled)
         rows = [quick_row(member, wanted, found.below, quick) for member in found.members]
         for member, row in zip(found.members, rows, strict=True):
             if row is not None:
@@ -169,67 +177,12 @@ class ListRoutes:
                 rows[place] = msgspec.json.encode(told)
         return [row for row in rows if row is not None]
 
-    def _quick_rules(self, found: _Found) -> QuickRules:
-        """The compiled rules as the quick way reads them, kept as long as the ruling stands."""
-        if self._quick[0] is not found.ruling:
-            self._quick = (found.ruling, {})
-        known = self._quick[1].get(id(found.compiled))  # an entry holds what it was made of: no id comes twice
-        if known is None:
-            known = QuickRules.of(found.compiled)
-            if found.ruling.keeps(found.compiled):
-                self._quick[1][id(found.compiled)] = known
-        return known
-
     def _count(self, status: str, step: str) -> None:
         self._meter.add("rapport_rows_total", "recommend", status)
         self._meter.add("rapport_ladder_total", "recommend", step)
 
-    def _rules(self, ruling: Ruling, placement: str | None) -> Rules:
-        """The rules of a placement.
-
-        Raises
-        ------
-        ApiError
-            There are none of that name, or the file of that name cannot be used.
-        """
-        rules = ruling.named(placement)
-        name = placement or "default"
-        if name in self.rules.refused and name not in ruling.rules:  # no rules is not what it asked for
-            raise ApiError("rules_refused", "the rules of this placement cannot be used; the server's log says why")
-        if rules is None:
-            there = {"pointer": "/placement", "problem": "no rules file has this name"}
-            raise ApiError("invalid_request", "1 field is not as it should be", errors=[there])
-        return rules
-
-    def _compiled(
-        self, ruling: Ruling, rules: Rules, members: Sequence[Member], below: Below, *, store: str | None, adult: bool
-    ) -> CompiledRules:
-        """The rules on the shelf; where nobody published one, on the items that may be offered, of which nothing is known."""
-        compiled = ruling.compiled(rules, store=store, adult=adult)
-        if compiled is not None and len(compiled.shelf):
-            return compiled
-        own = [item.item_id for member in members if member.own is not None for item in member.own.items]
-        others = [
-            item for scored in (below.with_context, below.in_store, below.popular, *below.in_groups) for item, _ in scored
-        ]
-        return compile_rules(rules, Shelf.of_ids([*rules.pinned, *own, *others]), adult=adult)
-
-    def _list_passport(self, request_id: str, found: _Found) -> dict[str, Any]:
-        stock = found.ruling.stock
-        return {
-            **self._passport(request_id, found.models, found.moment),
-            "rules": {
-                "name": found.rules.name,
-                "version": version_of(found.rules),
-                "items_version": stock.version if stock is not None else None,
-                "stock_checked": stock is not None and len(stock.shelf) > 0,
-                "stock_age_seconds": found.ruling.age_seconds(),
-            },
-        }
-
     def _ordered_passport(self, request_id: str, found: _Found) -> dict[str, Any]:
-        """The passport of lists of members' own: it says, too, what puts these in order."""
-        return {**self._list_passport(request_id, found), "order": found.models.list_order}
+        return self._grounds.ordered_passport(request_id, found.models, found.moment, found.ruling, found.rules)
 
     def _log_chance(self, decision_id: str, rules: Rules, rows: Sequence[Mapping[str, Any]]) -> None:
         """One line a list that was left to chance: what stood where by which probability; outcomes join by decision and row."""

@@ -7,18 +7,17 @@ and an encoder take. Tests hold the two against each other under random rules. P
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
-from functools import lru_cache
-from itertools import chain, zip_longest
+from dataclasses import dataclass, field
+from itertools import chain, count, zip_longest
 
 import msgspec
 
 from features.list_records import RecommendedItem
 from features.rules.compiled import CompiledRules
 from features.rules.declared import Rules
-from serving.candidates import Asked, Below, Member, of_group
+from serving.candidates import Asked, Below, Member, Row, of_group
+from serving.item_texts import ItemTexts, ShownItem, items_json, told, told_of_own
 from serving.recommending import bought_lately, step_of
-from training.predictors.list_reasons import Known, sentences
 
 Offer = tuple[str, str, float | None, RecommendedItem | None]
 """Item, source, score, and what is known of it as one of the member's own."""
@@ -39,26 +38,20 @@ class QuickRules:
     compiled: CompiledRules
     barred: bytes
     caps: tuple[QuickCap, ...]
-    category: memoryview
-    categories: list[str]
+    texts: ItemTexts
+    edition: int = field(default_factory=count().__next__)
+    """Another number for all that is compiled anew."""
 
     @classmethod
-    def of(cls, compiled: CompiledRules) -> QuickRules:
-        """The same rules."""
-        shelf = compiled.shelf
+    def of(cls, compiled: CompiledRules, texts: ItemTexts | None = None) -> QuickRules:
+        """The same rules, with the texts of their shelf's items where these are known."""
         caps = tuple(QuickCap(cap.group.data, cap.limit.tolist()) for cap in compiled.caps)
-        middle = shelf.levels[:, 1].copy().data
-        return cls(compiled, compiled.barred.tobytes(), caps, middle, shelf.categories.tolist())
+        return cls(compiled, compiled.barred.tobytes(), caps, texts or ItemTexts(compiled.shelf))
 
     @property
     def rules(self) -> Rules:
         """What was declared."""
         return self.compiled.rules
-
-    def category_of(self, row: int) -> str | None:
-        """The name of an item's category."""
-        place = self.category[row]
-        return None if place < 0 else self.categories[place]
 
 
 def quick_row(member: Member, asked: Asked, below: Below, quick: QuickRules) -> bytes | None:
@@ -76,36 +69,38 @@ def quick_row(member: Member, asked: Asked, below: Below, quick: QuickRules) -> 
     items = _taken(member, asked, below, quick)
     if len(items) < max(1, min(rules.min_length, asked.k)):
         return None
-    return _json_of(member, below, _items(items, member, asked, quick))
+    return _json_of(member, below, _items(items, member, asked))
 
 
-def _taken(member: Member, asked: Asked, below: Below, quick: QuickRules) -> list[tuple[int, Offer]]:
-    """What comes into the list, in order, with rows of the shelf: the first k offers that no rule is against."""
-    row_of, barred, rules = quick.compiled.shelf.row_of, quick.barred, quick.rules
+def _taken(member: Member, asked: Asked, below: Below, quick: QuickRules) -> list[tuple[ShownItem, Offer]]:
+    """What comes into the list, in order: the first k offers that no rule is against."""
+    known, barred, rules = quick.texts.known, quick.barred, quick.rules
     against = {*asked.exclude, *asked.context, *bought_lately(member, rules)}
     counts: list[dict[int, int]] = [{} for _ in quick.caps]
-    taken: list[tuple[int, Offer]] = []
+    taken: list[tuple[ShownItem, Offer]] = []
     for offer in _offers(member, asked, below, rules):
         item = offer[0]
-        row = row_of.get(item)
-        if row is None or barred[row] or item in against or (counts and not _within(quick.caps, counts, row)):
+        if item in against:
+            continue
+        shown = known.get(item) or quick.texts.written(item)
+        if shown is None or barred[shown[0]] or (counts and not within_caps(quick.caps, counts, shown[0])):
             continue
         against.add(item)
-        taken.append((row, offer))
+        taken.append((shown, offer))
         if len(taken) == asked.k:
             break
     return taken
 
 
-def _within(caps: tuple[QuickCap, ...], counts: list[dict[int, int]], row: int) -> bool:
+def within_caps(caps: tuple[QuickCap, ...], counts: list[dict[int, int]], row: int) -> bool:
     """Whether one more item of its groups may come; counts it if so."""
-    for cap, count in zip(caps, counts, strict=True):
+    for cap, counted in zip(caps, counts, strict=True):
         group = cap.group[row]
-        if count.get(group, 0) >= cap.limit[group]:
+        if counted.get(group, 0) >= cap.limit[group]:
             return False
-    for cap, count in zip(caps, counts, strict=True):
+    for cap, counted in zip(caps, counts, strict=True):
         group = cap.group[row]
-        count[group] = count.get(group, 0) + 1
+        counted[group] = counted.get(group, 0) + 1
     return True
 
 
@@ -126,39 +121,35 @@ def _offers(member: Member, asked: Asked, below: Below, rules: Rules) -> Iterato
     )
 
 
-def _items(taken: list[tuple[int, Offer]], member: Member, asked: Asked, quick: QuickRules) -> str:
+def _items(taken: list[tuple[ShownItem, Offer]], member: Member, asked: Asked) -> bytes:
     """The items as JSON."""
     anything = asked.context[0] if len(asked.context) == 1 else None
-    today, parts = member.day, []
-    for place, (row, (item_id, source, score, own)) in enumerate(taken, start=1):
+    tolds = []
+    for (_, _, category), (_, source, _, own) in taken:
         if own is not None:
-            last = own.last_day
-            ago = None if last is None or today is None else max(0, today - last)
-            told = _told(source, own.times, ago, own.gap_days, quick.category_of(row), None)
+            tolds.append(told_of_own(source, own.times, days_ago(own.last_day, member.day), own.gap_days, category))
         else:
-            told = _told(source, None, None, None, None, anything if source == "goes_with_context" else None)
-        number = "null" if score is None else repr(score)
-        parts.append(f'{{"item_id":{_quoted(item_id)},"place":{place},"score":{number},{told}}}')
-    return ",".join(parts)
+            tolds.append(told(source, item_id=anything) if source == "goes_with_context" else told(source))
+    return items_json([shown[1] for shown, _ in taken], [offer[2] for _, offer in taken], tolds)
 
 
-@lru_cache(maxsize=16_384)
-def _told(
-    source: str, times: int | None, days_ago: int | None, gap_days: float | None, category: str | None, item_id: str | None
-) -> str:
-    """What an item says of where it came from; many members are told the same."""
-    code, english, chinese = sentences(source, Known(times, days_ago, gap_days, category, item_id))
-    reason = msgspec.json.encode({"code": code, "en": english, "zh": chinese}).decode()
-    return f'"source":"{source}","reason":{reason},"explored":false,"propensity":null,"list_propensity":null'
+def days_ago(last_day: int | None, today: int | None) -> int | None:
+    """Days since something was bought last; None where one of the days is not known."""
+    return None if last_day is None or today is None else max(0, today - last_day)
 
 
-@lru_cache(maxsize=65_536)
-def _quoted(text: str) -> str:
-    return msgspec.json.encode(text).decode()
-
-
-def _json_of(member: Member, below: Below, items: str) -> bytes:
+def _json_of(member: Member, below: Below, items: bytes) -> bytes:
     model = member.own.model if member.own is not None else None
-    head = {"member_id": member.member_id, **member.standing, "fallback": step_of(member, below), "list_model": model}
-    head["live"] = member.live
-    return msgspec.json.encode(head)[:-1] + f',"items":[{items}],"removed":null}}'.encode()
+    step = step_of(member, below)
+    head = msgspec.json.encode(member.member_id), behind_id(member.standing, step, model, live=member.live)
+    return b'{"member_id":%b%b%b%b' % (*head, items, ROW_END)
+
+
+ROW_END = b'],"removed":null}'
+"""What stands behind the items of a row that nobody asked to trace."""
+
+
+def behind_id(standing: Row, step: str, model: str | None, *, live: bool) -> bytes:
+    """A row from behind the member's id up to its items."""
+    head: bytes = msgspec.json.encode({**standing, "fallback": step, "list_model": model, "live": live})
+    return b',%b,"items":[' % head[1:-1]

@@ -5,7 +5,7 @@ Pure: no HTTP, no store, no clock.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -59,13 +59,20 @@ def _blocked_for_all(asked: Asked, shelf: Shelf) -> Codes:
 
 def bought_lately(member: Member, rules: Rules) -> list[str]:
     """What a member bought within the days of the rule and is not due to buy again."""
-    within, own, today = rules.bought_within_days, member.own, member.day
-    if within is None or own is None or today is None:
+    if member.own is None or member.day is None:
         return []
-    last_days = {item.item_id: item.last_day for item in own.items if item.last_day is not None} | dict(own.lately)
+    return bought_within(member.own.items, member.own.lately, member.day, rules)
+
+
+def bought_within(items: Sequence[RecommendedItem], lately: Mapping[str, int], today: int, rules: Rules) -> list[str]:
+    """The same of a list's items and what it says was bought of late, on a local day."""
+    within = rules.bought_within_days
+    if within is None:
+        return []
+    last_days = {item.item_id: item.last_day for item in items if item.last_day is not None} | dict(lately)
     bought = {item: today - day for item, day in last_days.items() if today - day <= within}
     if rules.unless_due:
-        due = {item.item_id for item in own.items if item.item_id in bought and _is_due(item, last_days[item.item_id], today)}
+        due = {item.item_id for item in items if item.item_id in bought and _is_due(item, last_days[item.item_id], today)}
         bought = {item: days_ago for item, days_ago in bought.items() if item not in due}
     return list(bought)
 
