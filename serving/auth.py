@@ -46,12 +46,13 @@ SECURITY_HEADERS = {
     "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",
 }
 _SECURITY = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-_ANSWERED = [(b"content-type", b"application/json"), (b"cache-control", b"no-store"), *_SECURITY]
+_NO_PAGE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
+"""What an answer takes that no browser shows as a page; the server looks each header through before it sends it."""
+_ANSWERED = [(b"content-type", b"application/json"), *_NO_PAGE]
 _TURNED_AWAY = [
     (b"content-type", b"application/problem+json"),
-    (b"cache-control", b"no-store"),
     (b"retry-after", b"%d" % RETRY_AFTER_S),
-    *_SECURITY,
+    *_NO_PAGE,
 ]
 OVERLOADED = "as many requests are under way as can be answered in time"
 logger = logging.getLogger("rapport.requests")
