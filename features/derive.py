@@ -66,8 +66,8 @@ class _Alike:
     ----------
     rows
         Where the values of these features belong.
-    operands
-        Rows of values that they are applied to, one for each feature and place.
+    neighbours, others
+        Rows of values that they are applied to, one for each feature and place: those that follow one another, then the rest.
     constants
         Numbers that they are applied to, one for each feature and place; their places come next.
     steps
@@ -76,7 +76,8 @@ class _Alike:
     """
 
     rows: Rows
-    operands: tuple[Rows, ...]
+    neighbours: tuple[slice, ...]
+    others: tuple[NDArray[np.intp], ...]
     constants: tuple[Floats, ...]
     steps: tuple[tuple[Callable[..., Any], tuple[int, ...]], ...]
 
@@ -90,7 +91,8 @@ def _values(contract: Contract, records: NDArray[np.void], *, day: int, scalars:
     values[aggregates] = day
     values[before:] = np.array([scalars[name] for name in names], dtype=np.float64)[:, np.newaxis]
     for alike in _plan(contract):
-        found: list[Any] = [values[rows] for rows in alike.operands]
+        found: list[Any] = [values[rows] for rows in alike.neighbours]
+        found += [values.take(rows, axis=0) for rows in alike.others]
         found += alike.constants
         for operation, places in alike.steps:
             found.append(operation(*[found[place] for place in places]))
@@ -163,7 +165,9 @@ def _alike(rows: Rows, formulas: Sequence[Expression], row_of: Mapping[Expressio
             constants[_told(same)] = np.array([[float(leaf.value)] for leaf in same if isinstance(leaf, Literal)])
         else:
             operands[_told(same)] = _operands(same, row_of)
-    places = {told: place for place, told in enumerate((*operands, *constants))}
+    neighbours = {told: rows for told, rows in operands.items() if isinstance(rows, slice)}
+    others = {told: rows for told, rows in operands.items() if not isinstance(rows, slice)}
+    places = {told: place for place, told in enumerate((*neighbours, *others, *constants))}
     steps: dict[tuple[Callable[..., Any], tuple[int, ...]], int] = {}
 
     def place_of(parts: Sequence[Expression]) -> int:
@@ -174,7 +178,7 @@ def _alike(rows: Rows, formulas: Sequence[Expression], row_of: Mapping[Expressio
         return steps.setdefault((NUMPY[parts[0].operation], arguments), len(places) + len(steps))
 
     place_of(formulas)
-    return _Alike(rows, tuple(operands.values()), tuple(constants.values()), tuple(steps))
+    return _Alike(rows, tuple(neighbours.values()), tuple(others.values()), tuple(constants.values()), tuple(steps))
 
 
 def _told(leaves: Sequence[Expression]) -> tuple[str, ...]:
