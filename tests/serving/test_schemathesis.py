@@ -9,12 +9,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import redis
 import schemathesis
 from hypothesis import HealthCheck, given
 from hypothesis import settings as examples
 from schemathesis.specs.openapi.checks import positive_data_acceptance
 
 from features.build import FeatureRows
+from features.events.keys import EventKeys
+from features.events.shop import EventShop
 from features.member_store import MemberStore
 from features.publish import publish
 from features.settings import Settings
@@ -33,11 +36,13 @@ HEADERS = {"X-Api-Key": KEY}
 
 @pytest.fixture(scope="module")
 def schema(settings: Settings, rows: FeatureRows, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    """The document of a running server with features, tags and models, and a data folder of its own."""
+    """The document of a running server with features, tags, models and a known shop, and a data folder of its own."""
     store = MemberStore(settings.redis_url, prefix="test-schemathesis")
     publish(rows, store)
     store.publish_tags(table_of(12, TAGS), generation="first", contract=rows.contract.hash)
     store.close()
+    with redis.Redis.from_url(settings.redis_url) as plain:
+        plain.set(EventKeys("test-schemathesis").shop, EventShop("America/New_York", "USD").to_bytes())
     folder = tmp_path_factory.mktemp("schemathesis")
     with live(Api(replace(settings, data_dir=folder, key_prefix="test-schemathesis"))) as address:
         yield schemathesis.openapi.from_url(f"{address}/openapi.json", headers=HEADERS)
