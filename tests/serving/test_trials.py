@@ -1,6 +1,7 @@
 """Trials that are kept: one a version and machine, with the tables of reasons; at the start as well as at a swap."""
 
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -15,7 +16,7 @@ from features.contract import CONTRACT
 from features.errors import BundleRefused
 from features.settings import Settings
 from serving.served import load_served
-from serving.trials import FOLDER, Trials, champions
+from serving.trials import CODE, FOLDER, Trials, champions
 from serving.watch import ModelWatch
 from tests.serving.conftest import MakeClient
 from training.predictors import reasons
@@ -130,3 +131,13 @@ def test_the_program_tries_the_champions(registry: Path, tmp_path: Path) -> None
     subprocess.run([sys.executable, "-m", "serving.trials"], env=environment, check=True, timeout=60)
     trials = Trials(tmp_path / FOLDER, trying=lambda bundles: pytest.fail("it was not tried ahead"))
     assert trials.of(champions(registry)[0]).digest
+
+
+def test_tables_are_kept_under_the_code_that_makes_them() -> None:
+    """A change of any file that tables come from gives them another name, so that no worker reads those of before."""
+    folder = Path(reasons.__file__).parent
+    imported = {
+        name for file in CODE for name in re.findall(r"from training\.predictors\.(\w+) import", (folder / file).read_text())
+    }
+    beside = {"churn", "tier", "trees", "reason_sentences", "reason_tellers"}
+    assert {f"{name}.py" for name in imported - beside} <= set(CODE)

@@ -193,8 +193,8 @@ def direction(adds: float) -> Direction:
 @cache
 def _tellers(features: tuple[str, ...], language: Language) -> tuple[NDArray[np.intp], list[Teller]]:
     """The columns that sentences tell, and of each code what says its sentence of their values."""
-    told = {name for code in CODE_NAMES for name in features_of(code)}
-    columns = [place for place, name in enumerate(features) if name in told]
+    needed = {name for code in CODE_NAMES for name in features_of(code)}
+    columns = [place for place, name in enumerate(features) if name in needed]
     names = tuple(features[place] for place in columns)
     return np.array(columns, dtype=np.intp), [teller(code, names, language) for code in CODE_NAMES]
 
