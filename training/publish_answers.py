@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits
 
 from features.answers import AnswerEdition, AnswerStamp, pack_answers
 from features.build import FeatureRows
@@ -185,23 +186,27 @@ def publish_lists(
     recommender = load(champion)
     if not isinstance(recommender, Recommender):
         return 0
-    changed, ids = 0, np.sort(member_ids)
-    bucket_of = buckets_of(facts, ids)
-    for bucket in facts.buckets:
-        members = ids[bucket_of == bucket].tolist()
-        if members:
-            histories = _histories_within(facts, bucket, recommender, members, day)
-            for block in nightly_blocks(recommender, histories, k=LIST_LENGTH, threads=LIST_THREADS):
-                batch, members = members[: len(block.histories)], members[len(block.histories) :]
-                changed += _write_block(batch, block, recommender, champion.label, as_of, store)
-                progress(len(batch))
+    changed = 0
+    with threadpool_limits(limits=1, user_api="blas"):  # the threads share the processors already
+        for batch, block in _blocks(facts, recommender, np.sort(member_ids), day):
+            changed += _write_block(batch, block, recommender, champion.label, as_of, store)
+            progress(len(batch))
     return changed
 
 
-def _histories_within(facts: Facts, bucket: int, recommender: Recommender, members: Sequence[str], day: int) -> Histories:
-    with facts.within(bucket):
-        seen = behaviour_with(facts, recommender.item_ids)
-    return member_histories(seen, recommender, members, day=day)
+def _blocks(facts: Facts, recommender: Recommender, ids: Members, day: int) -> Iterator[tuple[list[str], NightlyBlock]]:
+    """Lists of some members after the other, with their ids; `ids` are sorted."""
+    bucket_of = buckets_of(facts, ids)
+    for bucket in facts.buckets:
+        members = ids[bucket_of == bucket].tolist()
+        if not members:
+            continue
+        with facts.within(bucket):
+            seen = behaviour_with(facts, recommender.item_ids)
+        histories = member_histories(seen, recommender, members, day=day)
+        for block in nightly_blocks(recommender, histories, k=LIST_LENGTH, threads=LIST_THREADS):
+            batch, members = members[: len(block.histories)], members[len(block.histories) :]
+            yield batch, block
 
 
 def _write_block(
