@@ -566,7 +566,7 @@ class RedisReader:
         for before in (self._keys.before_aggregates, self._keys.before_opted_out, self._keys.before_live):
             keys += [f"{before}{member}}}" for member in member_ids]
         with translated():
-            (found,) = await self._questions.ask(("MGET", *keys))
+            found = await self._client.mget(keys)
         many = len(member_ids)
         return StoredMembers(found[0], found[1 : many + 1], found[many + 1 : 2 * many + 1], found[2 * many + 1 :])
 
