@@ -39,6 +39,8 @@ Kept = tuple["Night", int, int, int | None, bytes]
 KEPT_BYTES = 32 * 1024 * 1024
 BESIDE = 400
 """Bytes that an entry takes beside its texts."""
+NOTICED = 100_000
+"""Lists that came once, of which a number is kept."""
 
 
 class OwnItem(RecommendedItem, array_like=True, frozen=True, gc=False):
@@ -90,14 +92,17 @@ class KeptItems:
     """Items as they were written of lists that have not changed since, by the very bytes of those lists.
 
     What else they depend on is kept beside them. No id of a member is: whoever has gone, refused, or has another list by now is
-    not found, as what was read of them just now is what is looked for. The half that was used longest ago makes room.
+    not found, as what was read of them just now is what is looked for. A list is kept once it comes a second time: those of a
+    campaign, which asks for each member once, would only take the room. What was used longest ago makes room.
     """
 
-    def __init__(self, most_bytes: int = KEPT_BYTES) -> None:
-        self._half = most_bytes // 2
+    def __init__(self, most_bytes: int = KEPT_BYTES, noticed: int = NOTICED) -> None:
+        self._half, self._most_noticed = most_bytes // 2, noticed // 2
         self._size = 0
         self._young: dict[bytes, Kept] = {}
         self._old: dict[bytes, Kept] = {}
+        self._noticed: set[int] = set()
+        self._noticed_before: set[int] = set()
 
     def get(self, record: bytes) -> Kept | None:
         """What was written of a stored list last."""
@@ -105,11 +110,20 @@ class KeptItems:
         if kept is None:
             kept = self._old.get(record)
             if kept is not None:
-                self.put(record, kept)
+                self._keep(record, kept)
         return kept
 
-    def put(self, record: bytes, kept: Kept) -> None:
-        """Keep what was written of a stored list."""
+    def offer(self, record: bytes, kept: Kept) -> None:
+        """Keep what was written of a stored list if the list has come before."""
+        seen = hash(record)
+        if seen in self._noticed or seen in self._noticed_before:
+            self._keep(record, kept)
+            return
+        if len(self._noticed) >= self._most_noticed:
+            self._noticed_before, self._noticed = self._noticed, set()
+        self._noticed.add(seen)
+
+    def _keep(self, record: bytes, kept: Kept) -> None:
         size = len(record) + len(kept[4]) + BESIDE
         if self._size + size > self._half:
             self._old, self._young, self._size = self._young, {}, 0
@@ -148,7 +162,7 @@ def own_row(
     if items is None:
         return None
     if kept is not None and not exclude:
-        kept.put(record, (night, k, quick.edition, today, items))
+        kept.offer(record, (night, k, quick.edition, today, items))
     return status, b'{"member_id":%b%b%b%b' % (_encode(member_id), behind, items, ROW_END)
 
 

@@ -140,7 +140,7 @@ def problem_of(answer: Answer, status: int, code: str) -> Any:
 
 
 def assert_guarded(answer: Answer, *, at_once: bool = False) -> None:
-    """What every answer carries, good or bad; `at_once` for scores, lists and refusals for load, which no browser shows as a page."""
+    """What every answer carries, good or bad; `at_once`: scores, lists, refusals for load, which are no pages."""
     assert len(answer.headers["x-request-id"]) == 32
     assert answer.headers["x-content-type-options"] == "nosniff"
     if at_once:

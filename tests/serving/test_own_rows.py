@@ -17,7 +17,7 @@ from features.rules.declared import Exploration, Rules
 from features.rules.shelf import Shelf
 from serving.candidates import Asked, Below, read_member
 from serving.item_texts import KIND_OF, SAYS_ANYTHING, numbers, told, told_of_own
-from serving.own_rows import KeptItems, OwnList, Standings, answered_plainly, own_row
+from serving.own_rows import KeptItems, Night, OwnList, Standings, answered_plainly, own_row
 from serving.quick_rows import QuickRules, quick_row
 from serving.recommending import recommend_members
 from tests.rule_oracle import random_items, random_rules, shelf_of
@@ -57,9 +57,10 @@ def test_own_rows_are_those_of_the_other_ways_under_any_rules(start: int) -> Non
             )
             asked = Asked(k, frozenset(exclude))
             found = own_row('会员"1', record, k, exclude, quick, standings, kept)
-            again = own_row('会员"1', bytes(bytearray(record)), k, exclude, quick, standings, kept)
+            again = own_row('会员"1', record, k, exclude, quick, standings, kept)
+            third = own_row('会员"1', bytes(bytearray(record)), k, exclude, quick, standings, kept)
             other = quick_row(member, asked, Below(), quick)
-            assert found == again
+            assert found == again == third
             if found is None:  # the list alone does not fill what was asked: what others buy has to
                 assert other is None or len(json.loads(other)["items"]) < k, seed
                 continue
@@ -110,7 +111,7 @@ def test_what_is_kept_is_found_by_what_is_stored_and_all_else_that_it_depends_on
     first = row_of(one.to_bytes(), quick=quick, kept=kept)
     cases: list[dict[str, Any]] = [{"k": 1}, {"quick": barred}, {"standings": later}, {"exclude": ["a"]}]
     for case in cases:
-        for _ in range(2):
+        for _ in range(3):
             assert row_of(one.to_bytes(), **{"quick": quick, **case}, kept=kept) == row_of(
                 one.to_bytes(), **{"quick": quick, **case}
             ), case
@@ -120,16 +121,29 @@ def test_what_is_kept_is_found_by_what_is_stored_and_all_else_that_it_depends_on
 
 
 def test_no_more_is_kept_than_there_is_room_for_and_what_is_used_stays() -> None:
-    kept = KeptItems(40_000)
-    used = b"u" * 1000
+    kept, what = KeptItems(40_000, 100), (Night("r@1", "", 1), 1, 1, 1, b"x" * 500)
+    for _ in range(2):
+        kept.offer(b"u" * 1000, what)
     for number in range(500):
-        kept.put(b"%04d" % number * 250, (None, 1, 1, 1, b"x" * 500))  # type: ignore[arg-type] # nobody looks at the night
-        if number == 0:
-            kept.put(used, (None, 1, 1, 1, b"x" * 500))  # type: ignore[arg-type]
-        assert kept.get(used) is not None
+        for _ in range(2):
+            kept.offer(b"%04d" % number * 250, what)
+        assert kept.get(b"%04d" % number * 250) == kept.get(b"u" * 1000) == what
         held = [*kept._young, *kept._old]
         assert sum(map(len, held)) + 900 * len(held) <= 40_000
+        assert len(kept._noticed) + len(kept._noticed_before) <= 100
     assert kept.get(b"0000" * 250) is None
+
+
+def test_a_list_is_kept_once_it_comes_a_second_time() -> None:
+    kept, what = KeptItems(noticed=10), (Night("r@1", "", 1), 1, 1, 1, b"x")
+    kept.offer(b"once", what)
+    assert kept.get(b"once") is None
+    for number in range(20):
+        kept.offer(b"%d" % number, what)
+    kept.offer(b"once", what)
+    assert kept.get(b"once") is None, "too many came between"
+    kept.offer(b"once", what)
+    assert kept.get(b"once") == what
 
 
 @given(st.lists(st.one_of(st.none(), st.floats(allow_nan=False, allow_infinity=False)), min_size=1, max_size=5))
