@@ -54,7 +54,7 @@ test-slow: $(if $(shell command -v java),spark,install) ## the long proofs; thos
 	@$(PYTEST) -m slow $(ARGS)
 
 .PHONY: test-all
-test-all: $(if $(shell command -v java),spark,install) ## both in one run, as .ci/run does
+test-all: install ## both in one run, as .ci/run does (those on Spark after `make spark`)
 	@$(PYTEST) $(ARGS)
 
 .PHONY: lint
