@@ -271,6 +271,13 @@ def test_a_list_of_this_moment_obeys_what_may_be_offered(recommender: Recommende
         assert set(items[items >= 0].tolist()) == set(np.flatnonzero(allowed).tolist())
 
 
+def test_a_list_of_this_moment_of_an_item_outside_the_catalogue_is_refused(ranked: Recommender, today: Cutoff) -> None:
+    strange = Since(today.day, bought=np.array([ITEMS], dtype=np.int32))
+    for kept in (None, Kept(np.zeros(1, dtype=np.int32), np.ones(1, dtype=np.uint8))):
+        with pytest.raises(ValueError, match=f"names row {ITEMS} of a catalogue of {ITEMS} items"):
+            live_list(ranked, today.histories.of(3, 4), strange, k=5, kept=kept)
+
+
 def test_a_list_of_this_moment_without_news_is_that_of_the_night(recommender: Recommender, today: Cutoff) -> None:
     night = recommender.lists(today.histories.of(3, 4), k=5)
 

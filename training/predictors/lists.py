@@ -104,7 +104,7 @@ class Recommender:
         ValueError
             A history names a row that the catalogue does not have.
         """
-        self._check(histories)
+        self.check(histories)
         weighing = Weighing.of(self.manifest.parameters)
         return fold_in(self.catalogue.factors, self.catalogue.rarity, histories, weighing, gram=self.gram)
 
@@ -120,7 +120,7 @@ class Recommender:
         only
             Items that may be offered at all, shape (items,); None for every one.
         """
-        self._check(histories)
+        self.check(histories)
         known = self.taste(histories) if taste is None else taste
         found = signals(self.catalogue, histories, known)
         marks = candidate_pairs(self.catalogue, self.shelves, histories, found, depths or Depths())
@@ -129,13 +129,7 @@ class Recommender:
         return candidates_with_features(self.catalogue, histories, found, marks)
 
     def rank(self, candidates: Candidates) -> Scores:
-        """The score of each candidate, shape (candidates,); more is better, comparable within one member only.
-
-        Raises
-        ------
-        ValueError
-            The rows are not as wide as the ranker's.
-        """
+        """The `score` of each candidate, shape (candidates,); more is better, comparable within one member only."""
         return self.score(candidates.features)
 
     def score(self, rows: Matrix) -> Scores:
@@ -280,7 +274,8 @@ class Recommender:
         check_golden(manifest.name, golden["scores"], recommender.score(recommender.golden))
         return recommender
 
-    def _check(self, histories: Histories) -> None:
+    def check(self, histories: Histories) -> None:
+        """Raise ValueError where a history names a row that the catalogue does not have."""
         if len(histories.items) and int(histories.items.max()) >= len(self.catalogue):
             raise ValueError(f"a history names row {int(histories.items.max())} of a catalogue of {len(self.catalogue)} items")
 

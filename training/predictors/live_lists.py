@@ -93,6 +93,7 @@ def list_of_now(
 ) -> RankedLists:
     """The same for a history that holds everything `since` already, of which only what is near is looked up."""
     allowed = np.ones(len(recommender.catalogue), dtype=np.bool_) if only is None else only.copy()
+    recommender.check(now)
     rhythms = Rhythms.of(recommender.catalogue, now, 1.0, DUE_DAYS, LATER_DAYS)
     allowed[just_bought(now, rhythms)] = False
     if kept is None or not len(kept.items):
