@@ -84,7 +84,8 @@ class RedisReader:
     async def read_answers(self, member_ids: Sequence[str]) -> tuple[AnswerStamp | None, list[bytes | None]]:
         """The last nightly answers as stored, for `features.answers.read_answers`, and their stamp, in one round trip."""
         with translated():
-            stamp, *values = await self._client.mget([self._keys.answers, *map(self._keys.answer, member_ids)])
+            keys = [self._keys.answers, *map(self._keys.answer, member_ids)]
+            ((stamp, *values),) = await self._questions.ask(("MGET", *keys))
         return (AnswerStamp.from_bytes(stamp) if stamp is not None else None), values
 
     async def read_lists(self, member_ids: Sequence[str]) -> list[bytes | None]:

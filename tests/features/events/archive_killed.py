@@ -11,6 +11,7 @@ import random
 import signal
 import sys
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -83,6 +84,8 @@ def main() -> None:
     """Every round, then one that nobody disturbs."""
     url, prefix, data_dir, rounds, apart = *sys.argv[1:3], Path(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5])
     keys, chance = EventKeys(prefix, partitions=2), random.Random(4)  # no secret
+    for name in ("pandas", "ibis.backends.duckdb", "holidays.countries"):
+        import_module(name)  # once, instead of in each fork
     ended, ids = [], set()
     writer = EventWriter(url, keys)
     for number in range(rounds):
