@@ -7,7 +7,8 @@ import pytest
 import redis
 
 from features.errors import StoreUnavailable
-from features.online_store import Keys, RedisReader
+from features.online_reader import RedisReader
+from features.store_keys import Keys
 from features.store_questions import Questions
 from tests.serving.own_redis import OwnRedis
 

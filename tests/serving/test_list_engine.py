@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from features.list_records import RecommendationList
-from features.online_store import Keys
 from features.settings import Settings
+from features.store_keys import Keys
 from serving.list_engine import FEW, ListEngine
 from tests.serving.asgi import Client
 from tests.serving.conftest import MakeClient
