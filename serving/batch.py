@@ -59,10 +59,11 @@ class Job:
 
 @dataclass(slots=True)
 class _Part:
-    """A request within the batch: where its members begin, and what became of it."""
+    """A request within the batch: where its members begin, which of them are answered from the scored matrix, and with what."""
 
     job: Job
     start: int
+    places: list[int] = field(default_factory=list)
     reasons: str = "none"
     told: dict[str, dict[int, list[Cell]]] = field(default_factory=dict)
 
@@ -126,6 +127,9 @@ class Batch:
             self._place = {place: row for row, place in enumerate(live)}
             self._scored = score(self._context, vectors, list(outputs))
             self._not_these(self._scored)
+            for part in self._parts:
+                places = range(part.start, part.start + len(part.job.member_ids))
+                part.places = [place for place in places if place in self._place and place not in self.below]
             self._explain(self._scored, reason_s)
 
     def replies(self) -> list[Reply]:
@@ -202,22 +206,13 @@ class Batch:
                 part.reasons = "given"
                 groups.setdefault((job.top, job.language, job.outputs), []).append(part)
         for (top, language, outputs), parts in groups.items():
-            rows = [row for part in parts for row in self._rows(part)]
+            rows = [self._place[place] for part in parts for place in part.places]
             told = add_reasons(self._context.models, scored, rows, outputs, top=top, language=language)
             rows_told += len(rows)
             for part in parts:
                 part.told = told
         if rows_told:
             self.told, self.reason_s = rows_told, (time.thread_time() - begun) / rows_told
-
-    def _rows(self, part: _Part) -> list[int]:
-        """Rows of the scored matrix that belong to a request and are answered from there."""
-        return [self._place[place] for place in self._places(part)]
-
-    def _places(self, part: _Part) -> list[int]:
-        """Places of a request that are answered from the scored matrix."""
-        places = range(part.start, part.start + len(part.job.member_ids))
-        return [place for place in places if place in self._place and place not in self.below]
 
     def _live_rows(self) -> dict[int, Row]:
         """The rows that are answered from the scored matrix, by place; those asked for the same outputs are made together."""
@@ -228,8 +223,8 @@ class Batch:
             alike.setdefault(part.job.outputs, []).append(part)
         found: dict[int, Row] = {}
         for outputs, parts in alike.items():
-            places = [place for part in parts for place in self._places(part)]
-            members = [part.job.member_ids[place - part.start] for part in parts for place in self._places(part)]
+            places = [place for part in parts for place in part.places]
+            members = [part.job.member_ids[place - part.start] for part in parts for place in part.places]
             rows = [self._place[place] for place in places]
             made = rows_of(self._scored, rows, members, outputs, stale_after_s=self._context.stale_after_s)
             found.update(zip(places, made, strict=True))
