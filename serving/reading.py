@@ -38,7 +38,7 @@ class GuardedReader:
         self._reader = reader
         self._stamp: tuple[bytes, PublishedFeatures] | None = None
         self._priors = Priors()
-        self._priors_until = 0.0
+        self._priors_until: float | None = None
         self._refreshing: asyncio.Task[None] | None = None
 
     @property
@@ -57,7 +57,10 @@ class GuardedReader:
             The stamp cannot be read.
         """
         found = await self.guarded(self._reader.read_members(member_ids))
-        self._refresh_priors()
+        if self._priors_until is None:  # the first of a worker that nobody asked whether it is ready
+            await self.refresh_priors()
+        else:
+            self._refresh_priors(self._priors_until)
         return MembersRead(self._published(found.stamp), found.aggregates, found.opted_out, found.live)
 
     async def nightly(self, member_ids: Sequence[str]) -> list[NightlyAnswer | None]:
@@ -101,8 +104,8 @@ class GuardedReader:
         if self._refreshing is not None:
             await self._refreshing
 
-    def _refresh_priors(self) -> None:
-        if time.monotonic() >= self._priors_until and (self._refreshing is None or self._refreshing.done()):
+    def _refresh_priors(self, until: float) -> None:
+        if time.monotonic() >= until and (self._refreshing is None or self._refreshing.done()):
             self._refreshing = asyncio.get_running_loop().create_task(self.refresh_priors())
 
     def _published(self, stamp: bytes | None) -> PublishedFeatures | None:
