@@ -23,6 +23,7 @@ from serving.score_parsing import QuickScoreRequest
 from serving.score_schemas import ScoreRequest
 from serving.scoring import ScoringContext, default_outputs
 from serving.served import ServedModel
+from serving.together import let_others_come
 from training.registry import CHALLENGER
 
 ROWS_TOGETHER = 250
@@ -125,20 +126,12 @@ class Engine:
 
     async def _work(self) -> None:
         while self._waiting:
-            await self._let_others_come()
+            await let_others_come(self._waiting, quiet_turns=QUIET_TURNS, most=MOST_WAITED_FOR)
             jobs = self._take()
             try:
                 await self._answer(jobs)
             except Exception as error:  # noqa: BLE001 # the named edge: a batch that fails is taken apart
                 await self._one_by_one(jobs, error)
-
-    async def _let_others_come(self) -> None:
-        """Take turns of the loop as long as requests arrive: what is sent at once is read one by one. Microseconds each."""
-        quiet, seen = 0, 0
-        while quiet < QUIET_TURNS and len(self._waiting) < MOST_WAITED_FOR:
-            await asyncio.sleep(0)
-            quiet = 0 if len(self._waiting) > seen else quiet + 1
-            seen = len(self._waiting)
 
     def _take(self) -> list[Job]:
         """Requests for the next batch: those waiting longest, as far as there is time; one of its own moment alone."""

@@ -21,6 +21,7 @@ from serving.own_rows import KeptItems, Standings, answered_plainly, own_row
 from serving.problems import ApiError
 from serving.quick_rows import QuickRules
 from serving.rules_in_force import Ruling
+from serving.running_loop import RunningLoop
 from serving.together import Together
 
 FEW = 16
@@ -34,7 +35,7 @@ class _Question:
     asked: QuickRecommendRequest | RecommendRequest
     request_id: str
     member_ids: list[str]
-    answer: asyncio.Future[Told] = field(default_factory=lambda: asyncio.get_running_loop().create_future())
+    answer: asyncio.Future[Told]
 
 
 @dataclass(slots=True)
@@ -67,12 +68,12 @@ class ListEngine:
         self._reader, self._grounds = reader, grounds
         self._models, self._clock = models, clock
         self._stale_after_s, self._meter = stale_after_s, meter
-        self._kept = KeptItems()
+        self._kept, self._running = KeptItems(), RunningLoop()
         self._together: Together[_Question] = Together(self._answered, members=MEMBERS_TOGETHER)
 
     async def ask(self, asked: QuickRecommendRequest | RecommendRequest, request_id: str) -> Told:
         """The answer to a request, or its members as stored."""
-        question = _Question(asked, request_id, asked.member_ids)
+        question = _Question(asked, request_id, asked.member_ids, self._running().create_future())
         self._together.add(question)
         return await question.answer
 

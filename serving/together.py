@@ -2,8 +2,10 @@
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sized
 from typing import Any, Generic, Protocol, TypeVar
+
+from serving.running_loop import RunningLoop
 
 QUIET_TURNS = 3
 """Turns of the loop without another question after which no more are waited for."""
@@ -39,12 +41,13 @@ class Together(Generic[Q]):
         self._answered, self._most = answered, members
         self._waiting: deque[Q] = deque()
         self._working: asyncio.Task[None] | None = None
+        self._running = RunningLoop()
 
     def add(self, question: Q) -> None:
         """Have a question answered soon."""
         self._waiting.append(question)
         if self._working is None or self._working.done():
-            self._working = asyncio.get_running_loop().create_task(self._work())
+            self._working = self._running().create_task(self._work())
 
     async def close(self) -> None:
         """Let what is under way end."""
@@ -53,7 +56,7 @@ class Together(Generic[Q]):
 
     async def _work(self) -> None:
         while self._waiting:
-            await self._let_others_come()
+            await let_others_come(self._waiting, quiet_turns=QUIET_TURNS)
             batch = self._take()
             try:
                 await self._answered(batch)
@@ -62,14 +65,6 @@ class Together(Generic[Q]):
                     if not question.answer.done():
                         question.answer.set_exception(error)
 
-    async def _let_others_come(self) -> None:
-        """Take turns of the loop as long as questions arrive: microseconds each, and a round trip shared."""
-        quiet, seen = 0, 0
-        while quiet < QUIET_TURNS:
-            await asyncio.sleep(0)
-            quiet = 0 if len(self._waiting) > seen else quiet + 1
-            seen = len(self._waiting)
-
     def _take(self) -> list[Q]:
         batch = [self._waiting.popleft()]
         members = len(batch[0].member_ids)
@@ -77,3 +72,15 @@ class Together(Generic[Q]):
             batch.append(self._waiting.popleft())
             members += len(batch[-1].member_ids)
         return batch
+
+
+async def let_others_come(waiting: Sized, *, quiet_turns: int, most: float = float("inf")) -> None:
+    """Take turns of the loop as long as more arrive, and until so many wait: what is sent at once is read one by one.
+
+    Microseconds each, and a round trip shared.
+    """
+    quiet, seen = 0, 0
+    while quiet < quiet_turns and len(waiting) < most:
+        await asyncio.sleep(0)
+        quiet = 0 if len(waiting) > seen else quiet + 1
+        seen = len(waiting)
