@@ -1,12 +1,14 @@
-"""XGBoost without the libraries that it loads where they happen to be installed: a worker needs none of them.
+"""XGBoost and LightGBM without the libraries that they load where they happen to be installed: a worker needs none of them.
 
-Where training is installed beside serving, `import xgboost` loads scikit-learn, SciPy's statistics and pandas: seconds and a
-hundred megabytes a worker. Python's documented way to say that a module is not there is None in `sys.modules`.
+Where training is installed beside serving, `import xgboost` and `import lightgbm` load scikit-learn, SciPy's statistics and
+pandas: seconds and a hundred megabytes a worker. Python's documented way to say that a module is not there is None in
+`sys.modules`.
 """
 
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 NOT_NEEDED = ("sklearn", "pandas", "pyarrow")
 
@@ -27,3 +29,12 @@ def load_xgboost() -> None:
     """Import XGBoost alone."""
     with as_if_not_installed(*NOT_NEEDED):
         import xgboost  # noqa: F401 # for its own sake
+
+
+def load_library_of(bundle: Path) -> None:
+    """Import LightGBM alone, if trees of it are in a bundle: most servers have none, and save what it takes."""
+    from training.predictors.trees import MODEL_FILES  # which imports XGBoost
+
+    if (bundle / MODEL_FILES["lightgbm"]).exists():
+        with as_if_not_installed(*NOT_NEEDED):
+            import lightgbm  # noqa: F401 # for its own sake

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from features.errors import ModelMissing
+from serving.light_imports import load_library_of
 from serving.trials import Tried
 from training.predictors import ChurnPredictor, IntervalTable, TierPredictor
 from training.predictors.reasons import prepare, take_tables
@@ -91,6 +92,7 @@ def load_served(mlruns: Path, model: RegisteredModel, *, tried: Tried | None = N
     ModelMissing
         It is of a kind that cannot answer under its name.
     """
+    load_library_of(model.bundle)
     predictor = load(model)
     if predictor.kind not in KINDS[model.name]:
         raise ModelMissing(f"{model.label} is a {predictor.kind} model", remedy="register it under its own name")
