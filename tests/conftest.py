@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from features.build import FeatureRows, build
 from features.embedded import embedded_store
@@ -17,6 +18,8 @@ from features.online_store import RedisStore
 from features.publish import publish
 from features.sources.complete_journey import import_complete_journey
 
+settings.register_profile("rapport", deadline=None, suppress_health_check=[HealthCheck.too_slow])  # no test asserts a time
+settings.load_profile("rapport")
 HOUSEHOLDS = 300
 TRAINED_AT = datetime(2018, 1, 1, 6, tzinfo=UTC)
 

@@ -13,7 +13,7 @@ from features.identity_policy import IdentityPolicy
 from features.sources.schema import IDENTITIES
 
 KEY = b"a key for tests alone, 0123456789"
-WHO_IS_WHO = settings(max_examples=15, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+WHO_IS_WHO = settings(max_examples=15, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 """Without shrinking, as in random_shops."""
 TIGHT = IdentityPolicy(members_per_identifier=2, identifiers_per_weak=3, identifiers_per_observation=4)
 """Limits that small examples do reach."""

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from features.audience import Population, choose, features_needed, matching, tags_needed, vocabulary_of
@@ -215,7 +215,6 @@ def published(store_url: str) -> TagStore:
     return store
 
 
-@settings(deadline=None)
 @given(selections)
 def test_redis_the_table_and_single_members_agree(published: TagStore, selection: Selection) -> None:
     text, words = written(selection), vocabulary_of(TABLE.tags)

@@ -49,7 +49,7 @@ def one_value(*, wide: bool = False) -> bytes:
     return encode(CONTRACT, records, as_of=NOON, written_at=NOON)[0]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(raw=st.lists(st.binary(min_size=SIZE, max_size=SIZE), max_size=4), seconds=st.integers(-(10**9), 10**10))
 @example(raw=[b"\xff" * SIZE, b"\x00" * SIZE, b"\x80" + b"\x00" * (SIZE - 1)], seconds=0)
 def test_any_bits_come_back(raw: list[bytes], seconds: int) -> None:
@@ -174,7 +174,7 @@ def test_a_value_of_another_contract_names_both_contracts() -> None:
     assert CONTRACT.hash[:16] in str(refused.value)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(
     value=st.one_of(
         st.binary(max_size=HEADER + SIZE + 2),

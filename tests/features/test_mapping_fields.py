@@ -69,7 +69,7 @@ def test_amounts_that_would_have_to_be_guessed_are_set_aside(tmp_path: Path, wri
     assert amount(tmp_path, written, decimal=decimal)["reason"] == "unreadable_net"
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(cents=st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=30), comma=st.booleans(), thousands=st.booleans())
 def test_amounts_come_back_whatever_their_signs(
     tmp_path_factory: pytest.TempPathFactory, cents: list[int], comma: bool, thousands: bool

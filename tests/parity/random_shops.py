@@ -16,7 +16,7 @@ SHARED_ORDERS = (None, None, None, "basket-1", "basket-2", "basket-3")
 CHANNELS = ("store", "store", "web", "app", "mini_program", "phone")
 STORES = ("s1", "s2", "s3", None)
 
-SHOPS = settings(max_examples=10, deadline=None, phases=(Phase.explicit, Phase.reuse, Phase.generate))
+SHOPS = settings(max_examples=10, phases=(Phase.explicit, Phase.reuse, Phase.generate))
 """Without shrinking: a shop takes a second, and thousands of smaller ones would outlast the patience of any run."""
 
 _at = st.one_of(st.integers(0, 430 * 24), st.integers(400 * 24, 430 * 24)).map(lambda hours: hours * HOUR)

@@ -62,7 +62,7 @@ def bodies(path: str) -> st.SearchStrategy[Any]:
 def test_any_body_is_answered_as_documented(client: Client, path: str) -> None:
     documented = set(PAGE["paths"][path]["post"]["responses"])
 
-    @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=600, suppress_health_check=list(HealthCheck))
     @given(bodies(path), st.booleans())
     def holds(body: Any, ascii_only: bool) -> None:
         answer = client.send("POST", path, json.dumps(body, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass"))

@@ -170,7 +170,7 @@ WORDS = [
 ]
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=150, suppress_health_check=list(HealthCheck))
 @given(st.lists(st.sampled_from(WORDS), min_size=1, max_size=12).map(" ".join) | st.text(min_size=1, max_size=60))
 def test_any_expression_is_answered_or_refused_and_never_repeated(shop: SmallShop, expression: str) -> None:
     answer = shop.client.post("/v1/audience", {"expression": expression, "limit": 0})

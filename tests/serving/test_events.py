@@ -324,7 +324,7 @@ def test_any_body_is_answered_as_documented(counter: Counter) -> None:
     names = st.sampled_from([*sent("purchase"), *sent(), "visitor_id", "colour"])
     event = st.builds(lambda base, odd: base | odd, st.sampled_from([sent(), sent("purchase")]), st.dictionaries(names, ODD))
 
-    @settings(max_examples=600, deadline=None, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=600, suppress_health_check=list(HealthCheck))
     @given(event | st.fixed_dictionaries({"events": st.lists(event | ODD, max_size=4) | ODD}) | ODD, st.booleans())
     def holds(body: Any, ascii_only: bool) -> None:
         content = json.dumps(body, ensure_ascii=ascii_only).encode("utf-8", "surrogatepass")

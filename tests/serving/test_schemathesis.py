@@ -50,7 +50,7 @@ def schema(settings: Settings, rows: FeatureRows, tmp_path_factory: pytest.TempP
 
 @pytest.mark.parametrize(("path", "method"), OPERATIONS, ids=[f"{method} {path}" for path, method in OPERATIONS])
 def test_whatever_is_sent_is_answered_as_the_document_says(schema: Any, path: str, method: str) -> None:
-    @examples(max_examples=EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), database=None)
+    @examples(max_examples=EXAMPLES, suppress_health_check=list(HealthCheck), database=None)
     @given(case=schema[path][method].as_strategy())
     def holds(case: Any) -> None:
         case.call_and_validate(headers=HEADERS, timeout=20, excluded_checks=[positive_data_acceptance])

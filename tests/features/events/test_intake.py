@@ -6,7 +6,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from features.days import day_number
@@ -201,7 +201,7 @@ def test_any_alphabet_makes_an_id() -> None:
     assert event(member_id="会员一").subject == "会员一"
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 @given(
     st.dictionaries(
         st.sampled_from([*sent("purchase"), *sent(), "visitor_id", "currency", "what"]),

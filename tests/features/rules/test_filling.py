@@ -37,7 +37,7 @@ def codes(filling: Filling, feed: int = 0, which: int = 0) -> list[str]:
     return [CODES[code] for code in filling.verdicts[feed][which]]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(seed=st.integers(0, 2**32))
 def test_no_rule_is_ever_broken(seed: int) -> None:
     generator = np.random.default_rng(seed)
@@ -73,7 +73,7 @@ def test_no_rule_is_ever_broken(seed: int) -> None:
             assert all(violations(rules, items, [*found, item], asked, k=K) for item in left)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(seed=st.integers(0, 2**32))
 def test_many_lists_at_once_are_what_each_is_alone_and_longer_lists_begin_with_shorter_ones(seed: int) -> None:
     generator = np.random.default_rng(seed)

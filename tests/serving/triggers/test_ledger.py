@@ -47,7 +47,7 @@ def asked(firing: str, name: str, member: str = "ann") -> Asked:
     return Asked(firing, member, terms_of(trigger, TRIGGERS))
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(
         st.tuples(

@@ -39,7 +39,7 @@ def some_rows(draw: st.DrawFn) -> Rows:
 
 
 @given(some_rows(), st.sampled_from(sorted(PAIRS)))
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 def test_a_weight_is_as_many_rows(rows: Rows, name: str) -> None:
     truth, score, counts = rows
     fast, plain = PAIRS[name]
@@ -50,7 +50,7 @@ def test_a_weight_is_as_many_rows(rows: Rows, name: str) -> None:
 
 
 @given(some_rows(), st.sampled_from([0.1, 0.25, 0.5, 1.0]))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 def test_lift_of_weights_is_lift_of_as_many_rows(rows: Rows, share: float) -> None:
     truth, score, counts = rows
 
@@ -60,7 +60,7 @@ def test_lift_of_weights_is_lift_of_as_many_rows(rows: Rows, share: float) -> No
 
 
 @given(st.integers(0, 2**32 - 1))
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 def test_kappa_of_weights_is_kappa_of_as_many_rows(seed: int) -> None:
     generator = np.random.default_rng(seed)
     actual, predicted, counts = (generator.integers(0, 3, 30) for _ in range(3))
