@@ -76,12 +76,13 @@ def consolidate(data_dir: Path, *, now: datetime, receipts: Receipts) -> Consoli
     there = sorted(archive_folder(data_dir).glob("*.parquet"))
     con = connect().con
     entries = int(con.execute(f"SELECT count(*) FROM {parquet(new)}").fetchall()[0][0])
-    con.execute(_fresh_sql(new, there))
+    archived = _archived_sql(there, *con.sql(f"SELECT min(local_day), max(local_day) FROM {parquet(new)}").fetchall()[0])
+    con.execute(_fresh_sql(new, archived))
     con.execute(_whose_sql(there), {"patience": WAITING_DAYS * 86_400_000_000})
     horizon = microseconds(now - timedelta(days=WAITING_DAYS))
     waits = f"whose IS NULL AND received_us >= {horizon}"
     waiting = con.sql(f"SELECT * FROM owned WHERE {waits}").to_arrow_table().select(SCHEMA.names).cast(SCHEMA)
-    ready = con.sql(_ready_sql(f"NOT ({waits})", there)).to_arrow_table()
+    ready = con.sql(_ready_sql(f"NOT ({waits})", archived)).to_arrow_table()
     found = ready.num_rows
     ready = ready.filter(_kept(ready["whose"], receipts))
     if waiting.num_rows:
@@ -222,20 +223,26 @@ def erase_events(data_dir: Path, members: list[str]) -> int:
     return erased
 
 
-def _fresh_sql(new: list[Path], there: list[Path]) -> str:
+def _archived_sql(there: list[Path], first_day: int, last_day: int) -> str:
+    """What the archive holds of some local days; empty for no archive. Files have their days in order, so little else is read."""
+    return f"(SELECT * FROM {parquet(there)} WHERE local_day BETWEEN {first_day} AND {last_day})" if there else ""
+
+
+def _fresh_sql(new: list[Path], archived: str) -> str:
     """The table `fresh`: new events, each once, the first that came, without those that are in the archive."""
     one = f"SELECT * FROM {parquet(new)} QUALIFY row_number() OVER (PARTITION BY subject, event_id, local_day ORDER BY entry_ms, entry_no, received_us) = 1"  # noqa: E501
-    anti = f" ANTI JOIN {parquet(there)} USING (subject, event_id, local_day)" if there else ""
+    anti = f" ANTI JOIN {archived} USING (subject, event_id, local_day)" if archived else ""
     return f"CREATE TEMP TABLE fresh AS SELECT * FROM ({one}){anti}"
 
 
 def _whose_sql(there: list[Path]) -> str:
     """The table `owned`: fresh events with `whose`, null where nobody knows yet, and `known_us`."""
-    known = "SELECT visitor, member_id, occurred_us, received_us FROM {} WHERE visitor IS NOT NULL AND member_id IS NOT NULL"
+    known = "SELECT visitor, member_id, occurred_us, received_us FROM {} WHERE member_id IS NOT NULL AND visitor IN (SELECT visitor FROM unknown)"  # noqa: E501
     pairs = " UNION ALL ".join(known.format(source) for source in ("fresh", *([parquet(there)] if there else [])))
     return f"""
         CREATE TEMP TABLE owned AS
-        WITH pairs AS ({pairs}),
+        WITH unknown AS MATERIALIZED (SELECT DISTINCT visitor FROM fresh WHERE member_id IS NULL AND visitor IS NOT NULL),
+        pairs AS ({pairs}),
         before AS (
             SELECT f.subject, f.event_id, f.local_day, arg_max(p.member_id, (p.occurred_us, p.member_id)) AS member
             FROM fresh f JOIN pairs p ON p.visitor = f.visitor AND p.occurred_us <= f.occurred_us
@@ -252,14 +259,14 @@ def _whose_sql(there: list[Path]) -> str:
     """
 
 
-def _ready_sql(is_ready: str, there: list[Path]) -> str:
+def _ready_sql(is_ready: str, archived: str) -> str:
     """Events that have their member, each once by its member as well: sent before and after a login, it has two subjects.
 
     The one that names the member is kept: it may be all that tells who the visitor is.
     """
     whose = f"SELECT * REPLACE (coalesce(whose, subject) AS whose) FROM owned WHERE {is_ready}"
     one = f"SELECT * FROM ({whose}) QUALIFY row_number() OVER (PARTITION BY whose, event_id, local_day ORDER BY member_id IS NULL, entry_ms, entry_no) = 1"  # noqa: E501
-    anti = f" ANTI JOIN {parquet(there)} USING (whose, event_id, local_day)" if there else ""
+    anti = f" ANTI JOIN {archived} USING (whose, event_id, local_day)" if archived else ""
     return f"SELECT * FROM ({one}){anti} ORDER BY local_day, whose, event_id"
 
 
