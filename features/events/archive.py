@@ -224,7 +224,7 @@ def erase_events(data_dir: Path, members: list[str]) -> int:
 
 
 def _archived_sql(there: list[Path], first_day: int, last_day: int) -> str:
-    """What the archive holds of some local days; empty for no archive. Files have their days in order, so little else is read."""
+    """What the archive holds of some local days; empty for no archive. Rows of a file are in order of days."""
     return f"(SELECT * FROM {parquet(there)} WHERE local_day BETWEEN {first_day} AND {last_day})" if there else ""
 
 
