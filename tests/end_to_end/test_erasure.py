@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 from mapped_shops import HEAD, PURCHASES
 
+from commands.jobs import Jobs
+from commands.nightly import NightlyJob
 from features.erase_files import members_in
 from features.erasures import Erasures
 from features.member_index import unpack_ids
 from features.member_store import MemberStore
 from features.settings import Settings
 from features.sources.mapped import import_mapped
-from rapport_jobs import Jobs
-from rapport_nightly import NightlyJob
 from serving.api import Api
 from serving.job_folder import JobFolders
 from tests.serving.asgi import Client

@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from commands.simulate import run
 from features.cleaning import ID_PATTERN, clean
 from features.days import calendar_day
 from features.errors import ConfigurationError
@@ -27,7 +28,6 @@ from features.sources.mapping import FIELDS, FILE_OPTIONS
 from features.sources.schema import IDENTITIES, ORDERS, STORED
 from features.sources.simulation.world import TIME_ZONE
 from features.sources.simulator import SOURCE, Simulated, members_for, simulate, simulated_tables
-from rapport_simulate import run
 
 MEMBERS_SIMULATED, DAYS, SEED = 4000, 160, 20
 SCHEMAS = {schema.name: schema for schema in STORED if schema is not ORDERS}

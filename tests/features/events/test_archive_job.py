@@ -15,6 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
+from commands.events import EventJobs
+from commands.features import FeatureJobs
+from commands.jobs import Jobs
+from commands.nightly import NightlyJob
 from features.codec import decode
 from features.contract import CONTRACT
 from features.events.accepting import EventWriter
@@ -24,10 +28,6 @@ from features.facts import Facts
 from features.online_store import RedisStore
 from features.screen import Screen
 from features.settings import Settings
-from rapport_events import EventJobs
-from rapport_features import FeatureJobs
-from rapport_jobs import Jobs
-from rapport_nightly import NightlyJob
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from commands.line.options import AsJson, AsOf, Households, settings
 from features.settings import Settings, variable_of
-from rapport_options import AsJson, AsOf, Households, settings
 
 rules_app = typer.Typer(no_args_is_help=True, help="What may stand in lists: docs/rules.md.")
 stock_app = typer.Typer(no_args_is_help=True, help="What is sold out, seen by servers within seconds: docs/rules.md.")
@@ -30,8 +30,8 @@ def rules_check(
 
     Exit code 2: a file says what rules cannot say; every problem is told with its key, value and remedy.
     """
+    from commands.rules import RulesJob
     from features.screen import Screen
-    from rapport_rules import RulesJob
 
     screen = Screen(as_json=as_json)
     screen.result(RulesJob(settings(), screen).check(files))
@@ -43,8 +43,8 @@ def stock_out(items: ItemIds, store: AtStore = None, as_json: AsJson = False) ->
 
     Example: `rapport stock out 856942 866211 --store 367`
     """
+    from commands.rules import mark_stock
     from features.screen import Screen
-    from rapport_rules import mark_stock
 
     screen = Screen(as_json=as_json)
     screen.result(mark_stock(settings(), screen, items, store=store, sold_out=True))
@@ -56,8 +56,8 @@ def stock_back(items: ItemIds, store: AtStore = None, as_json: AsJson = False) -
 
     Example: `rapport stock back 856942`
     """
+    from commands.rules import mark_stock
     from features.screen import Screen
-    from rapport_rules import mark_stock
 
     screen = Screen(as_json=as_json)
     screen.result(mark_stock(settings(), screen, items, store=store, sold_out=False))
@@ -74,7 +74,7 @@ def publish(
 
     Example: `rapport publish --as-of end-of-facts`
     """
-    from rapport_jobs import Jobs
+    from commands.jobs import Jobs
 
     jobs = Jobs(settings(), as_json=as_json)
     jobs.screen.result(jobs.publish(as_of, all_rows=everything))
@@ -93,7 +93,7 @@ def nightly(
 
     Exit code 30: done, but a model that should have answered did not; the report says why.
     """
-    from rapport_nightly import NightlyJob
+    from commands.nightly import NightlyJob
 
     job = NightlyJob(settings(), as_json=as_json)
     report = job.run(as_of)
@@ -117,7 +117,7 @@ def audience(
 
     Example: `rapport audience "tier=diamond and stage=at_risk and not bought:coffee_30d" --out members.csv`
     """
-    from rapport_audience import AudienceJob
+    from commands.audience import AudienceJob
 
     job = AudienceJob(settings(), as_json=as_json)
     job.screen.result(
@@ -134,7 +134,7 @@ def serve(
 
     Example: `RAPPORT_API_KEYS=a-long-secret rapport serve --port 3000`
     """
-    from rapport_jobs import Jobs
+    from commands.jobs import Jobs
 
     given = {} if now is None else {variable_of("now"): now}
     configured = Settings.from_env({**os.environ, **given})
@@ -151,7 +151,7 @@ def members_erase(
 
     Example: `rapport members erase 682`
     """
-    from rapport_members import MemberJobs
+    from commands.members import MemberJobs
 
     jobs = MemberJobs(settings(), as_json=as_json)
     jobs.screen.result(jobs.erase(member))
@@ -172,7 +172,7 @@ def jobs_run(
     from serving.light_imports import load_xgboost
 
     load_xgboost()  # before anything loads it with all that is installed beside it: seconds of each start
-    from rapport_bulk import run_jobs
+    from commands.bulk import run_jobs
 
     screen = Screen(as_json=as_json)
     ended = run_jobs(settings(), until_eof=until_eof)
@@ -185,7 +185,7 @@ def status(as_json: AsJson = False) -> None:
 
     Example: `rapport status --json`
     """
-    from rapport_jobs import Jobs
+    from commands.jobs import Jobs
 
     jobs = Jobs(settings(), as_json=as_json)
     jobs.screen.result(jobs.status())
@@ -200,7 +200,7 @@ def demo(
 
     Example: `rapport demo --no-serve --json`
     """
-    from rapport_demo import run
+    from commands.demo import run
 
     run(
         replace(settings(), api_keys=(secrets.token_urlsafe(24),)),

@@ -11,6 +11,10 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from commands.events import EventJobs
+from commands.features import FeatureJobs
+from commands.members import MemberJobs
+from commands.models import mlflow_command
 from features.build import FeatureRows, build
 from features.contract import CONTRACT
 from features.days import calendar_day, naive_utc
@@ -22,10 +26,6 @@ from features.online_store import RedisStore
 from features.publish import Published, publish
 from features.screen import Screen
 from features.settings import Settings
-from rapport_events import EventJobs
-from rapport_features import FeatureJobs
-from rapport_members import MemberJobs
-from rapport_models import mlflow_command
 from serving.launch import Server, running_server
 from serving.openapi import as_json as openapi_page
 from training.registry import RegisteredModel, registered_models
@@ -198,7 +198,7 @@ class Jobs:
 
     def publish_tags(self, url: str, facts: Facts, rows: FeatureRows) -> int:
         """Tags for audiences; returns how many somebody has."""
-        from rapport_audience import publish_tags
+        from commands.audience import publish_tags
 
         with self.screen.progress("tags to Redis", 1) as advance:
             stamp = publish_tags(self.settings, url, facts, rows)

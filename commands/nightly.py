@@ -10,6 +10,11 @@ from typing import Any
 
 import numpy as np
 
+from commands.events import EventJobs
+from commands.features import FeatureJobs
+from commands.jobs import Jobs
+from commands.members import MemberJobs
+from commands.triggers import find_at_night
 from features.contract import CONTRACT
 from features.days import calendar_day
 from features.errors import RapportError, SourceError, TriggersRefused
@@ -20,11 +25,6 @@ from features.measured import STEP_COLUMNS, RunRecord
 from features.screen import Screen
 from features.settings import Settings
 from features.state import State
-from rapport_events import EventJobs
-from rapport_features import FeatureJobs
-from rapport_jobs import Jobs
-from rapport_members import MemberJobs
-from rapport_triggers import find_at_night
 from serving.job_folder import JobFolders
 from training.answers import BLOCK, Champions, able_to_score, champions, scored
 from training.publish_answers import champion_of, publish_lists, publish_scores, published_already

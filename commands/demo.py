@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
+from commands.jobs import Jobs
+from commands.live_minute import item_names, live_minute, offered
 from features.build import FeatureRows
 from features.facts import Facts
 from features.jobs import only_run, store_url
 from features.settings import Settings
-from rapport_jobs import Jobs
-from rapport_live_minute import item_names, live_minute, offered
 from serving.launch import Server, free_port, running_server
 from training.pipeline import Outcome
 
