@@ -4,7 +4,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from commands.nightly import TO_LOOK_AT, default_day, keep_report
+from commands.night import TO_LOOK_AT, default_day, keep_report
 from features.days import calendar_day
 from features.errors import ModelMissing
 from features.facts import Facts

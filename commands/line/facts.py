@@ -35,10 +35,11 @@ def import_(
     Example: `rapport import --draft sales.csv items.csv --out shop.toml`, then `rapport import --mapping shop.toml`
     """
     if context.invoked_subcommand is None and mapping is not None:
-        from commands.jobs import Jobs, mapped_figures
+        from commands.imports import ImportJobs, mapped_figures
+        from features.screen import Screen
 
-        jobs = Jobs(settings(), as_json=as_json)
-        jobs.screen.result(mapped_figures(jobs.import_mapping(mapping, again=again)))
+        screen = Screen(as_json=as_json)
+        screen.result(mapped_figures(ImportJobs(settings(), screen).mapped(mapping, again=again)))
 
 
 @import_app.command("draft")
@@ -50,9 +51,10 @@ def import_draft(
 
     Example: `rapport import draft sales.csv items.csv --out shop.toml`
     """
-    from commands.jobs import Jobs
+    from commands.imports import ImportJobs
+    from features.screen import Screen
 
-    text = Jobs(settings(), as_json=False).draft_mapping(files, out)
+    text = ImportJobs(settings(), Screen(as_json=False)).draft(files, out)
     if out is None:
         typer.echo(text, nl=False)
 
@@ -63,10 +65,11 @@ def import_complete_journey(households: Households = None, as_json: AsJson = Fal
 
     Example: `rapport import complete-journey`
     """
-    from commands.jobs import Jobs, import_figures
+    from commands.imports import ImportJobs, import_figures
+    from features.screen import Screen
 
-    jobs = Jobs(settings(), as_json=as_json)
-    jobs.screen.result(import_figures(jobs.import_complete_journey(households)))
+    screen = Screen(as_json=as_json)
+    screen.result(import_figures(ImportJobs(settings(), screen).complete_journey(households)))
 
 
 @features_app.command("build")
@@ -134,9 +137,10 @@ def features_document(
 
     Example: `rapport features document --folder docs`
     """
-    from commands.jobs import Jobs
+    from commands.document import document
+    from features.screen import Screen
 
-    Jobs(settings(), as_json=False).document(folder)
+    document(folder, Screen(as_json=False))
 
 
 @identity_app.command("why")

@@ -23,11 +23,12 @@ def train(
 
     Exit code 20: the facts do not suffice for any of the models asked for.
     """
-    from commands.jobs import Jobs, outcome_figures
+    from commands.train import TrainJob, outcome_figures
+    from features.screen import Screen
 
-    jobs = Jobs(settings(), as_json=as_json)
-    outcomes = jobs.train(tuple(model or ()), again=again)
-    jobs.screen.result({"models": [outcome_figures(outcome) for outcome in outcomes]})
+    screen = Screen(as_json=as_json)
+    outcomes = TrainJob(settings(), screen).run(tuple(model or ()), again=again)
+    screen.result({"models": [outcome_figures(outcome) for outcome in outcomes]})
     if all(outcome.refused for outcome in outcomes):
         raise typer.Exit(20)
 

@@ -74,10 +74,11 @@ def publish(
 
     Example: `rapport publish --as-of end-of-facts`
     """
-    from commands.jobs import Jobs
+    from commands.publish import PublishJobs
+    from features.screen import Screen
 
-    jobs = Jobs(settings(), as_json=as_json)
-    jobs.screen.result(jobs.publish(as_of, all_rows=everything))
+    screen = Screen(as_json=as_json)
+    screen.result(PublishJobs(settings(), screen).run(as_of, all_rows=everything))
 
 
 def nightly(
@@ -134,12 +135,13 @@ def serve(
 
     Example: `RAPPORT_API_KEYS=a-long-secret rapport serve --port 3000`
     """
-    from commands.jobs import Jobs
+    from commands.serve import serve as run
+    from features.screen import Screen
 
     given = {} if now is None else {variable_of("now"): now}
     configured = Settings.from_env({**os.environ, **given})
     configured = replace(configured, port=port or configured.port, workers=workers or configured.workers)
-    raise typer.Exit(Jobs(configured, as_json=False).serve())
+    raise typer.Exit(run(configured, Screen(as_json=False)))
 
 
 @members_app.command("erase")
@@ -185,10 +187,11 @@ def status(as_json: AsJson = False) -> None:
 
     Example: `rapport status --json`
     """
-    from commands.jobs import Jobs
+    from commands.status import status as run
+    from features.screen import Screen
 
-    jobs = Jobs(settings(), as_json=as_json)
-    jobs.screen.result(jobs.status())
+    screen = Screen(as_json=as_json)
+    screen.result(run(settings(), screen))
 
 
 def demo(

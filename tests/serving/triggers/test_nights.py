@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from commands.nightly import TO_LOOK_AT, NightlyJob
+from commands.night import TO_LOOK_AT
+from commands.nightly import NightlyJob
 from commands.triggers import find_at_night
 from features.build import FeatureRows
 from features.facts import Facts
