@@ -104,7 +104,7 @@ def test_events_before_the_first_import_wait_on_disk(settings: Settings, facts: 
 def test_to_disk_again_and_again_until_told_to_end(settings: Settings, facts: Facts, writer: EventWriter) -> None:
     environment = {**os.environ, **settings.to_env()}
     command = [sys.executable, "-m", "rapport", "archive", "--every", "1"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, cwd=Path(__file__).parents[2])
     try:
         taken = 0
         for number in range(2):
