@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from features.days import naive_utc
 from features.errors import ConfigurationError, FactsMissing
-from features.facts import read_manifest
 from features.jobs import facts_folder, only_run
+from features.manifest import read_manifest
 from features.screen import Screen
 from features.settings import Settings
 

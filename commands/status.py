@@ -6,8 +6,8 @@ from typing import Any
 from commands.events import EventJobs
 from features.days import calendar_day
 from features.errors import FactsMissing, StoreUnavailable
-from features.facts import read_manifest
 from features.jobs import facts_folder, store_url
+from features.manifest import read_manifest
 from features.online_store import RedisStore
 from features.screen import Screen
 from features.settings import Settings

@@ -21,7 +21,8 @@ from commands.simulate import run
 from features.cleaning import ID_PATTERN, clean
 from features.days import calendar_day
 from features.errors import ConfigurationError
-from features.facts import Facts, arrow_schema
+from features.fact_tables import arrow_schema
+from features.facts import Facts
 from features.sources.door import admit
 from features.sources.mapped import import_mapped
 from features.sources.mapping import FIELDS, FILE_OPTIONS
