@@ -1,4 +1,4 @@
-"""The front door: one command line over features, training and serving. Commands stand in rapport_commands_*.py."""
+"""The front door: one command line over features, training and serving. Its commands stand in commands/line/."""
 
 import os
 import signal
@@ -8,12 +8,12 @@ from typing import NoReturn
 
 import typer
 
+from commands.line.events import archive, kafka, parity, stream, triggers_app
+from commands.line.facts import check, features_app, identity_app, import_app, simulate
+from commands.line.models import drift, evaluate, models_app, retrain, train, why
+from commands.line.shop import audience, demo, jobs_app, members_app, nightly, publish, rules_app, serve, status, stock_app
 from features.disk import disk_full
 from features.errors import RapportError
-from rapport_commands_events import archive, kafka, parity, stream, triggers_app
-from rapport_commands_facts import check, features_app, identity_app, import_app, simulate
-from rapport_commands_models import drift, evaluate, models_app, retrain, train, why
-from rapport_commands_shop import audience, demo, jobs_app, members_app, nightly, publish, rules_app, serve, status, stock_app
 
 warnings.filterwarnings("ignore", "PySpark does not yet fully support pandas", FutureWarning)  # pandera imports it; we do not
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")

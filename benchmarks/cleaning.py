@@ -19,7 +19,7 @@ import duckdb
 import ibis
 
 from features.cleaning import Cleaned, clean, item_spellings
-from features.facts import empty_table
+from features.fact_tables import empty_table
 from features.sources.schema import ITEMS, PURCHASES
 
 SHOP = """

@@ -15,7 +15,7 @@ import resource
 import time
 
 from benchmarks.serving_world import NOW, last_line, world
-from rapport_bulk import run_jobs
+from commands.bulk import run_jobs
 from serving.job_folder import JobFolders
 
 

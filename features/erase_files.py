@@ -19,9 +19,10 @@ import pyarrow.parquet
 
 from features.errors import FactsMissing
 from features.events.archive import erase_events
-from features.facts import BUCKETED, Manifest, connect, read_manifest
+from features.facts import connect
 from features.facts_folder import Draft, Origin, every_bucket
 from features.identity import ALIASES_FILE, REVIEW_FILE
+from features.manifest import BUCKETED, Manifest, read_manifest
 from features.member_index import MemberIndex
 from features.published_tags import load_index, published_folder, save_index
 from features.sources.schema import IDENTITIES, ITEMS, MEMBERS, FactTable

@@ -11,7 +11,6 @@ A member's facts stand in one bucket, chosen by a hash of the member id, so that
 bucket by bucket in bounded memory. `features.facts_folder` writes such a folder.
 """
 
-import json
 import uuid
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
@@ -28,65 +27,16 @@ from ibis import ir
 
 from features.capabilities import absent, since_sql, tables_that_show
 from features.days import day_of, microseconds, midnight
-from features.errors import FactsMissing, FactsReplaced
+from features.errors import FactsMissing
+from features.fact_tables import completed, empty_table, no_rows_sql
+from features.manifest import BUCKETED, Manifest, bucket_sql, read_manifest, require_same
 from features.orders import orders_sql
-from features.put_in_place import recovered
 from features.scratch import spill_folder
-from features.sources.schema import EVENTS, EXPOSURES, ORDERS, PURCHASES, REDEMPTIONS, STORED, FactTable
+from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable
 from features.sql_text import parquet
 
-MANIFEST = "manifest.json"
-FORMAT = 3
-BUCKETED = (PURCHASES, ORDERS, EVENTS, EXPOSURES, REDEMPTIONS)
-"""Tables about members that grow with time; the others are small enough to be whole."""
-ANONYMOUS = -1
-HASH_PROBE = "rapport"
 MEMORY_MB = 1024
 """What queries may hold in memory unless told otherwise; beyond it they use the disk."""
-
-
-@dataclass(frozen=True, slots=True)
-class Manifest:
-    """What is in a facts folder.
-
-    Attributes
-    ----------
-    rows, sha256
-        Rows by table; hash of every Parquet file of a table, by its path in the folder. `hash` stands for all of them.
-    buckets, hash_probe
-        How many buckets members are spread over, and what the hash function made of a known text: another version of the
-        database that hashes otherwise must not add to these buckets.
-    since
-        First moment of each capability, microseconds since 1970; those that the facts never show are absent.
-    files, mapping_hash, line_key
-        Source files that were imported (content hash to name), under which mapping, and what tells order lines apart.
-    country, holidays
-        ISO code of the country whose holidays count, empty if unknown; and the shop's own days, in ISO 8601.
-    """
-
-    source: str
-    time_zone: str
-    currency: str
-    first_day: int
-    until_day: int
-    rows: dict[str, int]
-    sha256: dict[str, str]
-    hash: str
-    buckets: int = 1
-    hash_probe: str = ""
-    since: dict[str, int] = field(default_factory=dict)
-    files: dict[str, str] = field(default_factory=dict)
-    mapping_hash: str = ""
-    line_key: str = "number"
-    country: str = ""
-    holidays: tuple[str, ...] = ()
-    sequence: int = 1
-    format: int = FORMAT
-
-    def files_of(self, table: str, bucket: int | None = None) -> list[str]:
-        """Paths in the folder of a bucketed table's files: of one bucket, or of all."""
-        start = f"{table}/" if bucket is None else f"{table}/{bucket_name(bucket)}-"
-        return sorted(path for path in self.sha256 if path.startswith(start))
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,12 +214,6 @@ def connect(*, memory_mb: int = MEMORY_MB, scratch: Path | None = None) -> Any:
     return connection
 
 
-def require_same(folder: Path, manifest: Manifest) -> None:
-    """Raise FactsReplaced if the folder now holds other facts than those that the manifest is of."""
-    if read_manifest(folder).hash != manifest.hash:
-        raise FactsReplaced("the facts were replaced while they were being read", remedy="run the command again")
-
-
 @contextmanager
 def replacement_told(folder: Path, manifest: Manifest) -> Iterator[None]:
     """Let errors of the block be FactsReplaced where that is why: files that were read are not there any more."""
@@ -278,28 +222,6 @@ def replacement_told(folder: Path, manifest: Manifest) -> Iterator[None]:
     except (duckdb.Error, pa.ArrowException, OSError):
         require_same(folder, manifest)
         raise
-
-
-def read_manifest(folder: Path) -> Manifest:
-    """The manifest of a facts folder; FactsMissing if there is none that this version reads."""
-    path = recovered(folder) / MANIFEST
-    if not path.exists():
-        raise FactsMissing(f"there are no facts in {folder}", remedy='import some: "rapport import complete-journey"')
-    content = json.loads(path.read_text())
-    if content.get("format") != FORMAT:
-        raise FactsMissing(f"the facts in {folder} were written by another version", remedy="import them again")
-    return Manifest(**{**content, "holidays": tuple(content.get("holidays", ()))})
-
-
-def bucket_name(bucket: int) -> str:
-    """A bucket in a file's name."""
-    return "anonymous" if bucket == ANONYMOUS else f"{bucket:02d}"
-
-
-def bucket_sql(buckets: int) -> str:
-    """The bucket of a row by its member id."""
-    known = "0" if buckets == 1 else f"CAST(hash(member_id) % {buckets} AS INTEGER)"
-    return f"CASE WHEN member_id IS NULL THEN {ANONYMOUS} ELSE {known} END"
 
 
 def _create_views(connection: Any, folder: Path, manifest: Manifest) -> None:
@@ -322,38 +244,6 @@ def _reading(folder: Path, manifest: Manifest, table: FactTable, bucket: int | N
         return f"SELECT * FROM {parquet(folder / f'{table.name}.parquet')}"  # noqa: S608 # own names
     files = [folder / name for name in manifest.files_of(table.name, bucket)]
     return f"SELECT * FROM {parquet(files)}" if files else no_rows_sql(table)  # noqa: S608 # own names
-
-
-def no_rows_sql(table: FactTable) -> str:
-    """The query for no row of a table."""
-    types = {"string": "VARCHAR", "int64": "BIGINT", "int32": "INTEGER", "timestamp": "TIMESTAMP", "boolean": "BOOLEAN"}
-    nothing = ", ".join(f"CAST(NULL AS {types[c.type]}) AS {c.name}" for c in table.columns)
-    return f"SELECT {nothing} LIMIT 0"
-
-
-def hash_probe(con: Any) -> str:
-    """What this database's hash makes of a known text."""
-    return str(con.execute("SELECT hash(?)", [HASH_PROBE]).fetchall()[0][0])
-
-
-def arrow_schema(table: FactTable) -> pa.Schema:
-    """The canonical columns of a table as Arrow has them."""
-    types = {"string": pa.string(), "int64": pa.int64(), "int32": pa.int32(), "boolean": pa.bool_()}
-    return pa.schema([(c.name, types.get(c.type, pa.timestamp("us"))) for c in table.columns])
-
-
-def completed(content: pa.Table, table: FactTable) -> pa.Table:
-    """The canonical columns of a table, those that may be missing and are not there filled with nulls."""
-    schema = arrow_schema(table)
-    for column in table.columns:
-        if column.name not in content.column_names and not column.required:
-            content = content.append_column(column.name, pa.nulls(content.num_rows, schema.field(column.name).type))
-    return content.select(schema.names).cast(schema)
-
-
-def empty_table(table: FactTable) -> pa.Table:
-    """A fact table without rows."""
-    return arrow_schema(table).empty_table()
 
 
 def span(con: Any, purchases: str) -> tuple[int, int]:

@@ -12,18 +12,10 @@ from pathlib import Path
 from typing import Any
 
 from features.cleaning_rules import LineKey
-from features.facts import (
-    ANONYMOUS,
-    BUCKETED,
-    MANIFEST,
-    Manifest,
-    bucket_name,
-    capabilities_since,
-    hash_probe,
-    no_rows_sql,
-    span,
-)
+from features.fact_tables import no_rows_sql
+from features.facts import capabilities_since, span
 from features.identity import ALIASES_FILE, REVIEW_FILE
+from features.manifest import ANONYMOUS, BUCKETED, MANIFEST, Manifest, bucket_name, hash_probe
 from features.orders import orders_sql
 from features.put_in_place import put_in_place
 from features.sources.schema import ORDERS, PURCHASES, STORED, FactTable

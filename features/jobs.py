@@ -14,7 +14,8 @@ from features.contract import CONTRACT
 from features.days import day_number, midnight
 from features.embedded import embedded_store
 from features.errors import Busy, ConfigurationError
-from features.facts import Facts, Manifest
+from features.facts import Facts
+from features.manifest import Manifest
 from features.settings import Settings, parse_moment
 
 END_OF_FACTS = "end-of-facts"

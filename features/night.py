@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from features.arrow_numbers import numbers_of, places_in
 from features.contract import Contract
-from features.facts import Facts, bucket_sql
+from features.facts import Facts
+from features.manifest import bucket_sql
 from features.narrow import Members, Narrow, Numbers, Records
 from features.slices import BEGINNING, recounted, spans_between
 

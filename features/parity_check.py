@@ -21,11 +21,12 @@ from features.codec import decode, empty_records
 from features.contract import CONTRACT
 from features.errors import ConfigurationError, NothingPublished
 from features.events.schema import ANONYMOUS
-from features.facts import Facts, bucket_sql
+from features.facts import Facts
 from features.live_parity import Compared, Parity, compared
 from features.live_slots import slots_of
 from features.live_state import first_live_day, merged
 from features.live_store import LiveStore
+from features.manifest import bucket_sql
 from features.online_store import RedisStore
 from features.stamp import Stamp
 from features.summing import aggregates_at

@@ -17,7 +17,8 @@ from features.build import FeatureRows, feature_rows, scalars, silence, together
 from features.capabilities import silent
 from features.contract import CONTRACT, Contract
 from features.days import naive_utc
-from features.facts import Facts, hash_probe
+from features.facts import Facts
+from features.manifest import hash_probe
 from features.narrow import Members, Records
 from features.night import Arrivals, Nights, buckets_of
 from features.sources.schema import ITEMS, LINES, PURCHASES, FactTable

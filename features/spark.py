@@ -26,7 +26,7 @@ from features.days import day_of, microseconds, midnight, naive_utc
 from features.declarations import Aggregate, Feature
 from features.errors import FactsMissing
 from features.expressions import Call, Expression
-from features.facts import BUCKETED, MANIFEST, Manifest, read_manifest
+from features.manifest import BUCKETED, MANIFEST, Manifest, read_manifest
 from features.sources.schema import STORED, FactTable
 from features.spark_session import own_view, spark_session
 

@@ -27,7 +27,8 @@ from features.compile import SUMMARISED
 from features.contract import Contract
 from features.declarations import KEYED_KINDS
 from features.derive import BLOCK
-from features.facts import Facts, hash_probe
+from features.facts import Facts
+from features.manifest import hash_probe
 from features.narrow import Members, Narrow, Records
 from features.put_in_place import put_in_place, recovered
 from features.slices import Tiling, tilings

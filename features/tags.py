@@ -3,7 +3,18 @@
 from collections import Counter
 from dataclasses import dataclass
 
-from features.tag_families import basic, browsing, channel, latent_need, lifecycle_value_risk, preference, scene
+from features.tag_families import (
+    basic,
+    browsing,
+    channel,
+    latent_need,
+    lifecycle_value,
+    preference,
+    rhythm,
+    risk,
+    scene,
+    trend,
+)
 from features.tag_families.declaring import Tag, TagFamily, Topic
 
 _DECLARED = (
@@ -12,7 +23,10 @@ _DECLARED = (
     *scene.TAGS,
     *channel.TAGS,
     *browsing.TAGS,
-    *lifecycle_value_risk.TAGS,
+    *lifecycle_value.TAGS,
+    *rhythm.TAGS,
+    *trend.TAGS,
+    *risk.TAGS,
     *latent_need.TAGS,
 )
 TAGS: dict[str, Tag] = {tag.name: tag for tag in _DECLARED}

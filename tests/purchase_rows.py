@@ -8,7 +8,7 @@ import pyarrow as pa
 from ibis import ir
 
 from features.cleaning import Cleaned, clean
-from features.facts import arrow_schema
+from features.fact_tables import arrow_schema
 from features.sources.schema import ITEMS, PURCHASES
 
 Row = dict[str, Any]

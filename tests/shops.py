@@ -9,7 +9,8 @@ import pyarrow as pa
 
 from features.capabilities import CAPABILITIES
 from features.days import day_number
-from features.facts import Facts, arrow_schema
+from features.fact_tables import arrow_schema
+from features.facts import Facts
 from features.sources.schema import EVENTS, EXPOSURES, ITEMS, PURCHASES, REDEMPTIONS
 
 ZONE = "America/New_York"

@@ -6,7 +6,7 @@ import pyarrow as pa
 from hypothesis import Phase, settings
 from hypothesis import strategies as st
 
-from features.facts import arrow_schema
+from features.fact_tables import arrow_schema
 from features.identifiers import MEMBER, hash_identifier
 from features.identity import Resolution
 from features.identity_policy import IdentityPolicy

@@ -24,10 +24,12 @@ from features.errors import SourceError
 from features.events.rows import ARCHIVED_TABLES, archive_rows
 from features.events.schema import ANONYMOUS, event_of
 from features.events.spool import SCHEMA, new_folder, write_events
-from features.facts import ANONYMOUS as NOBODY
-from features.facts import Manifest, arrow_schema, bucket_sql, connect, hash_probe, read_manifest
+from features.fact_tables import arrow_schema
+from features.facts import connect
 from features.facts_folder import ARCHIVED, Draft, Origin, every_bucket
 from features.holidays import holiday_days
+from features.manifest import ANONYMOUS as NOBODY
+from features.manifest import Manifest, bucket_sql, hash_probe, read_manifest
 from features.private_files import private_folder
 from features.scratch import scratch_folder
 from features.sources.schema import PURCHASES

@@ -18,10 +18,12 @@ from ibis import ir
 
 from features.cleaning import STANDARD, CleaningReport, Policy, RuleCount, clean, item_spellings, require_publishable
 from features.errors import SourceError
-from features.facts import ANONYMOUS, BUCKETED, Manifest, bucket_name, bucket_sql, connect, empty_table, hash_probe
+from features.fact_tables import empty_table
+from features.facts import connect
 from features.facts_folder import WHO_IS_WHO, Draft, Origin, buckets_for, every_bucket
 from features.holidays import holiday_days
 from features.identity import write_resolution
+from features.manifest import ANONYMOUS, BUCKETED, Manifest, bucket_name, bucket_sql, hash_probe
 from features.scratch import scratch_folder
 from features.sources.door import admit
 from features.sources.membership import (

@@ -16,12 +16,12 @@ from ibis import ir
 
 from features.cleaning import CleaningReport, Policy, RuleCount
 from features.errors import FactsMissing, SourceError
-from features.facts import Manifest, read_manifest
 from features.facts_folder import Origin
 from features.holidays import own_days
 from features.identifiers import hash_identifier, key_check
 from features.identifiers import identity_key as key_of
 from features.identity_policy import IdentityPolicy
+from features.manifest import Manifest, read_manifest
 from features.scratch import scratch_folder
 from features.sources.fields import STATES
 from features.sources.landing import Incoming, land

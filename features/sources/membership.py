@@ -15,11 +15,11 @@ from ibis import ir
 
 from features.days import midnight, naive_utc
 from features.errors import FactsMissing, SourceError
-from features.facts import BUCKETED
 from features.identifiers import MEMBER, canonical_kind
 from features.identity import Moves, Resolution, moves, read_resolution, resolve
 from features.identity_policy import IdentityPolicy
 from features.identity_rows import member_of
+from features.manifest import BUCKETED
 from features.sources.schema import EVENTS, ORDERS, PURCHASES, FactTable
 from features.sources.shaping import IDENTIFIER
 

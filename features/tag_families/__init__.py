@@ -1,1 +1,1 @@
-"""Declarations of tags, one module a family."""
+"""Declarations of tags, a family in one module or in several."""

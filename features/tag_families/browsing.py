@@ -1,15 +1,10 @@
 """Tags of channel habit (渠道习惯) from what members do without buying, and from the campaigns that reach them."""
 
-from features.expressions import Expression
-from features.tag_families.declaring import REST, Level, Tag, by_level, feature
+from features.tag_families.declaring import REST, Level, by_level, feature, of_family
 
 VIEWS_30D = feature("views_30d")
 BROWSED = feature("browsing_days_30d") > 0
-
-
-def _tag(name: str, rule: Expression, meaning: str, chinese: str, use: str) -> Tag:
-    return Tag(name, "channel", rule, meaning, chinese, use)
-
+_tag = of_family("channel")
 
 VIEWS = by_level(
     "viewing_7d",

@@ -6,7 +6,7 @@ purchases and views of a topic, fifths of the population, and the day and month 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -107,6 +107,15 @@ class Tag:
         """`event` if all it rests on moves with events of the day; else `nightly`."""
         moving = all(isinstance(leaf, Feature) and leaf.freshness == "event" for leaf in leaves(self.rule) if leaf is not MONTH)
         return "event" if moving else "nightly"
+
+
+def of_family(family: TagFamily) -> Callable[[str, Expression, str, str, str], Tag]:
+    """What declares tags of one family: by name, rule, meaning, meaning in Chinese, and use."""
+
+    def tag(name: str, rule: Expression, meaning: str, chinese: str, use: str) -> Tag:
+        return Tag(name, family, rule, meaning, chinese, use)
+
+    return tag
 
 
 def leaves(expression: Expression) -> Iterator[Feature | Fifth | Touch | Column]:

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 ENGINES = {"duckdb", "ibis", "pyspark", "mlflow", "optuna", "shap", "matplotlib", "pandera", "implicit"}
 """Without pandas and pyarrow: where they are installed, LightGBM and XGBoost load them by themselves."""
 CODE_IN_DATA = {"pickle", "cPickle", "_pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"}
-PACKAGES = ("features", "training", "serving")
+PACKAGES = ("features", "training", "serving", "commands")
 
 
 def modules_loaded_by(*names: str, folder: Path = ROOT) -> set[str]:
@@ -47,6 +47,14 @@ def test_declarations_load_no_engine() -> None:
     assert loaded & (ENGINES | {"pandas", "pyarrow", "bentoml", "redis", "xgboost", "lightgbm", "sklearn"}) == set()
 
 
+def test_the_front_door_loads_only_what_names_commands() -> None:
+    """Jobs are imported once a command runs: `rapport --help` waits for none of them."""
+    loaded = modules_loaded_by("rapport")
+
+    assert {"rapport", "commands", "features", "typer"} <= loaded
+    assert loaded & (ENGINES | {"training", "serving", "numpy", "pandas", "pyarrow", "bentoml", "redis", "xgboost"}) == set()
+
+
 def test_the_check_notices_an_engine() -> None:
     assert "ibis" in modules_loaded_by("features.build")
 
@@ -73,7 +81,7 @@ def test_no_module_can_run_code_found_in_data(package: str) -> None:
 
 
 def test_the_flow_goes_one_way() -> None:
-    allowed = {"features": set(), "training": {"features"}, "serving": {"features", "training"}}
+    allowed = {"features": set(), "training": {"features"}, "serving": {"features", "training"}, "commands": set(PACKAGES)}
     for package, below in allowed.items():
         for path in sorted((ROOT / package).rglob("*.py")):
             assert imported_by(path) & set(PACKAGES) <= below | {package}, path

@@ -75,15 +75,10 @@ def test_the_archive_holds_code_and_nothing_else(home: Path) -> None:
     (archive,) = [path for path in (home / "bentos" / "rapport").iterdir() if path.is_dir()]
     files = {path.relative_to(archive / "src").as_posix() for path in (archive / "src").rglob("*") if path.is_file()}
 
-    assert {"serving/service.py", "rapport.py", "rapport_bulk.py", "pyproject.toml", "LICENSE"} <= files
+    assert {"serving/service.py", "commands/bulk.py", "commands/line/shop.py"} <= files
     tops = {name.partition("/")[0] for name in files - {"bentofile.yaml"}}
-    assert {top for top in tops if not top.startswith("rapport")} == {
-        "features",
-        "training",
-        "serving",
-        "pyproject.toml",
-        "LICENSE",
-    }
+    code = {"rapport.py", "commands", "serving", "training", "features"}
+    assert tops == {*code, "pyproject.toml", "LICENSE"}
     assert {Path(name).suffix for name in files} <= {".py", ".toml", ".yaml", ""}
     for path in archive.rglob("*"):
         parts = set(path.relative_to(archive).parts)

@@ -12,10 +12,10 @@ import signal
 import sys
 from typing import Any
 
+import commands.retrain
 import rapport
-import rapport_retrain
 
-assert rapport_retrain  # imported before the forks: it takes seconds
+assert commands.retrain  # imported before the forks: it takes seconds
 
 
 def watch(deed: str, event: str, where: str, at: int) -> None:

@@ -7,14 +7,15 @@ from pathlib import Path
 import pytest
 from mapped_shops import HEAD, PURCHASES
 
+from commands.nightly import NightlyJob
+from commands.publish import PublishJobs
 from features.erase_files import members_in
 from features.erasures import Erasures
 from features.member_index import unpack_ids
 from features.member_store import MemberStore
+from features.screen import Screen
 from features.settings import Settings
 from features.sources.mapped import import_mapped
-from rapport_jobs import Jobs
-from rapport_nightly import NightlyJob
 from serving.api import Api
 from serving.job_folder import JobFolders
 from tests.serving.asgi import Client
@@ -76,7 +77,7 @@ def test_an_erased_member_stays_erased(settings: Settings, tmp_path: Path) -> No
 
     import_mapped(settings.data_dir / "facts", tmp_path / "shop.toml", again=True)
     assert "m3" in members_in(settings.data_dir / "facts")
-    Jobs(settings, as_json=True).publish(NIGHT)
+    PublishJobs(settings, Screen(as_json=True)).run(NIGHT)
     assert online(settings) == everybody - {"m3"}, "a publish by hand brings nobody back either"
     assert NightlyJob(settings, as_json=True).run(NIGHT)["exit_code"] == 0
     assert set(members_in(settings.data_dir / "facts")) == online(settings) == everybody - {"m3"}

@@ -11,7 +11,7 @@ from made_up_evidence import risk_evidence
 from typer.testing import CliRunner
 
 import rapport
-import rapport_evaluate
+from commands import evaluate as job
 from training.evidence import Evidence
 
 __all__ = ["risk_evidence"]  # a fixture
@@ -58,12 +58,12 @@ def test_lists_of_the_slice_are_judged_by_three_questions(run: Run, monkeypatch:
 def test_a_report_and_the_same_figures_for_a_program(
     run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, risk_evidence: Evidence
 ) -> None:
-    monkeypatch.setattr(rapport_evaluate, "test_periods", lambda snapshots, model: ())
-    monkeypatch.setattr(rapport_evaluate, "snapshot_days", lambda snapshots, model, *, tuning: ())
-    monkeypatch.setattr(rapport_evaluate, "evidence_of", lambda snapshots, model, engine, *, search, done: risk_evidence)
-    monkeypatch.setattr(rapport_evaluate, "summarise", partial(rapport_evaluate.summarise, draws=20))
+    monkeypatch.setattr(job, "test_periods", lambda snapshots, model: ())
+    monkeypatch.setattr(job, "snapshot_days", lambda snapshots, model, *, tuning: ())
+    monkeypatch.setattr(job, "evidence_of", lambda snapshots, model, engine, *, search, done: risk_evidence)
+    monkeypatch.setattr(job, "summarise", partial(job.summarise, draws=20))
     until = risk_evidence.judged[-1].period
-    monkeypatch.setattr(rapport_evaluate, "until_day", lambda facts: until.test + until.horizon_days)
+    monkeypatch.setattr(job, "until_day", lambda facts: until.test + until.horizon_days)
 
     result = run("--model", "churn", "--contact-cost", "0.5", "--out", str(tmp_path / "elsewhere"), "--json")
 

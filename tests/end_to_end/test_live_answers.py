@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from commands.live_minute import live_minute
 from features.build import FeatureRows
 from features.events.keys import EventKeys
 from features.events.publish_shop import publish_event_shop
@@ -19,7 +20,6 @@ from features.online_store import RedisStore
 from features.publish import publish
 from features.screen import Screen
 from features.settings import Settings
-from rapport_live_minute import live_minute
 from serving.api import Api
 from serving.stream_at_work import open_worker
 from serving.stream_worker import StreamWorker

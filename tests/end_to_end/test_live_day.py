@@ -7,6 +7,8 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from commands.events import EventJobs
+from commands.stream import StreamJobs
 from features.build import build
 from features.events.accepting import EventWriter
 from features.events.from_facts import events_of_day
@@ -19,8 +21,6 @@ from features.parity_check import ParityCheck
 from features.publish import publish
 from features.screen import Screen
 from features.settings import Settings
-from rapport_events import EventJobs
-from rapport_stream import StreamJobs
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ from front_door import Answer, content, ended, start
 from mapped_shops import HEAD, PURCHASES
 
 import rapport
+from commands.nightly import NightlyJob
 from features.answers import read_answers
 from features.online_store import RedisStore
 from features.settings import Settings
-from rapport_nightly import NightlyJob
 from training.registry import resolve
 from training.score_files import key_of, path_of, read_scores
 

@@ -8,7 +8,7 @@ import pytest
 from shops import Line, purchases_table
 
 from features.errors import SchemaMismatch
-from features.facts import arrow_schema
+from features.fact_tables import arrow_schema
 from features.sources.door import admit
 from features.sources.schema import ITEMS, MEMBERS, PURCHASES, FactTable
 

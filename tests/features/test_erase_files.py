@@ -10,15 +10,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from commands.members import MemberJobs
 from features.build import build
 from features.erase_files import erase_from_files, members_in
 from features.erasures import Erasures
-from features.facts import Facts, read_manifest
+from features.facts import Facts
+from features.manifest import read_manifest
 from features.member_index import MemberIndex
 from features.member_store import MemberStore
 from features.published_tags import load_index, published_folder, save_index
 from features.settings import Settings
-from rapport_members import MemberJobs
 
 AT = datetime(2018, 1, 1, 5, tzinfo=UTC)
 

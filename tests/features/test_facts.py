@@ -15,8 +15,10 @@ from shops import ZONE, Line, moment_of, purchases_table, shop
 
 from features.days import calendar_day, day_number, day_of, midnight
 from features.errors import FactsMissing
-from features.facts import MANIFEST, Facts, Manifest, arrow_schema, empty_table, read_manifest
+from features.fact_tables import arrow_schema, empty_table
+from features.facts import Facts
 from features.facts_folder import Origin
+from features.manifest import MANIFEST, Manifest, read_manifest
 from features.sources.landing import Incoming, land
 from features.sources.schema import ITEMS, ORDERS, PURCHASES, STORED
 

@@ -10,7 +10,8 @@ import pyarrow as pa
 import pytest
 
 from features.errors import CorruptRecord, StoreUnavailable
-from features.facts import Facts, arrow_schema
+from features.fact_tables import arrow_schema
+from features.facts import Facts
 from features.online_store import RedisStore
 from features.publish_shop import publish_shop
 from features.rules.shelf import Shelf

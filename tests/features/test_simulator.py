@@ -17,17 +17,18 @@ import pyarrow as pa
 import pyarrow.parquet
 import pytest
 
+from commands.simulate import run
 from features.cleaning import ID_PATTERN, clean
 from features.days import calendar_day
 from features.errors import ConfigurationError
-from features.facts import Facts, arrow_schema
+from features.fact_tables import arrow_schema
+from features.facts import Facts
 from features.sources.door import admit
 from features.sources.mapped import import_mapped
 from features.sources.mapping import FIELDS, FILE_OPTIONS
 from features.sources.schema import IDENTITIES, ORDERS, STORED
 from features.sources.simulation.world import TIME_ZONE
 from features.sources.simulator import SOURCE, Simulated, members_for, simulate, simulated_tables
-from rapport_simulate import run
 
 MEMBERS_SIMULATED, DAYS, SEED = 4000, 160, 20
 SCHEMAS = {schema.name: schema for schema in STORED if schema is not ORDERS}

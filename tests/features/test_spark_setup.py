@@ -38,7 +38,7 @@ def test_paths_get_a_scheme_and_addresses_keep_theirs(folder: Path | str, place:
 
 def test_the_way_to_a_cluster_does_not_lead_through_pandera() -> None:
     """Importing it sets SPARK_LOCAL_IP to 127.0.0.1, where no executor finds the driver."""
-    code = "import os, sys, rapport_spark; sys.exit('pandera' in sys.modules or 'SPARK_LOCAL_IP' in os.environ)"
+    code = "import os, sys, commands.spark; sys.exit('pandera' in sys.modules or 'SPARK_LOCAL_IP' in os.environ)"
     without = {name: value for name, value in os.environ.items() if name != "SPARK_LOCAL_IP"}  # the fixtures import it here
 
     assert subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=without, check=False).returncode == 0

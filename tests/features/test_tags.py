@@ -15,7 +15,8 @@ from features.build import FeatureRows, build
 from features.contract import CONTRACT
 from features.days import day_number
 from features.expressions import NUMPY, evaluate
-from features.facts import Facts, arrow_schema
+from features.fact_tables import arrow_schema
+from features.facts import Facts
 from features.published_tags import new_index
 from features.sources.schema import EVENTS, ITEMS, MEMBERS
 from features.tag_families.declaring import FAMILIES, Topic, leaves

@@ -16,8 +16,10 @@ from shops import CATALOGUE, ZONE, Event, Exposure, Line, Redemption, purchases_
 from features.build import FeatureRows, build, build_by_bucket
 from features.contract import CONTRACT
 from features.declarations import Aggregate
-from features.facts import Facts, arrow_schema, read_manifest
+from features.fact_tables import arrow_schema
+from features.facts import Facts
 from features.facts_folder import Origin
+from features.manifest import read_manifest
 from features.refresh import refresh, snapshots
 from features.sources.landing import Incoming, land
 from features.sources.schema import ITEMS

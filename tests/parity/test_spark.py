@@ -27,8 +27,9 @@ from features.contract import CONTRACT
 from features.declarations import DECAYED, LOG_KEYS, TOTAL, Aggregate, Feature
 from features.errors import ConfigurationError, FactsMissing
 from features.expressions import NUMPY, ratio
-from features.facts import BUCKETED, Facts, bucket_sql, connect, read_manifest
+from features.facts import Facts, connect
 from features.facts_folder import Draft, Origin, every_bucket
+from features.manifest import BUCKETED, bucket_sql, read_manifest
 from features.online_store import RedisStore
 from features.publish import publish
 from features.sources.landing import Incoming, land

@@ -9,7 +9,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-import rapport_bulk
+from commands import bulk
 from features.errors import BundleRefused, Busy, StoreUnavailable
 from serving.job_folder import Job, JobFolders, KeyUsedBefore, sha256_of
 from serving.job_members import UnreadableFile, ids_in
@@ -101,7 +101,7 @@ def test_a_file_that_is_no_list_of_members_is_refused(tmp_path: Path, content: b
 
 def test_cells_that_a_spreadsheet_would_run_are_quoted_and_read_back(tmp_path: Path) -> None:
     columns = score_columns(("regular", "gold"))
-    form = rapport_bulk.format_of("csv")
+    form = bulk.format_of("csv")
     form.part(tmp_path / "part", columns, map(cells_of(columns), iter([ROW])))
     form.whole(tmp_path / "whole", columns, [tmp_path / "part"])
 
@@ -118,7 +118,7 @@ def test_cells_that_a_spreadsheet_would_run_are_quoted_and_read_back(tmp_path: P
 def test_parquet_is_typed_and_empty_parts_are_no_trouble(tmp_path: Path) -> None:
     columns = list_columns()
     row = {**ROW, "items": [{"item_id": "007", "place": 1, "source": "popular"}, {"item_id": "8", "place": 2, "source": "x"}]}
-    form = rapport_bulk.format_of("parquet")
+    form = bulk.format_of("parquet")
     rows = [
         form.part(tmp_path / str(i), columns, map(cells_of(columns), by_item(given))) for i, given in enumerate(([row], []))
     ]

@@ -20,11 +20,11 @@ import psutil
 import pyarrow.parquet as pq
 import pytest
 
+from commands.bulk import format_of, opened
 from features.build import FeatureRows
 from features.member_store import MemberStore
 from features.publish import publish
 from features.settings import Settings
-from rapport_bulk import format_of, opened
 from serving.api import Api
 from serving.job_folder import Cancelled, JobFolders
 from serving.job_members import Everybody

@@ -229,6 +229,6 @@ def test_a_moment_without_a_zone_is_refused(churns: Path) -> None:
 
 def test_the_record_loads_nothing_heavy() -> None:
     unwanted = "{'mlflow', 'duckdb', 'ibis', 'xgboost', 'scipy', 'redis', 'numpy'}"
-    script = f"import sys, rapport_models, training.trial; print(sorted({unwanted} & set(sys.modules)))"
+    script = f"import sys, commands.models, training.trial; print(sorted({unwanted} & set(sys.modules)))"
     found = subprocess.run([sys.executable, "-c", script], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert found.stdout.strip() == "[]"

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from made_up_evidence import risk_judged
 
+from commands.members import MemberJobs
 from features.erasures import Erasures
 from features.jobs import only_run
 from features.settings import Settings
-from rapport_members import MemberJobs
 from training.erase_evidence import erase_from_evidence, without
 from training.evidence import Evidence
 from training.evidence_files import EVIDENCE, evidence_bytes, read_evidence

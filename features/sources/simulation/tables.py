@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from features.facts import completed
+from features.fact_tables import completed
 from features.sources.schema import (
     EVENT_TYPES,
     EVENTS,

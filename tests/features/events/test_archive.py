@@ -32,9 +32,10 @@ from features.events.schema import Event
 from features.events.shop import EventShop
 from features.events.spool import take
 from features.events.stream import EventStream
-from features.facts import Facts, read_manifest
+from features.facts import Facts
 from features.facts_folder import ARCHIVED
 from features.live import fold, merge
+from features.manifest import read_manifest
 from features.sources.complete_journey import import_complete_journey
 
 SCRIPT = Path(__file__).with_name("archive_killed.py")

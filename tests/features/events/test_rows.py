@@ -8,7 +8,8 @@ import pyarrow as pa
 from features.contract import CONTRACT
 from features.events.rows import ARCHIVED_TABLES, archive_rows, fold_columns, live_rows
 from features.events.schema import Event
-from features.facts import Facts, completed
+from features.fact_tables import completed
+from features.facts import Facts
 from features.live import fold
 from features.sources.schema import EVENTS, PURCHASES
 from tests.features.events.event_makers import NOON, ZONE, event

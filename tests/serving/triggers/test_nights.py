@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from commands.night import TO_LOOK_AT
+from commands.nightly import NightlyJob
+from commands.triggers import find_at_night
 from features.build import FeatureRows
 from features.facts import Facts
-from rapport_nightly import TO_LOOK_AT, NightlyJob
-from rapport_triggers import find_at_night
 from tests.serving.triggers.triggers_world import Shop, shop_of
 
 SILENT = """

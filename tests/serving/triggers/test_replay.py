@@ -10,6 +10,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 import rapport
+from commands.triggers import find_at_night
 from features.build import FeatureRows, build
 from features.days import calendar_day, moment_of
 from features.events.from_facts import events_of_day
@@ -17,7 +18,6 @@ from features.facts import Facts
 from features.published_tags import new_index
 from features.tag_store import TagStore
 from features.tagging import evaluate_tags
-from rapport_triggers import find_at_night
 from serving.triggers.at_work import TriggersAtWork
 from tests.serving.triggers.triggers_world import Shop, shop_of
 

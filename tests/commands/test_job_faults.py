@@ -16,7 +16,8 @@ from front_door import Answer, Deed, Process, content, ended, start, stopped
 from mapped_shops import HEAD, PURCHASES, written
 
 import rapport
-from features.facts import Facts, read_manifest
+from features.facts import Facts
+from features.manifest import read_manifest
 from features.put_in_place import put_in_place, recovered
 from features.sources.mapped import import_mapped
 from features.state import STATE

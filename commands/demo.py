@@ -9,12 +9,16 @@ from typing import Any
 
 import numpy as np
 
+from commands.imports import ImportJobs
+from commands.live_minute import item_names, live_minute, offered
+from commands.publish import PublishJobs
+from commands.serve import say_addresses
+from commands.train import TrainJob
 from features.build import FeatureRows
 from features.facts import Facts
 from features.jobs import only_run, store_url
+from features.screen import Screen
 from features.settings import Settings
-from rapport_jobs import Jobs
-from rapport_live_minute import item_names, live_minute, offered
 from serving.launch import Server, free_port, running_server
 from training.pipeline import Outcome
 
@@ -23,28 +27,28 @@ REQUESTS = 200
 
 def run(settings: Settings, households: int | None, *, serve_after: bool, as_json: bool) -> None:
     """Facts, features, store, models, answers; then serve, or stop and print the figures."""
-    started, jobs = time.monotonic(), Jobs(settings, as_json=as_json)
-    screen = jobs.screen
+    started, screen = time.monotonic(), Screen(as_json=as_json)
+    publishing = PublishJobs(settings, screen)
     with ExitStack() as stack:
         stack.enter_context(only_run(settings, "demo"))
         screen.step("1 of 5  Facts: a year of purchases at a grocer's, checked and cleaned")
-        imported = jobs.import_complete_journey(households)
+        imported = ImportJobs(settings, screen).complete_journey(households)
         screen.step("2 of 5  Features of every member into the online store")
         url = stack.enter_context(store_url(settings))
-        facts, rows = jobs.build("end-of-facts")
+        facts, rows = publishing.build("end-of-facts")
         with only_run(settings, "publish"):
-            jobs.publish_features(url, rows)
-            jobs.publish_shop(url, facts)
+            publishing.features(url, rows)
+            publishing.shop(url, facts)
         screen.step("3 of 5  Models, each beside its baselines")
-        outcomes = jobs.train((), again=False)
+        outcomes = TrainJob(settings, screen).run((), again=False)
         screen.step("4 of 5  Scores and lists of every member into the online store")
-        jobs.publish_answers(url, facts, rows)
+        publishing.answers(url, facts, rows)
         screen.step("5 of 5  Answers over HTTP")
         port = free_port(settings.host, settings.port)
         replay = replace(settings, port=port, redis_url=url, now=rows.as_of)
         server = stack.enter_context(running_server(replay, log=settings.data_dir / "serve.log"))
         members = three_members(rows)
-        latency_ms = ask(jobs, server, facts, members)
+        latency_ms = ask(screen, server, facts, members)
         screen.step("And live  The last day of the year once more, event by event")
         live = live_minute(replay, screen, url, facts)
         figures = {
@@ -59,7 +63,7 @@ def run(settings: Settings, households: int | None, *, serve_after: bool, as_jso
         screen.say(f"The whole chain took {figures['seconds']:.0f} s; the median of {REQUESTS} scores {latency_ms} ms.\n")
         screen.say(f"Ask it yourself:\n\n{curl(server, members[0])}\n")
         if serve_after:
-            jobs.say_addresses(server)
+            say_addresses(settings, screen, server)
             server.wait()
         screen.result(figures)
 
@@ -75,13 +79,13 @@ def three_members(rows: FeatureRows) -> list[str]:
     return [str(rows.member_ids[pick]) for pick in picks]
 
 
-def ask(jobs: Jobs, server: Server, facts: Facts, members: list[str]) -> float:
+def ask(screen: Screen, server: Server, facts: Facts, members: list[str]) -> float:
     """Show what the server says of the members, and return the median latency of single scores in milliseconds."""
     with closing(server.connect()) as connection:
         _, scores = server.post(connection, "/v1/score", {"member_ids": members})
         _, lists = server.post(connection, "/v1/recommend", {"member_ids": members, "k": 3})
         names = item_names(facts, [item["item_id"] for row in lists["rows"] for item in row["items"]])
-        jobs.screen.table(
+        screen.table(
             f"Three real members as of {scores['passport']['moment'][:16]}",
             ("member", "group", "risk of leaving", "tier to come", "spends in 90 days", "offer next"),
             [

@@ -15,6 +15,10 @@ import pyarrow.parquet as pq
 import pytest
 import redis
 
+from commands.events import EventJobs
+from commands.features import FeatureJobs
+from commands.nightly import NightlyJob
+from commands.status import status
 from features.codec import decode
 from features.contract import CONTRACT
 from features.events.accepting import EventWriter
@@ -24,10 +28,6 @@ from features.facts import Facts
 from features.online_store import RedisStore
 from features.screen import Screen
 from features.settings import Settings
-from rapport_events import EventJobs
-from rapport_features import FeatureJobs
-from rapport_jobs import Jobs
-from rapport_nightly import NightlyJob
 
 
 @pytest.fixture
@@ -83,7 +83,7 @@ def test_a_shop_without_events_has_no_streams_and_no_step(settings: Settings, fa
     jobs = EventJobs(settings, Screen(as_json=True))
     assert not jobs.any_to_archive(settings.redis_url)
     assert not (settings.data_dir / "events").exists()
-    assert Jobs(settings, as_json=True).status()["events"] is None
+    assert status(settings, Screen(as_json=True))["events"] is None
 
 
 def test_events_before_the_first_import_wait_on_disk(settings: Settings, facts: Facts, writer: EventWriter) -> None:
@@ -92,7 +92,7 @@ def test_events_before_the_first_import_wait_on_disk(settings: Settings, facts: 
     jobs = EventJobs(settings, Screen(as_json=True))
     assert jobs.any_to_archive(settings.redis_url)
     figures = {"waiting": 2, "quarantine": 0, "dead": 0, "durable": "memory"}
-    assert Jobs(settings, as_json=True).status()["events"] == figures
+    assert status(settings, Screen(as_json=True))["events"] == figures
     assert jobs.archive() | {"rows": {}} == {
         "taken": 2, "events": 2, "again": 0, "waiting": 0, "landed": 0, "rows": {}, "erased": 0,
     }  # fmt: skip
@@ -104,7 +104,7 @@ def test_events_before_the_first_import_wait_on_disk(settings: Settings, facts: 
 def test_to_disk_again_and_again_until_told_to_end(settings: Settings, facts: Facts, writer: EventWriter) -> None:
     environment = {**os.environ, **settings.to_env()}
     command = [sys.executable, "-m", "rapport", "archive", "--every", "1"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, cwd=Path(__file__).parents[3])
+    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, cwd=Path(__file__).parents[2])
     try:
         taken = 0
         for number in range(2):

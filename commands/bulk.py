@@ -73,7 +73,7 @@ def opened(settings: Settings, plan: Plan | None) -> Iterator[BulkAnswers]:
 
 def audience(settings: Settings, text: str) -> list[str]:
     """Ids of an audience, features compared too; members who refused marketing are left out."""
-    from rapport_audience import AudienceJob
+    from commands.audience import AudienceJob
 
     job = AudienceJob(settings, as_json=True)
     try:

@@ -10,12 +10,12 @@ import pytest
 from typer.testing import CliRunner
 
 import rapport
+from commands.audience import AudienceJob, harmless, publish_tags, write_ids
 from features.build import FeatureRows
 from features.errors import AudienceUnreadable, ConfigurationError, NothingPublished
 from features.facts import Facts
 from features.published_tags import INDEX, published_folder
 from features.settings import Settings
-from rapport_audience import AudienceJob, harmless, publish_tags, write_ids
 
 WORDS = "(tier in (gold, diamond) or bought:cheese_30d) and not silent_21d"
 COMPARED = f"{WORDS} and spend_cents_90d between 10000 and 90000 and basket_lines != single"

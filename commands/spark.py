@@ -5,13 +5,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from commands.features import FeatureJobs, write_features
 from features.errors import ConfigurationError
 from features.jobs import as_of_moment, facts_folder
 from features.settings import Settings
 from features.spark import SparkFacts, collect
 from features.spark_output import write_on_spark
 from features.spark_session import LOCAL, spark_session
-from rapport_features import FeatureJobs, write_features
 
 UNDER_SPARK_SUBMIT = "PYSPARK_GATEWAY_PORT"
 """spark-submit sets it for the program it starts; which cluster to use is then its business."""

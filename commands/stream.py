@@ -63,7 +63,7 @@ class StreamJobs:
     def _facts(self, url: str, *, archive: bool) -> Facts:
         """The facts with what the streams hold by now."""
         if archive:
-            from rapport_events import EventJobs
+            from commands.events import EventJobs
 
             EventJobs(self.settings, self.screen).archived(url)
         return open_facts(self.settings)

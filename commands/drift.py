@@ -4,13 +4,13 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from commands.night import TO_LOOK_AT, default_day, keep_report
 from features.days import calendar_day
 from features.errors import ModelMissing
 from features.facts import Facts
 from features.jobs import as_of_moment, open_facts
 from features.screen import Screen
 from features.settings import Settings
-from rapport_nightly import TO_LOOK_AT, default_day, keep_report
 from training.answers import champions
 from training.datasets import Snapshots
 from training.drift import Limits, ModelDrift

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 import typer
 import typer.core
 
-from rapport_options import AsJson, AsOf, Households, settings
+from commands.line.options import AsJson, AsOf, Households, settings
 
 
 class _Import(typer.core.TyperGroup):
@@ -35,10 +35,11 @@ def import_(
     Example: `rapport import --draft sales.csv items.csv --out shop.toml`, then `rapport import --mapping shop.toml`
     """
     if context.invoked_subcommand is None and mapping is not None:
-        from rapport_jobs import Jobs, mapped_figures
+        from commands.imports import ImportJobs, mapped_figures
+        from features.screen import Screen
 
-        jobs = Jobs(settings(), as_json=as_json)
-        jobs.screen.result(mapped_figures(jobs.import_mapping(mapping, again=again)))
+        screen = Screen(as_json=as_json)
+        screen.result(mapped_figures(ImportJobs(settings(), screen).mapped(mapping, again=again)))
 
 
 @import_app.command("draft")
@@ -50,9 +51,10 @@ def import_draft(
 
     Example: `rapport import draft sales.csv items.csv --out shop.toml`
     """
-    from rapport_jobs import Jobs
+    from commands.imports import ImportJobs
+    from features.screen import Screen
 
-    text = Jobs(settings(), as_json=False).draft_mapping(files, out)
+    text = ImportJobs(settings(), Screen(as_json=False)).draft(files, out)
     if out is None:
         typer.echo(text, nl=False)
 
@@ -63,10 +65,11 @@ def import_complete_journey(households: Households = None, as_json: AsJson = Fal
 
     Example: `rapport import complete-journey`
     """
-    from rapport_jobs import Jobs, import_figures
+    from commands.imports import ImportJobs, import_figures
+    from features.screen import Screen
 
-    jobs = Jobs(settings(), as_json=as_json)
-    jobs.screen.result(import_figures(jobs.import_complete_journey(households)))
+    screen = Screen(as_json=as_json)
+    screen.result(import_figures(ImportJobs(settings(), screen).complete_journey(households)))
 
 
 @features_app.command("build")
@@ -82,14 +85,14 @@ def features_build(
 
     Example: `rapport features build --as-of 2017-12-03 --out features.parquet`
     """
+    from commands.features import FeatureJobs
     from features.screen import Screen
-    from rapport_features import FeatureJobs
 
     jobs = FeatureJobs(settings(), Screen(as_json=as_json))
     if engine == "duckdb":
         jobs.screen.result(jobs.build_to_file(as_of, Path(out)))
         return
-    from rapport_spark import build_to_file
+    from commands.spark import build_to_file
 
     jobs.screen.result(build_to_file(jobs, as_of, out, facts=facts, collected=collect))
 
@@ -100,8 +103,8 @@ def features_refresh(as_of: AsOf, as_json: AsJson = False) -> None:
 
     Example: `rapport features refresh --as-of 2017-12-03`
     """
+    from commands.features import FeatureJobs
     from features.screen import Screen
-    from rapport_features import FeatureJobs
 
     screen = Screen(as_json=as_json)
     screen.result(FeatureJobs(settings(), screen).refresh(as_of))
@@ -119,8 +122,8 @@ def features_snapshots(
 
     Example: `rapport features snapshots --from 2017-06-01 --to 2017-12-01 --every 30 --out snapshots`
     """
+    from commands.features import FeatureJobs
     from features.screen import Screen
-    from rapport_features import FeatureJobs
 
     screen = Screen(as_json=as_json)
     screen.result(FeatureJobs(settings(), screen).snapshots(first, last, every, out))
@@ -134,9 +137,10 @@ def features_document(
 
     Example: `rapport features document --folder docs`
     """
-    from rapport_jobs import Jobs
+    from commands.document import document
+    from features.screen import Screen
 
-    Jobs(settings(), as_json=False).document(folder)
+    document(folder, Screen(as_json=False))
 
 
 @identity_app.command("why")
@@ -149,7 +153,7 @@ def identity_why(
 
     Example: `rapport identity why 4711 anon-9d00549a47492e06`
     """
-    from rapport_identity import explain
+    from commands.identity import explain
 
     explain(settings(), one, other, as_json=as_json)
 
@@ -160,7 +164,7 @@ def identity_review(as_json: AsJson = False) -> None:
 
     Example: `rapport identity review --json`
     """
-    from rapport_identity import review
+    from commands.identity import review
 
     review(settings(), as_json=as_json)
 
@@ -172,11 +176,11 @@ def check(as_json: AsJson = False) -> None:
 
     Exit code 20: no model can be trained on them.
     """
-    import rapport_check
+    from commands.check import check as run
     from features.screen import Screen
 
     screen = Screen(as_json=as_json)
-    found = rapport_check.check(settings(), screen)
+    found = run(settings(), screen)
     screen.result(found)
     if not found["ready"]:
         raise typer.Exit(20)
@@ -197,7 +201,7 @@ def simulate(
 
     Example: `rapport simulate --members 1000 --days 365 --seed 1 --out simulated`
     """
-    from rapport_simulate import run
+    from commands.simulate import run
 
     run(
         out,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from rapport_options import AsJson, settings
+from commands.line.options import AsJson, settings
 
 triggers_app = typer.Typer(no_args_is_help=True, help="What is said to whom the moment something happens: docs/triggers.md.")
 
@@ -20,8 +20,8 @@ def archive(
 
     Example: `rapport archive --every 60`
     """
+    from commands.events import EventJobs
     from features.screen import Screen
-    from rapport_events import EventJobs
 
     screen = Screen(as_json=as_json)
     screen.result(EventJobs(settings(), screen).archive(every_s=every))
@@ -36,8 +36,8 @@ def kafka(
 
     Example: `rapport kafka shop.events --config kafka.json`
     """
+    from commands.events import EventJobs
     from features.screen import Screen
-    from rapport_events import EventJobs
 
     screen = Screen(as_json=as_json)
     screen.result(EventJobs(settings(), screen).kafka(topic, config.read_text()))
@@ -51,8 +51,8 @@ def stream(
 
     Example: `rapport stream`
     """
+    from commands.stream import StreamJobs
     from features.screen import Screen
-    from rapport_stream import StreamJobs
 
     screen = Screen(as_json=as_json)
     screen.result(StreamJobs(settings(), screen).run(until_idle=until_idle))
@@ -70,8 +70,8 @@ def parity(
 
     Exit code 1: there are mismatches. The last result is in /metrics.
     """
+    from commands.stream import StreamJobs
     from features.screen import Screen
-    from rapport_stream import StreamJobs
 
     screen = Screen(as_json=as_json)
     found = StreamJobs(settings(), screen).parity(most=most, bucket=bucket, archive=archive)
@@ -92,8 +92,8 @@ def triggers_check(
 
     Nothing is sent. Exit code 2: a file says what triggers cannot say; every problem is told with its key, value and remedy.
     """
+    from commands.triggers import TriggerJobs
     from features.screen import Screen
-    from rapport_triggers import TriggerJobs
 
     screen = Screen(as_json=as_json)
     screen.result(TriggerJobs(settings(), screen).check(files, replayed=replay))
@@ -105,8 +105,8 @@ def triggers_list(as_json: AsJson = False) -> None:
 
     Example: `rapport triggers list`
     """
+    from commands.triggers import TriggerJobs
     from features.screen import Screen
-    from rapport_triggers import TriggerJobs
 
     screen = Screen(as_json=as_json)
     screen.result(TriggerJobs(settings(), screen).list())
@@ -118,8 +118,8 @@ def triggers_due(as_json: AsJson = False) -> None:
 
     Example: `rapport triggers due`
     """
+    from commands.triggers import TriggerJobs
     from features.screen import Screen
-    from rapport_triggers import TriggerJobs
 
     screen = Screen(as_json=as_json)
     screen.result(TriggerJobs(settings(), screen).due())

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 
 import typer
 
-from rapport_options import AsJson, settings
+from commands.line.options import AsJson, settings
 
 models_app = typer.Typer(invoke_without_command=True)
 
@@ -23,11 +23,12 @@ def train(
 
     Exit code 20: the facts do not suffice for any of the models asked for.
     """
-    from rapport_jobs import Jobs, outcome_figures
+    from commands.train import TrainJob, outcome_figures
+    from features.screen import Screen
 
-    jobs = Jobs(settings(), as_json=as_json)
-    outcomes = jobs.train(tuple(model or ()), again=again)
-    jobs.screen.result({"models": [outcome_figures(outcome) for outcome in outcomes]})
+    screen = Screen(as_json=as_json)
+    outcomes = TrainJob(settings(), screen).run(tuple(model or ()), again=again)
+    screen.result({"models": [outcome_figures(outcome) for outcome in outcomes]})
     if all(outcome.refused for outcome in outcomes):
         raise typer.Exit(20)
 
@@ -50,8 +51,8 @@ def evaluate(
 
     Exit code 20: the facts do not suffice for one test period.
     """
+    from commands.evaluate import evaluate as run
     from features.screen import Screen
-    from rapport_evaluate import evaluate as run
     from training.evaluation.campaign import Campaign
 
     screen = Screen(as_json=as_json)
@@ -72,7 +73,7 @@ def retrain(
 
     Exit codes: 0 a model was promoted, 10 the champions stay, 20 the facts do not suffice, 75 another run is at work.
     """
-    from rapport_retrain import RetrainJob
+    from commands.retrain import RetrainJob
 
     job = RetrainJob(settings(), as_json=as_json)
     report = job.run(tuple(model or ()), as_of)
@@ -93,7 +94,7 @@ def drift(
 
     Exit code 30: retraining is advised.
     """
-    from rapport_drift import DriftJob
+    from commands.drift import DriftJob
 
     job = DriftJob(settings(), as_json=as_json)
     report = job.run(as_of)
@@ -115,8 +116,8 @@ def why(
 
     Example: `rapport why 682 --as-of end-of-facts`
     """
+    from commands.why import WhyJob
     from features.screen import Screen
-    from rapport_why import WhyJob
 
     screen = Screen(as_json=as_json)
     screen.result(WhyJob(settings(), screen).run(member, model, as_of=as_of, exact=exact, language=language, top=top))
@@ -129,7 +130,7 @@ def models(context: typer.Context, as_json: AsJson = False) -> None:
     Example: `rapport models --json`
     """
     if context.invoked_subcommand is None:
-        from rapport_models import ModelJobs
+        from commands.models import ModelJobs
 
         ModelJobs(settings(), as_json=as_json).list_all()
 
@@ -140,7 +141,7 @@ def models_list(as_json: AsJson = False) -> None:
 
     Example: `rapport models list`
     """
-    from rapport_models import ModelJobs
+    from commands.models import ModelJobs
 
     ModelJobs(settings(), as_json=as_json).list_all()
 
@@ -151,7 +152,7 @@ def models_show(version: ModelVersion, as_json: AsJson = False) -> None:
 
     Example: `rapport models show churn@3`, or `rapport models show churn` for the champion
     """
-    from rapport_models import ModelJobs
+    from commands.models import ModelJobs
 
     ModelJobs(settings(), as_json=as_json).show(version)
 
@@ -162,7 +163,7 @@ def models_compare(one: ModelVersion, other: ModelVersion, as_json: AsJson = Fal
 
     Example: `rapport models compare churn@3 churn@2`
     """
-    from rapport_models import ModelJobs
+    from commands.models import ModelJobs
 
     ModelJobs(settings(), as_json=as_json).compare(one, other)
 
@@ -180,7 +181,7 @@ def models_promote(
 
     Exit codes: 10 the gate refuses it, 75 somebody else promoted meanwhile or holds the registry.
     """
-    from rapport_models import ModelJobs
+    from commands.models import ModelJobs
 
     ModelJobs(settings(), as_json=as_json).promote(version, force=force, reason=reason)
 
@@ -195,6 +196,6 @@ def models_rollback(
 
     Example: `rapport models rollback churn --reason "scores look wrong since Monday"`
     """
-    from rapport_models import ModelJobs
+    from commands.models import ModelJobs
 
     ModelJobs(settings(), as_json=as_json).rollback(name, reason=reason)

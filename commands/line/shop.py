@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
+from commands.line.options import AsJson, AsOf, Households, settings
 from features.settings import Settings, variable_of
-from rapport_options import AsJson, AsOf, Households, settings
 
 rules_app = typer.Typer(no_args_is_help=True, help="What may stand in lists: docs/rules.md.")
 stock_app = typer.Typer(no_args_is_help=True, help="What is sold out, seen by servers within seconds: docs/rules.md.")
@@ -30,8 +30,8 @@ def rules_check(
 
     Exit code 2: a file says what rules cannot say; every problem is told with its key, value and remedy.
     """
+    from commands.rules import RulesJob
     from features.screen import Screen
-    from rapport_rules import RulesJob
 
     screen = Screen(as_json=as_json)
     screen.result(RulesJob(settings(), screen).check(files))
@@ -43,8 +43,8 @@ def stock_out(items: ItemIds, store: AtStore = None, as_json: AsJson = False) ->
 
     Example: `rapport stock out 856942 866211 --store 367`
     """
+    from commands.rules import mark_stock
     from features.screen import Screen
-    from rapport_rules import mark_stock
 
     screen = Screen(as_json=as_json)
     screen.result(mark_stock(settings(), screen, items, store=store, sold_out=True))
@@ -56,8 +56,8 @@ def stock_back(items: ItemIds, store: AtStore = None, as_json: AsJson = False) -
 
     Example: `rapport stock back 856942`
     """
+    from commands.rules import mark_stock
     from features.screen import Screen
-    from rapport_rules import mark_stock
 
     screen = Screen(as_json=as_json)
     screen.result(mark_stock(settings(), screen, items, store=store, sold_out=False))
@@ -74,10 +74,11 @@ def publish(
 
     Example: `rapport publish --as-of end-of-facts`
     """
-    from rapport_jobs import Jobs
+    from commands.publish import PublishJobs
+    from features.screen import Screen
 
-    jobs = Jobs(settings(), as_json=as_json)
-    jobs.screen.result(jobs.publish(as_of, all_rows=everything))
+    screen = Screen(as_json=as_json)
+    screen.result(PublishJobs(settings(), screen).run(as_of, all_rows=everything))
 
 
 def nightly(
@@ -93,7 +94,7 @@ def nightly(
 
     Exit code 30: done, but a model that should have answered did not; the report says why.
     """
-    from rapport_nightly import NightlyJob
+    from commands.nightly import NightlyJob
 
     job = NightlyJob(settings(), as_json=as_json)
     report = job.run(as_of)
@@ -117,7 +118,7 @@ def audience(
 
     Example: `rapport audience "tier=diamond and stage=at_risk and not bought:coffee_30d" --out members.csv`
     """
-    from rapport_audience import AudienceJob
+    from commands.audience import AudienceJob
 
     job = AudienceJob(settings(), as_json=as_json)
     job.screen.result(
@@ -134,12 +135,13 @@ def serve(
 
     Example: `RAPPORT_API_KEYS=a-long-secret rapport serve --port 3000`
     """
-    from rapport_jobs import Jobs
+    from commands.serve import serve as run
+    from features.screen import Screen
 
     given = {} if now is None else {variable_of("now"): now}
     configured = Settings.from_env({**os.environ, **given})
     configured = replace(configured, port=port or configured.port, workers=workers or configured.workers)
-    raise typer.Exit(Jobs(configured, as_json=False).serve())
+    raise typer.Exit(run(configured, Screen(as_json=False)))
 
 
 @members_app.command("erase")
@@ -151,7 +153,7 @@ def members_erase(
 
     Example: `rapport members erase 682`
     """
-    from rapport_members import MemberJobs
+    from commands.members import MemberJobs
 
     jobs = MemberJobs(settings(), as_json=as_json)
     jobs.screen.result(jobs.erase(member))
@@ -172,7 +174,7 @@ def jobs_run(
     from serving.light_imports import load_xgboost
 
     load_xgboost()  # before anything loads it with all that is installed beside it: seconds of each start
-    from rapport_bulk import run_jobs
+    from commands.bulk import run_jobs
 
     screen = Screen(as_json=as_json)
     ended = run_jobs(settings(), until_eof=until_eof)
@@ -185,10 +187,11 @@ def status(as_json: AsJson = False) -> None:
 
     Example: `rapport status --json`
     """
-    from rapport_jobs import Jobs
+    from commands.status import status as run
+    from features.screen import Screen
 
-    jobs = Jobs(settings(), as_json=as_json)
-    jobs.screen.result(jobs.status())
+    screen = Screen(as_json=as_json)
+    screen.result(run(settings(), screen))
 
 
 def demo(
@@ -200,7 +203,7 @@ def demo(
 
     Example: `rapport demo --no-serve --json`
     """
-    from rapport_demo import run
+    from commands.demo import run
 
     run(
         replace(settings(), api_keys=(secrets.token_urlsafe(24),)),
