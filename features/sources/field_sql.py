@@ -126,7 +126,7 @@ def identifier_text(rule: FieldRule, columns: Mapping[str, str]) -> str:
 
 def text_found(rule: FieldRule, columns: Mapping[str, str]) -> str:
     """What a rule reads, as text, for a fingerprint of the row."""
-    read = [f"coalesce({_column_text(name, columns[name])}, '')" for name in columns_of(rule)]
+    read = [f"coalesce({column_text(name, columns[name])}, '')" for name in columns_of(rule)]
     return " || chr(30) || ".join(read) if read else "''"
 
 
@@ -143,7 +143,7 @@ def _without_nan(name: str, kind: str) -> str:
     return f"nullif({quoted(name)}, 'nan'::{kind})" if kind in FLOATS else quoted(name)
 
 
-def _column_text(name: str, kind: str) -> str:
+def column_text(name: str, kind: str) -> str:
     """A column as text; a floating-point number that lost digits is NULL."""
     if kind in FLOATS:
         return whole_or_as_is(_without_nan(name, kind))
@@ -153,9 +153,9 @@ def _column_text(name: str, kind: str) -> str:
 def _text_of(rule: FieldRule, columns: Mapping[str, str]) -> str:
     """What a rule finds in a row, as text."""
     if rule.column is not None:
-        return _column_text(rule.column, columns[rule.column])
+        return column_text(rule.column, columns[rule.column])
     if rule.expression is not None:
-        joined = _expression_sql(rule.expression, lambda name: _column_text(name, columns[name]))
+        joined = _expression_sql(rule.expression, lambda name: column_text(name, columns[name]))
         return f"CAST(({joined}) AS VARCHAR)"
     return text(str(rule.constant).lower() if isinstance(rule.constant, bool) else str(rule.constant))
 
@@ -169,7 +169,7 @@ def _meant(found: str, rule: FieldRule) -> str:
 
 def _any_present(expression: str, columns: Mapping[str, str]) -> str:
     names = list(dict.fromkeys(_full_name(column) for column in _parsed(expression).find_all(exp.Column)))
-    present = [f"nullif(trim({_column_text(name, columns[name])}), '')" for name in names]
+    present = [f"nullif(trim({column_text(name, columns[name])}), '')" for name in names]
     return f"coalesce({', '.join(present)}) IS NOT NULL" if present else "true"
 
 
@@ -211,5 +211,5 @@ def _expression_sql(expression: str, of_column: Callable[[str], str]) -> str:
 
 def _number_of(name: str, kind: str, decimal: str) -> str:
     """A column of an expression as a number."""
-    raw = quoted(name) if is_number(kind) else plain_number(f"trim({_column_text(name, kind)})", decimal)
+    raw = quoted(name) if is_number(kind) else plain_number(f"trim({column_text(name, kind)})", decimal)
     return f"TRY_CAST({raw} AS DOUBLE)"
