@@ -28,6 +28,9 @@ from features.sql_text import quoted, text
 ARITHMETIC = (exp.Column, exp.Identifier, exp.Literal, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.Paren, exp.Abs,
               exp.Coalesce, exp.Round, exp.Concat, exp.DPipe, exp.Upper, exp.Lower, exp.Trim, exp.Null)  # fmt: skip
 
+WHOLE = "whole"
+"""The format of identifiers that a data frame or spreadsheet saved as numbers: 17850.0 is 17850."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -153,7 +156,8 @@ def column_text(name: str, kind: str) -> str:
 def _text_of(rule: FieldRule, columns: Mapping[str, str]) -> str:
     """What a rule finds in a row, as text."""
     if rule.column is not None:
-        return column_text(rule.column, columns[rule.column])
+        found = column_text(rule.column, columns[rule.column])
+        return f"regexp_replace(trim({found}), '^([0-9]+)[.]0+$', '\\1')" if rule.format == (WHOLE,) else found
     if rule.expression is not None:
         joined = _expression_sql(rule.expression, lambda name: column_text(name, columns[name]))
         return f"CAST(({joined}) AS VARCHAR)"

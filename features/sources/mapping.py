@@ -46,7 +46,7 @@ class FieldRule:
     ----------
     format
         strptime patterns tried in order; "excel" for serial days, "unix" and "unix_ms" for a count since 1970. Empty reads
-        ISO 8601.
+        ISO 8601. Of identifiers, "whole" for those that were saved as numbers: 17850.0 is 17850.
     zone
         Zone of moments that carry none; empty is the shop's.
     unit
