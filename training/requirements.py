@@ -10,9 +10,10 @@ from features.errors import NotEnoughData
 from features.facts import Facts
 from features.sources.schema import SALE
 from training import bgnbd
-from training.churn import ChurnDefinition, engines_for
+from training.churn import THIN_HISTORY_DAYS, ChurnDefinition, engines_for
 from training.churn_definition import NAME
 from training.interactions import MIN_BUYERS
+from training.lists.settings import list_horizon
 from training.periods import MIN_HISTORY_DAYS
 from training.segments import segment_days
 from training.spending import HORIZON_DAYS, spending_periods
@@ -91,7 +92,9 @@ def check_models(facts: Facts, churn: Mapping[str, ChurnDefinition] | None = Non
 def _churn(facts: Facts, definition: ChurnDefinition) -> list[Requirement]:
     history = _history(lambda: engines_for(facts, definition), facts)
     if not history.holds:
-        return [history]
+        return [
+            Requirement(history.name, False, f"{history.evidence}; BG/NBD alone {THIN_HISTORY_DAYS + definition.horizon_days}")
+        ]
     day = facts.manifest.until_day - definition.horizon_days
     active = _buyers(facts, day - definition.active_days, day)
     stayed = active & _buyers(facts, day, facts.manifest.until_day)
@@ -189,6 +192,7 @@ def _recommender(facts: Facts) -> list[Requirement]:
     listed = int(buyers.filter(buyers.buyers >= MIN_BUYERS).count().to_pyarrow().as_py()) if items else 0
     return [
         Requirement("items", items, "purchases say what was bought" if items else "no purchase says what was bought"),
+        _history(lambda: list_horizon(facts), facts),
         Requirement(
             f"at least {FEWEST_ITEMS} items bought by {MIN_BUYERS} members or more",
             listed >= FEWEST_ITEMS,

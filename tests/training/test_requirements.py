@@ -70,3 +70,13 @@ def test_every_churn_of_the_settings_is_looked_at_by_its_own_question() -> None:
     assert "trees need 264 days" in checks["churn_h90_a180"].requirements[0].evidence
     by_step = check_steps(facts, steps(Snapshots(facts), ("churn",), churn=asked))
     assert by_step == {name: checks[name] for name in asked}
+
+
+def test_three_weeks_are_too_short_for_anything_and_each_model_says_by_how_much() -> None:
+    facts = of_regulars(22, leaving=0.1)
+    refused = {check.model: check.refusal() for check in check_models(facts)}
+
+    assert "140 days of facts" in refused["churn"]
+    assert "BG/NBD alone 56" in refused["churn"]
+    assert "lists need 42 days of purchases; there are 23" in refused["recommender"]
+    assert not any(check.ready for check in check_models(facts))
