@@ -49,6 +49,7 @@ from training.predictors.lists import BLOCK
 from training.predictors.nightly_lists import NightlyBlock, nightly_blocks
 from training.predictors.packed_history import fingerprints, hash_of, pack
 from training.publish_answers import member_histories
+from training.returns import NEVER
 
 LENGTH, FACTORS, NEIGHBOURS, PURCHASES, KINDS, STORES = 50, 64, 50, 80, 500, 50
 CATEGORIES, GROUPS = 50, 8
@@ -115,7 +116,8 @@ def made_up_behaviour(ids: range, catalogue: Catalogue, generator: np.random.Gen
         catalogue.kinds, catalogue.categories, catalogue.category_names, np.ones(len(catalogue), dtype=np.float32)
     )
     looks = Looks(nothing, nothing, nothing, np.empty(0, dtype=np.float32))
-    return Behaviour(PurchaseDays(names, catalogue.item_ids, *bought), looks, visits, about)
+    kept = np.full(size, NEVER, dtype=np.int32)
+    return Behaviour(PurchaseDays(names, catalogue.item_ids, *bought, kept), looks, visits, about)
 
 
 def _sorted(*columns: np.ndarray) -> list[np.ndarray]:
@@ -131,7 +133,8 @@ def a_day_later(seen: Behaviour, generator: np.random.Generator) -> Behaviour:
     items = (len(bought.item_ids) * generator.random(len(owner)) ** 2).astype(np.int32)
     new = (owner, items, np.full(len(owner), DAY, dtype=np.int32))
     whole = _sorted(*(np.concatenate(pair) for pair in zip((bought.members, bought.items, bought.days), new, strict=True)))
-    return replace(seen, bought=PurchaseDays(bought.member_ids, bought.item_ids, *whole))
+    kept = np.full(len(whole[0]), NEVER, dtype=np.int32)
+    return replace(seen, bought=PurchaseDays(bought.member_ids, bought.item_ids, *whole, kept))
 
 
 class Watch:

@@ -7,13 +7,14 @@ from features.doctor import check_capabilities, check_families
 from features.jobs import open_facts
 from features.screen import Screen
 from features.settings import Settings
+from training.churn_definition import definitions
 from training.requirements import check_models
 
 
 def check(settings: Settings, screen: Screen) -> dict[str, Any]:
     """Look at the facts, show what was found, and return it; `ready` names the models that can be trained."""
-    facts = open_facts(settings)
-    capabilities, families, models = check_capabilities(facts), check_families(facts), check_models(facts)
+    facts, churn = open_facts(settings), definitions(settings.churn)
+    capabilities, families, models = check_capabilities(facts), check_families(facts), check_models(facts, churn)
     screen.table(
         "What the facts tell",
         ("what", "since", "features that need it", "evidence"),

@@ -141,7 +141,7 @@ WRONG_ROWS = (
 ODD_ROWS = (
     RowRule("case_only_item_id", "note", "item id with other capitals; taken as the one known", case_only_item_id),
     RowRule("unknown_item", "note", "item without catalogue entry; kept", unknown_item),
-    RowRule("sold_by_measure", "note", "weight or volume instead of pieces; kept without quantity", sold_by_measure),
+    RowRule("sold_by_measure", "note", "no number of pieces, as of weight or volume; kept without quantity", sold_by_measure),
     RowRule("zero_value", "note", "sale with amount 0; kept", zero_value),
     RowRule("below_cost", "note", "piece sold for less than it costs the shop; kept", below_cost),
     RowRule("huge_amount", "note", "amount of a size that a typing error makes; kept", huge_amount),

@@ -1,6 +1,6 @@
 """Training from facts to registered models, and the models' answers for everyone into the online store."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ from training.datasets import Snapshots
 from training.lists.champion import Serving, serving_lists
 from training.recommender import train_recommender
 from training.registry import CHAMPION, RegisteredModel, recorded_figures, registered_models, version_of
-from training.requirements import check_model
+from training.requirements import ModelCheck, check_model
 from training.segments import champion_groups, segment_days, train_segments
 from training.spending import spending_days
 from training.tier import train_tier
@@ -36,13 +36,15 @@ CHURN = {"churn": ChurnDefinition()}
 class Step:
     """One model to train: its name, its engine, and how it is trained.
 
-    `in_need` marks a baseline that is trained only where nothing better serves: see `needed`.
+    `in_need` marks a baseline that is trained only where nothing better serves: see `needed`. `churn` is
+    what a churn model asks.
     """
 
     model: str
     engine: str
     train: Callable[[], Trained]
     in_need: bool = False
+    churn: ChurnDefinition | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +159,7 @@ def _churn_steps(snapshots: Snapshots, name: str, definition: ChurnDefinition, s
             engine,
             lambda: train_churn(snapshots, engine=engine, definition=definition, search=search, name=name),
             in_need=engine == "bgnbd" and len(engines) > 1,
+            churn=definition,
         )
 
     return [step(engine) for engine in engines]
@@ -172,7 +175,7 @@ def train(
     who, clock
         What the record of promotions says of who acted and when.
     """
-    checks = {model: check_model(snapshots.facts, base_name(model)) for model in {step.model for step in steps_to_do}}
+    checks = check_steps(snapshots.facts, steps_to_do)
     for step in steps_to_do:
         check = checks[step.model]
         if not needed(step, mlruns):
@@ -183,13 +186,20 @@ def train(
         try:
             trained = trained_with_report(step.train, snapshots.facts, clock=clock)
         except NotEnoughData as error:
-            yield Outcome(step, refused=str(error))
+            yield Outcome(step, refused=f"{error}. Instead: {check.instead}")
         else:
             registered = record(mlruns, trained)
             verdict = gate(registered, trained, mlruns, snapshots, who=who, at=clock())
             now = version_of(mlruns, registered.name, registered.version)
             said = verdict.as_dict()
             yield Outcome(step, trained, now, metrics=trained.metrics, baselines=trained.baselines, verdict=said)
+
+
+def check_steps(facts: Facts, steps_to_do: Sequence[Step]) -> dict[str, ModelCheck]:
+    """What each model among the steps requires of the facts, in the order of the steps."""
+    return {
+        model: check_model(facts, model, churn) for model, churn in {step.model: step.churn for step in steps_to_do}.items()
+    }
 
 
 def gate(

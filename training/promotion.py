@@ -18,7 +18,7 @@ from training.gate.hearing import Case, Hearing
 from training.gate.measures import measure_of
 from training.gate.provenance import implausible, scored_again, training_rows
 from training.gate.questions import allowed_loss, further_beside_baselines
-from training.gate.soundness import against_baselines, broken, calibration_beside_baselines
+from training.gate.soundness import against_baselines, answered_in_part, broken, calibration_beside_baselines
 from training.gate.succession import beside_champion
 from training.predictors import SegmentPredictor
 from training.registry import load
@@ -66,6 +66,7 @@ def decide(
     _origin(hearing, case)
     margin = allowed_loss(case.evidence, limits)
     hearing.add(against_baselines(case.evidence, measure, replace(limits, baseline_margin=margin)))
+    hearing.notes += answered_in_part(case.evidence, measure)
     further_beside_baselines(hearing, case.evidence, measure)
     if not hearing.has(Reason.LEAKAGE_SUSPECTED):
         reached = hearing.differences[0].value if hearing.differences else 0.0
@@ -118,4 +119,5 @@ def _first(hearing: Hearing, case: Case) -> str:
     for name, low in low_slices(beside_baseline(case.evidence, best.beside), case.measure, best.beside, hearing.limits):
         hearing.against(Reason.SLICE_BELOW_FLOOR, f"{name}: {low}.")
     shown = "better than" if best.low > 0 else "not worse than (no gain shown over)"
-    return f"The first champion, {shown} the best baseline: {best}."
+    which = "best baseline of every period" if answered_in_part(case.evidence, case.measure) else "best baseline"
+    return f"The first champion, {shown} the {which}: {best}."

@@ -1,14 +1,20 @@
 """The data doctor's second half: what each model requires of the facts, with the evidence, and what serves instead."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+import numpy as np
 
 from features.days import calendar_day
 from features.errors import NotEnoughData
 from features.facts import Facts
 from features.sources.schema import SALE
-from training.churn import ChurnDefinition, engines_for
+from training import bgnbd
+from training.churn import THIN_HISTORY_DAYS, ChurnDefinition, engines_for
+from training.churn_definition import NAME
 from training.interactions import MIN_BUYERS
+from training.lists.settings import list_horizon
+from training.periods import MIN_HISTORY_DAYS
 from training.segments import segment_days
 from training.spending import HORIZON_DAYS, spending_periods
 
@@ -53,34 +59,48 @@ class ModelCheck:
         return "; ".join(f"{r.name}: {r.evidence}" for r in self.requirements if not r.holds)
 
 
-def check_model(facts: Facts, model: str) -> ModelCheck:
+def check_model(facts: Facts, model: str, definition: ChurnDefinition | None = None) -> ModelCheck:
     """What one model requires of these facts.
+
+    Parameters
+    ----------
+    definition
+        What a churn model asks, whatever its name; the usual question if None. Other models have none.
 
     Raises
     ------
     KeyError
         No model has that name.
     """
+    if definition is not None or model == NAME:
+        return ModelCheck(model, tuple(_churn(facts, definition or ChurnDefinition())), INSTEAD[NAME])
     return ModelCheck(model, tuple(_CHECKS[model](facts)), INSTEAD[model])
 
 
-def check_models(facts: Facts) -> list[ModelCheck]:
-    """What every model requires of these facts."""
-    return [check_model(facts, model) for model in _CHECKS]
+def check_models(facts: Facts, churn: Mapping[str, ChurnDefinition] | None = None) -> list[ModelCheck]:
+    """What every model requires of these facts.
+
+    Parameters
+    ----------
+    churn
+        Name and definition of every churn model; the usual one alone if None.
+    """
+    asked = [check_model(facts, name, definition) for name, definition in (churn or {NAME: ChurnDefinition()}).items()]
+    return [*asked, *(check_model(facts, model) for model in _CHECKS)]
 
 
-def _churn(facts: Facts) -> list[Requirement]:
-    definition = ChurnDefinition()
+def _churn(facts: Facts, definition: ChurnDefinition) -> list[Requirement]:
     history = _history(lambda: engines_for(facts, definition), facts)
     if not history.holds:
-        return [history]
+        return [
+            Requirement(history.name, False, f"{history.evidence}; BG/NBD alone {THIN_HISTORY_DAYS + definition.horizon_days}")
+        ]
     day = facts.manifest.until_day - definition.horizon_days
     active = _buyers(facts, day - definition.active_days, day)
     stayed = active & _buyers(facts, day, facts.manifest.until_day)
     left = len(active) - len(stayed)
     window = f"{definition.active_days} days before {calendar_day(day)}"
-    return [
-        history,
+    counts = [
         Requirement(
             f"at least {FEWEST_MEMBERS} members who bought lately",
             len(active) >= FEWEST_MEMBERS,
@@ -92,6 +112,43 @@ def _churn(facts: Facts) -> list[Requirement]:
             f"of these {len(stayed):,} bought again within {definition.horizon_days} days, {left:,} did not",
         ),
     ]
+    if engines_for(facts, definition) != ("bgnbd",):
+        return [history, *counts]
+    return [
+        Requirement(history.name, True, f"{history.evidence}; {_trees_need(facts, definition)}"),
+        *counts,
+        _bgnbd_fits(facts, day),
+    ]
+
+
+def _trees_need(facts: Facts, definition: ChurnDefinition) -> str:
+    """Why BG/NBD is alone, and the longest horizon of whole weeks that trees would have room for."""
+    needed = MIN_HISTORY_DAYS + 2 * definition.horizon_days
+    weeks = (facts.manifest.until_day - facts.manifest.first_day - MIN_HISTORY_DAYS) // 14
+    shorter = f", or a shorter horizon: RAPPORT_CHURN={7 * weeks}/{definition.active_days}" if weeks > 0 else ""
+    return f"BG/NBD alone, as trees need {needed} days{shorter}"
+
+
+def _bgnbd_fits(facts: Facts, test_day: int) -> Requirement:
+    """Whether the formula that is all there is can be fitted, at the test day and at the end of the facts."""
+    for day in (test_day, facts.manifest.until_day):
+        try:
+            bgnbd.fit(**_purchase_days(facts, day))
+        except NotEnoughData as error:
+            return Requirement("purchases that BG/NBD fits", False, str(error))
+    return Requirement("purchases that BG/NBD fits", True, "its likelihood has a finite peak")
+
+
+def _purchase_days(facts: Facts, until: int) -> dict[str, bgnbd.Days]:
+    """What BG/NBD reads of every buyer before a local day: repeat purchase days, days to the last of them, age in days."""
+    orders = facts.tables["orders"]
+    before = orders.filter((orders.local_day < until) & (orders.kind == SALE))
+    by_member = before.group_by("member_id").agg(
+        days=before.local_day.nunique(), first=before.local_day.min(), latest=before.local_day.max()
+    )
+    found = by_member.to_pyarrow()
+    days, first, latest = (found[name].to_numpy().astype(np.float64) for name in ("days", "first", "latest"))
+    return {"repeats": days - 1, "last": latest - first, "age": until - first}
 
 
 def _spending(facts: Facts) -> list[Requirement]:
@@ -135,6 +192,7 @@ def _recommender(facts: Facts) -> list[Requirement]:
     listed = int(buyers.filter(buyers.buyers >= MIN_BUYERS).count().to_pyarrow().as_py()) if items else 0
     return [
         Requirement("items", items, "purchases say what was bought" if items else "no purchase says what was bought"),
+        _history(lambda: list_horizon(facts), facts),
         Requirement(
             f"at least {FEWEST_ITEMS} items bought by {MIN_BUYERS} members or more",
             listed >= FEWEST_ITEMS,
@@ -160,7 +218,6 @@ def _buyers(facts: Facts, first: int, until: int) -> set[str]:
 
 
 _CHECKS: dict[str, Callable[[Facts], list[Requirement]]] = {
-    "churn": _churn,
     "tier": _spending,
     "value": _spending,
     "segments": _segments,

@@ -17,9 +17,8 @@ from training.audit import last_verdict
 from training.churn_definition import ChurnDefinition
 from training.datasets import Snapshots
 from training.kept_work import KeptWork
-from training.pipeline import Step, base_name, gate, needed, snapshot_days, steps
+from training.pipeline import Step, check_steps, gate, needed, snapshot_days, steps
 from training.registry import CHAMPION, RegisteredModel, registered_models, version_of
-from training.requirements import check_model
 from training.tracking import record as record_run
 from training.trained import Trained, code_hash
 from training.training_report import trained_with_report
@@ -131,7 +130,7 @@ class Retraining:
 
     def _ready(self, every: Sequence[Step]) -> list[Step]:
         with self._step("requirements") as record:
-            checks = {model: check_model(self.facts, base_name(model)) for model in dict.fromkeys(step.model for step in every)}
+            checks = check_steps(self.facts, every)
             for model, check in checks.items():
                 if not check.ready:
                     self._not_enough(model, "", f"{check.refusal()}. Instead: {check.instead}")

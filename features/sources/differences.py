@@ -48,6 +48,9 @@ def differences(table: TableMapping, columns: Mapping[str, str], file: str) -> l
             elif rule.column is not None and name in fields and not accepts(fields[name], rule, columns[wanted]):
                 expected = f"{wanted} as {word(fields[name].form)}"
                 found.append(Difference(f"{table.name}.{name}", expected, columns[wanted].lower(), "", file))
+    for wanted, option in table.rows.columns.items():
+        if wanted not in columns:
+            found.append(Difference(f"{table.name}.{option}", wanted, "no such column", nearest(wanted, columns), file))
     return found
 
 

@@ -6,19 +6,17 @@ What it was unsure about ends in `# ?`. It is there to be read and changed, not 
 import difflib
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from features.errors import SourceError
-from features.sources.draft_guess import FORMS, Guess, best_guess, plain
+from features.sources.draft_guess import FORMS, KEYS, SURE, Guess, guesses, plain
 from features.sources.draft_words import PERSONAL, TRANSLATED, WORDS
 from features.sources.fields import FIELDS
 from features.sources.mapping import WHITESPACE
 from features.sources.schema import EVENTS
 from features.sources.sniffing import ColumnSample, FileSample, sample
 
-SURE = 0.9
-"""A name is certain from here on."""
 CURRENCIES = {"€": "EUR", "$": "USD", "£": "GBP", "¥": "CNY", "￥": "CNY", "元": "CNY"}
 
 
@@ -39,22 +37,38 @@ def draft(paths: Sequence[Path], *, base: Path) -> str:
     by_table: dict[str, list[tuple[FileSample, Guess]]] = {}
     left: list[str] = []
     for found in samples:
-        guess = best_guess(found)
-        if guess is None:
+        told = guesses(found)
+        if not told:
             left.append(found.path.name)
-        else:
+        for guess in told:
             by_table.setdefault(guess.table, []).append((found, guess))
     if "purchases" not in by_table:
         raise SourceError(
-            "none of these files looks like purchases: a moment and an amount, a quantity or an order",
-            remedy="docs/import.md shows how to write a mapping by hand",
+            "none of these files looks like purchases: a moment, and an amount, an order, or a member and an item",
+            remedy="; ".join([*map(_seen, samples), "docs/import.md shows how to write a mapping by hand"]),
         )
+    by_table = {name: _own_files_first(files) for name, files in by_table.items()}
     lines = [*_head(paths, samples)]
     for name in WORDS:
         if name in by_table:
             lines += ["", *_table(name, by_table[name], base)]
     lines += [f"\n# ? {name} looks like no table of ours and was left out" for name in left]
     return "\n".join(lines) + "\n"
+
+
+def _own_files_first(files: list[tuple[FileSample, Guess]]) -> list[tuple[FileSample, Guess]]:
+    """The files of a table, without what another table's tell by the way where it has some of its own."""
+    own = [(found, guess) for found, guess in files if not guess.by_the_way]
+    return own or files
+
+
+def _seen(found: FileSample) -> str:
+    """What a file looks like, for a reader who has to go on by hand."""
+    moments = [column.name for column in found.columns if column.dates]
+    looks = f", {' and '.join(moments)} like a moment" if moments else ""
+    if found.header:
+        return f"{found.path.name} has {', '.join(column.name for column in found.columns)}{looks}"
+    return f"{found.path.name} has {len(found.columns)} columns without names{looks}: name them with columns = [...]"
 
 
 def _head(paths: Sequence[Path], samples: Sequence[FileSample]) -> Iterator[str]:
@@ -81,6 +95,9 @@ def _table(name: str, files: Sequence[tuple[FileSample, Guess]], base: Path) -> 
         yield f"columns = [{', '.join(_quoted(column.name) for column in found.columns)}]  # ? name them"
     for doubt in found.doubts:
         yield f"# ? {doubt}"
+    for option, chosen in (("only", guess.only), ("without", guess.without)):
+        for column, words in chosen.items():
+            yield f"{option} = {{ {_key(column)} = [{', '.join(map(_quoted, words))}] }}  # ? which of its rows are {name}?"
     for field in FIELDS[name]:
         line = _field(name, field.name, guess)
         if line:
@@ -126,10 +143,12 @@ def _reading(table: str, field: str, column: ColumnSample, guess: Guess) -> tupl
     if form == "moment" and column.dates == ("",) and column.type == "text" and "time of day" in guess.fields:
         clock = guess.fields["time of day"][0]
         return [f"expression = {_quoted(_together(column, clock))}"], []
+    if field in KEYS and column.fractional and column.type == "text":
+        return ['format = "whole"'], []
     if form == "boolean" and column.type != "boolean":
         return _yes_and_no(column)
     if field in {"channel", "event_type"}:
-        return _known_words(field, column)
+        return _known_words(field, column, {word for words in guess.without.values() for word in words})
     return [], []
 
 
@@ -146,10 +165,10 @@ def _yes_and_no(column: ColumnSample) -> tuple[list[str], list[str]]:
     return [f"values = {{ {pairs} }}"], ["which one is yes?"]
 
 
-def _known_words(field: str, column: ColumnSample) -> tuple[list[str], list[str]]:
+def _known_words(field: str, column: ColumnSample, left_out: Collection[str]) -> tuple[list[str], list[str]]:
     """The words of a closed list that stand in a column under other names."""
     known = next(schema.allowed for schema in EVENTS.columns if schema.name == field)
-    words = sorted({value for value in column.values if value.lower() not in known})
+    words = sorted({value for value in column.values if value.lower() not in known and value not in left_out})
     if not words or len(words) > 12:
         return [], [f"its words are to become {', '.join(known)}"] if words else []
     pairs = [f"{_quoted(word)} = {_quoted(_nearest(word, known))}" for word in words]
@@ -173,6 +192,11 @@ def _rest(found: FileSample, guess: Guess) -> Iterator[str]:
         yield f"# left out, as personal data: {', '.join(personal)}"
     if other:
         yield f"# not used: {', '.join(other)}"
+
+
+def _key(column: str) -> str:
+    """A column as a key in TOML."""
+    return column if re.fullmatch(r"[A-Za-z0-9_-]+", column) else _quoted(column)
 
 
 def _name(column: str) -> str:

@@ -4,25 +4,41 @@ import difflib
 import re
 import unicodedata
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
-from features.sources.draft_words import DEFINING, WORDS
-from features.sources.fields import FIELDS
+from features.sources.draft_words import BUYING, DEFINING, OPINIONS, WORDS
+from features.sources.fields import FIELDS, STATES
 from features.sources.sniffing import ColumnSample, FileSample
 
 LIKELY = 0.6
 """Names that are less alike are none of a field's."""
+SURE = 0.9
+"""A name is certain from here on."""
 BY_SHAPE = 0.4
 """The score of a column that was taken for its values alone."""
+MOST_PIECES = 5.0
+"""Half of the lines have at most so many pieces."""
+KEYS = ("order_id", "member_id", "item_id")
+BY_THE_WAY = (
+    *("item_id", "department", "category", "subcategory", "brand"),
+    *("member_id", "gender", "region", "age_band"),
+)
+"""What is worth taking from a file of purchases about their items and members."""
 FORMS = {name: {field.name: field.form for field in fields} for name, fields in FIELDS.items()}
 
 
 @dataclass(frozen=True, slots=True)
 class Guess:
-    """Which column is which field of a table, with a score each from 0 to 1."""
+    """Which column is which field of a table, with a score each from 0 to 1; and which rows, where the file holds others too.
+
+    `by_the_way` marks what the rows of another table tell, as purchases of the categories of items.
+    """
 
     table: str
     fields: Mapping[str, tuple[ColumnSample, float]]
+    only: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    without: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    by_the_way: bool = False
 
     @property
     def score(self) -> float:
@@ -37,8 +53,44 @@ def best_guess(found: FileSample) -> Guess | None:
     return max(guesses, key=lambda guess: guess.score, default=None)
 
 
+def guesses(found: FileSample) -> tuple[Guess, ...]:
+    """The tables that a file is: the one it fits best, and what else stands in its rows, such as purchases among looks."""
+    best = best_guess(found)
+    if best is None:
+        return ()
+    if best.table == "events":
+        return _with_purchases(found, best)
+    if best.table == "purchases":
+        return (best, *(state for state in (_known_by_the_way(found, table) for table in STATES) if state is not None))
+    return (best,)
+
+
+def _with_purchases(found: FileSample, looks: Guess) -> tuple[Guess, ...]:
+    """A log of looks and carts, and the purchases in it."""
+    kind = looks.fields["event_type"][0]
+    words = tuple(sorted({word for word in kind.values if plain(word) in BUYING.split(", ")}))
+    bought = _fields(found, "purchases")
+    if not words or "occurred_at" not in bought:
+        return (looks,)
+    chosen = {kind.name: words}
+    return replace(looks, without=chosen), Guess("purchases", bought, only=chosen)
+
+
+def _known_by_the_way(found: FileSample, table: str) -> Guess | None:
+    """What purchases tell of their items or members, such as a category or a country."""
+    fields = {name: known for name, known in _fields(found, table).items() if name in BY_THE_WAY and known[1] >= SURE}
+    key = f"{table[:-1]}_id"
+    return Guess(table, fields, by_the_way=True) if key in fields and len(fields) > 1 else None
+
+
 def _guess(found: FileSample, table: str) -> Guess | None:
-    """The columns of a file as fields of a table: best names first, each column and field once."""
+    """The columns of a file as fields of a table, if it can be that table at all."""
+    fields = _fields(found, table)
+    return Guess(table, fields) if _possible(found, table, fields) else None
+
+
+def _fields(found: FileSample, table: str) -> dict[str, tuple[ColumnSample, float]]:
+    """Columns by field: best names first, each column and field once."""
     scored = sorted(
         (
             (_score(column, words) * _fits(column, table, field), -place, field)
@@ -49,12 +101,25 @@ def _guess(found: FileSample, table: str) -> Guess | None:
     )
     fields: dict[str, tuple[ColumnSample, float]] = {}
     used: set[int] = set()
-    for score, place, field in scored:
-        if score >= LIKELY and field not in fields and place not in used:
-            fields[field] = (found.columns[-place], score)
+    for score, place, name in scored:
+        if score >= LIKELY and name not in fields and place not in used:
+            fields[name] = (found.columns[-place], score)
             used.add(place)
     _by_shape(found, table, fields)
-    return Guess(table, fields) if _possible(found, table, fields) else None
+    if table == "purchases":
+        _pieces_called_amount(fields)
+    return fields
+
+
+def _pieces_called_amount(fields: dict[str, tuple[ColumnSample, float]]) -> None:
+    """Small whole numbers called amount beside a price are pieces."""
+    if "quantity" in fields or not {"net", "price of one"} <= set(fields):
+        return
+    pieces, price = fields["net"][0], fields["price of one"][0]
+    sizes = sorted(float(value) for value in pieces.values) if pieces.whole else []
+    if sizes and sizes[len(sizes) // 2] <= MOST_PIECES:
+        fields |= {"quantity": (pieces, BY_SHAPE), "net": (price, BY_SHAPE)}
+        del fields["price of one"]
 
 
 def _by_shape(found: FileSample, table: str, fields: dict[str, tuple[ColumnSample, float]]) -> None:
@@ -66,7 +131,7 @@ def _by_shape(found: FileSample, table: str, fields: dict[str, tuple[ColumnSampl
         if len(moments) == 1:
             fields["occurred_at"] = (moments[0], BY_SHAPE)
     if table == "purchases" and not {"net", "price of one"} & set(fields):
-        amounts = [column for column in rest if column.fractional]
+        amounts = [column for column in rest if column.fractional and plain(column.name) not in OPINIONS.split(", ")]
         if len(amounts) == 1:
             fields["net"] = (amounts[0], BY_SHAPE)
 
@@ -78,7 +143,8 @@ def _possible(found: FileSample, table: str, fields: Mapping[str, tuple[ColumnSa
     if not required <= names:
         return False
     if table == "purchases":
-        return bool(names & {"net", "price of one", "order_id"} or {"quantity", "member_id"} <= names)
+        told = {"quantity", "item_id"} & names and "member_id" in names
+        return bool(names & {"net", "price of one", "order_id"} or told) and "event_type" not in _fields(found, "events")
     if table in {"items", "members"}:
         key = fields[f"{table[:-1]}_id"][0]
         return key.distinct > 0.9 and len(names) > 1
@@ -108,7 +174,7 @@ def _fits(column: ColumnSample, table: str, field: str) -> float:
     form = {"price of one": "money", "time of day": "time"}.get(field) or FORMS[table][field]
     if not column.values:
         return 0.7
-    if field in {"order_id", "member_id", "item_id"} and column.fractional:
+    if field in KEYS and not column.whole and (column.fractional or column.dates):
         return 0.0
     if form in {"moment", "day"}:
         return 1.0 if column.dates else 0.0

@@ -7,14 +7,16 @@ from collections.abc import Mapping
 
 _MEMBER = (
     "member id, member, member no, customer id, customer, customer no, cust id, client id, card, card no, card number, "
-    "loyalty card, user id, user, household id, household, account id, shopper id, kunde, kundennummer, kunden nr, "
+    "loyalty card, user id, user, visitor id, visitor, buyer id, buyer, reviewer id, household id, household, "
+    "account id, shopper id, kunde, kundennummer, kunden nr, "
     "kunden id, karte, kartennummer, mitglied, mitgliedsnummer, client, numero client, id client, carte, numero carte, "
     "adherent, cliente, id cliente, numero cliente, tarjeta, socio, 会员, 会员号, 会员编号, 会员id, 会员卡号, 客户, "
     "客户编号, 客户id, 顾客, 用户id, 用户编号"
 )
 _ITEM = (
     "item id, item, item no, sku, sku id, product id, product, product code, article, article no, ean, upc, gtin, barcode, "
-    "stock code, plu, artikel, artikelnummer, artikel nr, produkt, produktnummer, code article, reference, produit, "
+    "stock code, plu, asin, isbn, movie id, film id, book id, track id, artikel, artikelnummer, artikel nr, "
+    "produkt, produktnummer, code article, reference, produit, "
     "code produit, articulo, id articulo, producto, codigo producto, 商品, 商品编号, 商品编码, 商品id, 货号, 条码, "
     "产品编号, sku编码"
 )
@@ -70,7 +72,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         "store_id": _STORE,
         "kind": "kind, sale or return, transaction kind, vorgang, vorgangsart, type vente, 交易类型",
         "occurred_at": f"{_MOMENT}, "
-        "transaction timestamp, transaction date, order date, invoice date, sold at, purchase date, purchased at, "
+        "transaction timestamp, transaction date, transaction dt, transaction time, order time, purchase time, "
+        "order date, invoice date, sold at, purchase date, purchased at, "
         "sale date, kaufdatum, bestelldatum, verkaufsdatum, verkauft am, belegdatum, rechnungsdatum, date achat, "
         "date commande, date vente, fecha compra, fecha pedido, fecha venta, 下单时间, 交易时间, 购买时间, 订单日期, "
         "销售日期, 支付时间, 交易日期",
@@ -84,11 +87,13 @@ WORDS: Mapping[str, Mapping[str, str]] = {
             "department, dept, division, abteilung, sortiment, rayon, departement, departamento, seccion, 部门, 大类, 一级类目"
         ),
         "category": (
-            "category, product category, family, group, product group, commodity, kategorie, warengruppe, categorie, "
+            "category, category id, product category, genre, genres, family, group, product group, commodity, kategorie, "
+            "warengruppe, categorie, "
             "famille, categoria, familia, 类别, 分类, 品类, 类目, 二级类目"
         ),
         "subcategory": (
-            "subcategory, sub category, product type, sub commodity, class, unterkategorie, untergruppe, sous categorie, "
+            "subcategory, sub category, subclass, product subclass, product type, sub commodity, class, unterkategorie, "
+            "untergruppe, sous categorie, "
             "subcategoria, 子类, 小类, 三级类目"
         ),
         "brand": (
@@ -119,7 +124,8 @@ WORDS: Mapping[str, Mapping[str, str]] = {
         ),
         "gender": "gender, sex, geschlecht, anrede, sexe, civilite, sexo, genero, 性别",
         "region": (
-            "region, state, province, city, postcode, zip, plz, ort, bundesland, stadt, ville, code postal, provincia, "
+            "region, state, province, city, country, postcode, pin code, zip, zip code, plz, ort, bundesland, stadt, "
+            "ville, code postal, provincia, "
             "ciudad, 地区, 城市, 省份"
         ),
         "home_store": f"{_STORE}, "
@@ -213,3 +219,12 @@ _MEANT = {
 }
 TRANSLATED: Mapping[str, str] = {word: meant for meant, words in _MEANT.items() for word in words.split(", ")}
 """Other words for channels and kinds of events."""
+
+BUYING = (
+    "purchase, purchased, buy, bought, transaction, order, ordered, sale, sold, paid, pay, payment, "
+    "checkout complete, kauf, gekauft, "
+    "bestellung, achat, commande, compra, pedido, 购买, 下单, 支付, 成交"
+)
+"""What logs of behaviour call a purchase among looks and carts."""
+OPINIONS = "rating, ratings, stars, score, review score, overall, bewertung, sterne, puntuacion, valoracion, 评分, 星级"
+"""Numbers that are no amounts, however much they look like some."""

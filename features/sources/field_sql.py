@@ -28,6 +28,9 @@ from features.sql_text import quoted, text
 ARITHMETIC = (exp.Column, exp.Identifier, exp.Literal, exp.Add, exp.Sub, exp.Mul, exp.Div, exp.Neg, exp.Paren, exp.Abs,
               exp.Coalesce, exp.Round, exp.Concat, exp.DPipe, exp.Upper, exp.Lower, exp.Trim, exp.Null)  # fmt: skip
 
+WHOLE = "whole"
+"""The format of identifiers that a data frame or spreadsheet saved as numbers: 17850.0 is 17850."""
+
 
 @dataclass(frozen=True, slots=True)
 class Reading:
@@ -126,7 +129,7 @@ def identifier_text(rule: FieldRule, columns: Mapping[str, str]) -> str:
 
 def text_found(rule: FieldRule, columns: Mapping[str, str]) -> str:
     """What a rule reads, as text, for a fingerprint of the row."""
-    read = [f"coalesce({_column_text(name, columns[name])}, '')" for name in columns_of(rule)]
+    read = [f"coalesce({column_text(name, columns[name])}, '')" for name in columns_of(rule)]
     return " || chr(30) || ".join(read) if read else "''"
 
 
@@ -143,7 +146,7 @@ def _without_nan(name: str, kind: str) -> str:
     return f"nullif({quoted(name)}, 'nan'::{kind})" if kind in FLOATS else quoted(name)
 
 
-def _column_text(name: str, kind: str) -> str:
+def column_text(name: str, kind: str) -> str:
     """A column as text; a floating-point number that lost digits is NULL."""
     if kind in FLOATS:
         return whole_or_as_is(_without_nan(name, kind))
@@ -153,9 +156,10 @@ def _column_text(name: str, kind: str) -> str:
 def _text_of(rule: FieldRule, columns: Mapping[str, str]) -> str:
     """What a rule finds in a row, as text."""
     if rule.column is not None:
-        return _column_text(rule.column, columns[rule.column])
+        found = column_text(rule.column, columns[rule.column])
+        return f"regexp_replace(trim({found}), '^([0-9]+)[.]0+$', '\\1')" if rule.format == (WHOLE,) else found
     if rule.expression is not None:
-        joined = _expression_sql(rule.expression, lambda name: _column_text(name, columns[name]))
+        joined = _expression_sql(rule.expression, lambda name: column_text(name, columns[name]))
         return f"CAST(({joined}) AS VARCHAR)"
     return text(str(rule.constant).lower() if isinstance(rule.constant, bool) else str(rule.constant))
 
@@ -169,7 +173,7 @@ def _meant(found: str, rule: FieldRule) -> str:
 
 def _any_present(expression: str, columns: Mapping[str, str]) -> str:
     names = list(dict.fromkeys(_full_name(column) for column in _parsed(expression).find_all(exp.Column)))
-    present = [f"nullif(trim({_column_text(name, columns[name])}), '')" for name in names]
+    present = [f"nullif(trim({column_text(name, columns[name])}), '')" for name in names]
     return f"coalesce({', '.join(present)}) IS NOT NULL" if present else "true"
 
 
@@ -211,5 +215,5 @@ def _expression_sql(expression: str, of_column: Callable[[str], str]) -> str:
 
 def _number_of(name: str, kind: str, decimal: str) -> str:
     """A column of an expression as a number."""
-    raw = quoted(name) if is_number(kind) else plain_number(f"trim({_column_text(name, kind)})", decimal)
+    raw = quoted(name) if is_number(kind) else plain_number(f"trim({column_text(name, kind)})", decimal)
     return f"TRY_CAST({raw} AS DOUBLE)"

@@ -43,7 +43,7 @@ class MappedImport:
     skipped
         Files that could not be read and were left out, because the mapping says so.
     notes
-        Rows of other tables that were set aside, and values that were left out.
+        Rows that the mapping chose to leave out, rows of other tables that were set aside, and values that were left out.
     gone
         Files whose rows were in the facts that were replaced, and that are not among the mapping's files any more.
     """
@@ -116,6 +116,8 @@ def _import(folder: Path, mapping: ShopMapping, *, identity_key: str, latest: da
         taken = {name: staging.stage(name, good.get(name, []), hashes[name]) for name in staging.shapes}
         if not taken["purchases"] and not todo.append:
             raise SourceError("none of the files of [purchases] could be read", remedy=_first_reason(staging))
+        if not todo.append:
+            staging.require_rows("purchases")
         tables = {name: connection.table(f"read_{name}") for name in staging.finish()}
         files = {hashes[name][path]: path.name for name, paths in taken.items() for path in paths}
         known = {**(before.files if before else {}), **files}
@@ -198,7 +200,8 @@ def _hashing(mapping: ShopMapping, identity_key: str) -> Hashed | None:
 
 
 def _notes(staging: Staging, name: str) -> tuple[RuleCount, ...]:
-    return (*(staging.reasons(name) if name != "purchases" else ()), *staging.gaps(name))
+    set_aside = staging.reasons(name) if name != "purchases" else ()
+    return (*staging.choices(name), *set_aside, *staging.gaps(name))
 
 
 def _first_reason(staging: Staging) -> str:

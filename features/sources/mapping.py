@@ -24,11 +24,13 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from features.errors import SourceError
 from features.sources.fields import FIELDS, WITH_IDENTIFIERS
+from features.sources.row_choice import RowChoice, choice_of
 
 SHOP_OPTIONS = ("source", "time_zone", "currency", "country", "on_bad_file")
 SECTIONS = ("cleaning", "identity", "holidays")
 """Sections that other modules read; they are carried as they are."""
-FILE_OPTIONS = ("files", "format", "encoding", "delimiter", "quote", "decimal", "columns", "skip", "identifiers")
+FILE_OPTIONS = ("files", "format", "encoding", "delimiter", "quote", "decimal", "columns", "skip", "identifiers",
+                "only", "without")  # fmt: skip
 FORMATS = ("csv", "parquet", "jsonl")
 RULE_OPTIONS = ("column", "constant", "expression", "format", "zone", "unit", "values", "matches")
 COMPRESSED = (".gz", ".zst")
@@ -44,7 +46,7 @@ class FieldRule:
     ----------
     format
         strptime patterns tried in order; "excel" for serial days, "unix" and "unix_ms" for a count since 1970. Empty reads
-        ISO 8601.
+        ISO 8601. Of identifiers, "whole" for those that were saved as numbers: 17850.0 is 17850.
     zone
         Zone of moments that carry none; empty is the shop's.
     unit
@@ -77,6 +79,8 @@ class TableMapping:
         Lines above the header.
     identifiers
         Where each kind of identifier stands, such as a phone.
+    rows
+        Which rows of the files belong to the table.
     """
 
     name: str
@@ -90,6 +94,7 @@ class TableMapping:
     skip: int
     rules: Mapping[str, FieldRule]
     identifiers: Mapping[str, FieldRule]
+    rows: RowChoice = field(default_factory=RowChoice)
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,6 +187,7 @@ def _table(name: str, content: Mapping[str, Any], base: Path) -> TableMapping:
         _count(content.get("skip", 0), where=f"{name}.skip"),
         {field: _rule(f"{name}.{field}", content[field]) for field in fields if field in content},
         {kind: _rule(f"{name}.identifiers.{kind}", rule) for kind, rule in identifiers.items()},
+        choice_of(content.get("only", {}), content.get("without", {}), table=name),
     )
 
 

@@ -205,7 +205,7 @@ def _json_path(*names: str) -> str:
 
 def _wanted(table: TableMapping) -> set[str]:
     rules = (*table.rules.values(), *table.identifiers.values())
-    return {rule.column for rule in rules if rule.column is not None}
+    return {rule.column for rule in rules if rule.column is not None} | set(table.rows.columns)
 
 
 @contextmanager

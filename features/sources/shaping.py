@@ -4,7 +4,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from features.sources.field_sql import Reading, default_sql, identifier_text, reading, text_found
+from features.sources.field_sql import Reading, column_text, default_sql, identifier_text, reading, text_found
 from features.sources.fields import FIELDS, STATES, TYPES, Field
 from features.sources.forms_sql import local_day_sql, local_sql
 from features.sources.mapping import TableMapping
@@ -75,7 +75,12 @@ class Shape:
         found += [f"{sql} AS {quoted(IDENTIFIER + kind)}" for kind, sql in ids.items()]
         needed = self._needs_fingerprint(readings)
         made = f"CASE WHEN {needed} THEN md5({self._fingerprint(raw, ids)}) END AS fingerprint"
-        return f"SELECT {', '.join(found)}, {made}, rapport_row, rapport_broken FROM ({raw.rows_sql})"
+        return f"SELECT {', '.join(found)}, {made}, rapport_row, rapport_broken FROM ({raw.rows_sql}) WHERE {self.taken(raw)}"
+
+    def taken(self, raw: RawFile) -> str:
+        """A condition on the rows of a file that belong to the table; a broken one may."""
+        chosen = self.table.rows.taken(lambda name: column_text(name, raw.columns[name]))
+        return f"(rapport_broken OR ({chosen}))" if chosen else "true"
 
     def _fingerprint(self, raw: RawFile, ids: Mapping[str, str]) -> str:
         """All that the rules read in a row; identifiers hashed, since a hash of few digits is no secret."""

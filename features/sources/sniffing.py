@@ -22,7 +22,7 @@ from features.sources.mapping import WHITESPACE, format_of
 
 BYTES = 1 << 19
 ROWS = 1_000
-DELIMITERS = (",", ";", "\t", "|")
+DELIMITERS = (",", ";", "\t", "|", "::")
 BOMS = ((b"\xef\xbb\xbf", "utf-8"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 DATE_FORMATS = (
     *("%d.%m.%Y", "%d.%m.%y", "%d/%m/%Y", "%m/%d/%Y", "%d/%m/%y", "%m/%d/%y", "%d-%m-%Y", "%m-%d-%Y", "%Y%m%d", "%Y.%m.%d"),
@@ -207,6 +207,8 @@ def _encoding(start: bytes) -> tuple[str, bool]:
 
 
 def _records(lines: Iterable[str], delimiter: str) -> Iterable[list[str]]:
+    if len(delimiter) > 1:
+        return (line.split(delimiter) for line in lines)
     return csv.reader(io.StringIO("\n".join(lines)), delimiter=delimiter)
 
 

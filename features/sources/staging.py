@@ -13,9 +13,10 @@ from duckdb.sqltypes import VARCHAR
 from features.cleaning import Action, RuleCount
 from features.errors import ConfigurationError, SourceError
 from features.sources.differences import Difference, differences, refuse, unreadable
+from features.sources.field_sql import column_text
 from features.sources.fields import FIELDS, STATES
 from features.sources.mapping import ShopMapping, TableMapping
-from features.sources.reading import REJECTS, WHICH_ENCODING, BadFile, columns_of_file, raw_file, sha256_of
+from features.sources.reading import REJECTS, WHICH_ENCODING, BadFile, RawFile, columns_of_file, raw_file, sha256_of
 from features.sources.schema import STORED
 from features.sources.shaping import BROKEN_ROW, HASHED, IDENTIFIER, OBSERVATION, UNREADABLE, Shape, identities_sql
 from features.sql_text import quoted, text
@@ -44,6 +45,8 @@ class Staging:
     ----------
     skipped
         Files left out because they could not be read, where the mapping says so.
+    left_out
+        Rows that `only` and `without` of a table's mapping leave out, by table.
     """
 
     duck: duckdb.DuckDBPyConnection
@@ -51,6 +54,8 @@ class Staging:
     scratch: Path
     hashed: Hashed | None = None
     skipped: list[SkippedFile] = field(default_factory=list)
+    left_out: dict[str, int] = field(default_factory=dict)
+    _words_found: dict[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.shapes = {name: Shape(table, self.mapping.time_zone) for name, table in self.mapping.tables.items()}
@@ -163,6 +168,27 @@ class Staging:
             RuleCount(reason if name == "purchases" else f"{name}_{reason}", action, n, _words(reason)) for reason, n in rows
         )
 
+    def require_rows(self, name: str) -> None:
+        """Refuse a choice of rows that leaves nothing of a table.
+
+        Raises
+        ------
+        SourceError
+            Every row of its files is left out by `only` or `without`; the words that stand there are named.
+        """
+        rows = self.duck.execute(f'SELECT count(*) FROM "staged_{name}"').fetchone() or (0,)
+        if self.left_out.get(name) and not rows[0]:
+            raise SourceError(
+                f"[{name}] only and without leave none of {self.left_out[name]:,} rows", remedy=self._words_found[name]
+            )
+
+    def choices(self, name: str) -> tuple[RuleCount, ...]:
+        """How many rows the mapping leaves out of a table, where it chooses among them."""
+        if not self.shapes[name].table.rows.columns:
+            return ()
+        words = f"row that is none of {name} by only or without of the mapping"
+        return (RuleCount(f"{name}_left_out", "note", self.left_out.get(name, 0), words),)
+
     def gaps(self, name: str) -> tuple[RuleCount, ...]:
         """How many values of a table were left out because they could not be read, by field."""
         rows = self.duck.execute(
@@ -176,6 +202,7 @@ class Staging:
         shape = self.shapes[name]
         with raw_file(self.duck, path, shape.table, self.scratch) as raw:
             self.duck.execute(f'INSERT INTO "staged_{name}" BY NAME {shape.query(raw, path.name)}')
+            left_out = self._left_out(raw, shape)
             self.duck.execute(
                 f'INSERT INTO "staged_{name}" (reason, file, row) SELECT {text(BROKEN_ROW)}, {text(path.name)}, unnest(?)',
                 [self._rejected(path)],
@@ -183,6 +210,29 @@ class Staging:
         if sha256_of(path) != hash_before:
             raise BadFile(f"{path.name} changed while it was read", remedy="import again when nothing writes to it")
         self._require_readable(shape.table, path)
+        self.left_out[name] = self.left_out.get(name, 0) + left_out
+
+    def _left_out(self, raw: RawFile, shape: Shape) -> int:
+        """How many rows of a file the mapping leaves out."""
+        if not shape.table.rows.columns:
+            return 0
+        rows, left_out = self.duck.execute(
+            f"SELECT count(*), count(*) FILTER (NOT {shape.taken(raw)}) FROM ({raw.rows_sql})"
+        ).fetchone() or (0, 0)
+        if rows == left_out:
+            self._words_found[shape.table.name] = f"in {raw.path.name} {self._words_in(raw, shape)}"
+        return int(left_out)
+
+    def _words_in(self, raw: RawFile, shape: Shape) -> str:
+        """What stands most often in the columns by which rows are chosen."""
+        found = []
+        for column in shape.table.rows.columns:
+            word = f"trim(coalesce({column_text(column, raw.columns[column])}, ''))"
+            words = self.duck.execute(
+                f"SELECT {word} AS word FROM ({raw.rows_sql}) GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 5"
+            ).fetchall()
+            found.append(f"{column} says {', '.join(repr(row[0]) for row in words)}")
+        return "; ".join(found)
 
     def _rejected(self, path: Path) -> list[int]:
         """The lines of the CSV file just read that have too few or too many columns or broken quotes."""

@@ -65,7 +65,8 @@ def begin(facts: Facts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Call
     monkeypatch.setattr(retraining, "snapshot_days", lambda facts, models, churn: [])
     ready = Requirement("data", True, "enough")
     monkeypatch.setattr(retraining, "gate", let_through)
-    monkeypatch.setattr(retraining, "check_model", lambda facts, model: ModelCheck(model, (ready,), "nothing"))
+    checks = {"churn": ModelCheck("churn", (ready,), "nothing")}
+    monkeypatch.setattr(retraining, "check_steps", lambda facts, every: checks)
 
     def begin(fits: Fits, *, key: str = "run") -> Retraining:
         monkeypatch.setattr(retraining, "steps", lambda *asked, **how: [Step("churn", "xgboost", fits)])

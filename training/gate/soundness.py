@@ -3,7 +3,7 @@
 import numpy as np
 
 from training.evidence import Evidence
-from training.gate.comparison import beside_baseline, best_baseline, calibration, quality
+from training.gate.comparison import Pair, beside_baseline, best_baseline, calibration, mean_quality, quality
 from training.gate.contender import Limits
 from training.gate.measures import Measure
 from training.verdict import Difference, Finding, Reason
@@ -48,6 +48,18 @@ def against_baselines(evidence: Evidence, measure: Measure, limits: Limits) -> t
     if difference.high < 0 or difference.gain < -limits.baseline_margin:
         return [Finding(Reason.WORSE_THAN_BASELINE, f"{difference}.")], [difference]
     return [], [difference]
+
+
+def answered_in_part(evidence: Evidence, measure: Measure) -> list[str]:
+    """A sentence on each baseline without an answer in some periods, as without a fit there; it is not compared."""
+    found = []
+    names = dict.fromkeys(name for judged in evidence.judged for name in judged.others if "@" not in name)
+    for name in (name for name in names if name not in evidence.baselines):
+        there = [Pair(judged, judged.others[name]) for judged in evidence.judged if name in judged.others]
+        mine, theirs = mean_quality(there, measure)
+        figures = f"{measure.name} {theirs:.4f} there beside {mine:.4f}"
+        found.append(f"Not compared: {name}, as it answered in {len(there)} of {len(evidence.judged)} periods ({figures}).")
+    return found
 
 
 def calibration_beside_baselines(

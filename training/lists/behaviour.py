@@ -59,12 +59,12 @@ class Behaviour:
     items: ItemFacts
 
     def until(self, day: int) -> "Behaviour":
-        """Only what happened before a local day; ids keep their positions."""
-        bought, looks, visits = self.bought, self.looks, self.visits
-        was, seen, there = bought.days < day, looks.days < day, visits.days < day
+        """Only what happened before a local day, without what had come back by then; ids keep their positions."""
+        looks, visits = self.looks, self.visits
+        seen, there = looks.days < day, visits.days < day
         return replace(
             self,
-            bought=replace(bought, members=bought.members[was], items=bought.items[was], days=bought.days[was]),
+            bought=self.bought.until(day),
             looks=Looks(looks.members[seen], looks.items[seen], looks.days[seen], looks.weights[seen]),
             visits=replace(visits, members=visits.members[there], stores=visits.stores[there], days=visits.days[there]),
         )
@@ -85,7 +85,7 @@ def behaviour_with(facts: Facts, item_ids: NDArray[np.str_]) -> Behaviour:
     place = np.searchsorted(item_ids, bought.item_ids).clip(max=max(len(item_ids) - 1, 0)).astype(np.int32)
     known = item_ids[place] == bought.item_ids if len(item_ids) else np.zeros(len(place), dtype=np.bool_)
     kept, of_items = known[bought.items], place[bought.items]
-    bought = PurchaseDays(bought.member_ids, item_ids, bought.members[kept], of_items[kept], bought.days[kept])
+    bought = replace(bought.where(kept), item_ids=item_ids, items=of_items[kept])
     nothing, unknown = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
     return Behaviour(
         bought, _looks(facts, bought), _visits(facts, bought), ItemFacts(nothing, nothing, np.empty(0, dtype=np.str_), unknown)

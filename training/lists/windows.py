@@ -175,16 +175,15 @@ def _last_stores(before: Behaviour, members: Positions) -> NDArray[np.int32]:
 
 
 def bought_in(behaviour: Behaviour, of: Window, *, days: int) -> sparse.csr_matrix:
-    """What each member of a window bought of its catalogue on the local days [day, day + days): 1 where they did."""
-    bought = behaviour.bought
-    inside = (bought.days >= of.day) & (bought.days < of.day + days)
-    return _marked(of, bought.members[inside], bought.items[inside])
+    """What each member of a window bought of its catalogue, and kept, on the local days [day, day + days): 1 where they did."""
+    bought = behaviour.bought.within(of.day, of.day + days)
+    return _marked(of, bought.members, bought.items)
 
 
 def bought_next(behaviour: Behaviour, of: Window, *, days: int) -> sparse.csr_matrix:
     """What each member bought on the first day they bought anything of the catalogue, within [day, day + days)."""
-    bought = behaviour.bought
-    inside = (bought.days >= of.day) & (bought.days < of.day + days) & (_among(of.listed, bought.items) >= 0)
+    bought = behaviour.bought.within(of.day, of.day + days)
+    inside = _among(of.listed, bought.items) >= 0
     members, items, when = bought.members[inside], bought.items[inside], bought.days[inside]
     first = np.full(len(bought.member_ids), np.iinfo(np.int32).max, dtype=np.int32)
     np.minimum.at(first, members, when)

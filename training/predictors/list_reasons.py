@@ -34,11 +34,21 @@ class Known:
 
 @dataclass(frozen=True, slots=True)
 class Wording:
-    """A sentence in both languages that can be said where everything that it names is known."""
+    """A sentence in both languages that can be said where everything that it names is known.
+
+    `once` names a number for which it is said only if that is one.
+    """
 
     needs: tuple[str, ...]
     english: str
     chinese: str
+    once: str = ""
+
+    def holds(self, known: Known) -> bool:
+        """Whether all that it names is known, and what is to be one is."""
+        named = (*self.needs, self.once) if self.once else self.needs
+        there = all(getattr(known, name) is not None for name in named)
+        return there and (not self.once or _whole(known, self.once) == 1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +61,7 @@ class ListReason:
 
 
 _BOUGHT = (
+    Wording(("days_ago",), "you bought this once, {days_ago}", "您在{days_ago}买过一次", once="times"),
     Wording(("times", "days_ago"), "you bought this {times}, last {days_ago}", "您买过{times}次，上次在{days_ago}"),
     Wording(("days_ago",), "you bought this {days_ago}", "您在{days_ago}买过"),
     Wording((), "you bought this before", "您以前买过"),
@@ -60,6 +71,12 @@ REASONS: Final[Mapping[str, ListReason]] = {
         "DUE_AGAIN",
         "by the member's own rhythm it is time to buy it again",
         (
+            Wording(
+                ("days_ago",),
+                "you buy this nearly every day; last time {days_ago}",
+                "您几乎每天都买，上次在{days_ago}",
+                once="gap_days",
+            ),
             Wording(
                 ("gap_days", "days_ago"),
                 "you usually buy this every {gap_days}; last time {days_ago}",
@@ -125,7 +142,7 @@ UNITS: Final = {"times": ("time", "times"), "days_ago": ("day ago", "days ago"),
 def sentences(source: str, known: Known) -> tuple[str, str, str]:
     """The code of a source, and what it says in English and in Chinese."""
     reason = REASONS[source]
-    wording = next(w for w in reason.wordings if all(getattr(known, name) is not None for name in w.needs))
+    wording = next(wording for wording in reason.wordings if wording.holds(known))
     english = wording.english.format(**{name: _counted(name, known) for name in wording.needs})
     chinese = wording.chinese.format(**{name: _plain(name, known) for name in wording.needs})
     return reason.code, english, chinese
@@ -138,7 +155,13 @@ def _plain(name: str, known: Known) -> str:
         return value
     if name == "days_ago":
         return f"{value}天前" if value else "今天"
-    return str(max(1, round(value)))
+    return str(_whole(known, name))
+
+
+def _whole(known: Known, name: str) -> int:
+    """A number as it is said: whole, and 1 at the least."""
+    number: float = getattr(known, name)
+    return max(1, round(number))
 
 
 def _counted(name: str, known: Known) -> str:
@@ -148,5 +171,5 @@ def _counted(name: str, known: Known) -> str:
     if name == "days_ago" and not known.days_ago:
         return "today"
     one, many = UNITS[name]
-    number = max(1, round(getattr(known, name)))
+    number = _whole(known, name)
     return f"{number} {one if number == 1 else many}"

@@ -70,6 +70,18 @@ def test_a_first_champion_better_than_its_baseline_is_let_through(stand: Stand) 
     assert verdict.notes == ("Not checked: features and labels against the facts, as these are not at hand.",)
 
 
+def test_a_baseline_without_a_fit_in_some_period_is_named_and_not_compared(stand: Stand) -> None:
+    proof = answered(0.3, seed=1)
+    perfect = [replace(judged, others={**judged.others, "formula": judged.truth.astype(float)}) for judged in proof.judged]
+    verdict = decide(stand("1", replace(proof, judged=(proof.judged[0], *perfect[1:]))), None)
+
+    assert verdict.promote, verdict.findings
+    assert verdict.sentence.startswith("The first champion, better than the best baseline of every period: auc 0.")
+    (named,) = (note for note in verdict.notes if note.startswith("Not compared"))
+    assert named.startswith("Not compared: formula, as it answered in 2 of 3 periods (auc 1.0000 there beside 0.")
+    assert "WORSE_THAN_BASELINE" in codes(decide(stand("1", replace(proof, judged=tuple(perfect))), None))
+
+
 def test_a_gain_that_the_interval_shows_is_let_through(stand: Stand) -> None:
     verdict = decide(stand("2", answered(0.1, seed=2)), stand("1", answered(0.6, seed=1)))
 

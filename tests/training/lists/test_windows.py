@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from types import SimpleNamespace
+from typing import NamedTuple
 
 import numpy as np
 import pytest
@@ -70,13 +71,42 @@ def by_name(seen: Behaviour, of: Window) -> dict[tuple[str, str], dict[str, floa
     }
 
 
+class Sold(NamedTuple):
+    """A sale of the random shop, with the days on which it was made and came back, None if it was kept."""
+
+    member: str
+    item: str
+    day: int
+    back: int | None
+
+
+def sold() -> list[Sold]:
+    """Every known sale; a return takes back the latest that is still there, of the same moment too."""
+    there: dict[tuple[str, str], list[int]] = {}
+    found: list[Sold] = []
+    for line in sorted(random_lines(), key=lambda line: (line.at, line.kind == "return")):
+        if line.member is None:
+            continue
+        kept, day = there.setdefault((line.member, line.item), []), day_number(moment_of(line.at).date())
+        if line.kind == "sale":
+            kept.append(len(found))
+            found.append(Sold(line.member, line.item, day, None))
+        elif kept:
+            last = kept.pop()
+            found[last] = found[last]._replace(back=day)
+    return found
+
+
+def kept_in(first: int, until: int) -> list[Sold]:
+    """What was sold on the days [first, until) and not brought back on them."""
+    return [sale for sale in sold() if first <= sale.day < until and (sale.back is None or sale.back >= until)]
+
+
 def naive(day: int) -> dict[tuple[str, str], set[int]]:
-    """Days before a day on which each member bought each item that enough members had bought."""
+    """Days before a day on which each member bought, and by then kept, each item that enough members had bought."""
     days: dict[tuple[str, str], set[int]] = {}
-    for line in random_lines():
-        when = day_number(moment_of(line.at).date())
-        if line.member is not None and line.kind == "sale" and when < day:
-            days.setdefault((line.member, line.item), set()).add(when)
+    for sale in kept_in(0, day):
+        days.setdefault((sale.member, sale.item), set()).add(sale.day)
     buyers: dict[str, int] = {}
     for _, item in days:
         buyers[item] = buyers.get(item, 0) + 1
@@ -145,15 +175,16 @@ def test_what_follows_is_what_was_bought_then(seen: Behaviour, first_day: int) -
     at = window(seen, day=first_day + 40)
     after, basket, before = bought_in(seen, at, days=20), bought_next(seen, at, days=20), already(at)
 
-    lines = [(x.member, x.item, day_number(moment_of(x.at).date())) for x in random_lines() if x.member and x.kind == "sale"]
+    assert {sale.back is None for sale in sold()} == {True, False}
     for row, member in enumerate(seen.bought.member_ids[at.members].tolist()):
         known = set(seen.bought.item_ids[at.listed].tolist())
-        inside = [(when, item) for who, item, when in lines if who == member and at.day <= when < at.day + 20 and item in known]
+        later = [sale for sale in kept_in(at.day, at.day + 20) if sale.member == member]
+        inside = [(sale.day, sale.item) for sale in later if sale.item in known]
         assert named(seen, at, after[[row]].indices) == {item for _, item in inside}
         assert named(seen, at, basket[[row]].indices) == {item for when, item in inside if when == min(inside)[0]}
         assert (
             named(seen, at, before[[row]].indices)
-            == {i for who, i, when in lines if (who, when < at.day) == (member, True)} & known
+            == {sale.item for sale in kept_in(0, at.day) if sale.member == member} & known
         )
 
 
@@ -176,6 +207,7 @@ def test_a_day_added_is_what_training_sees_the_next_morning(seen: Behaviour, fir
     member = at.members[[row]]
     expected = histories_of(seen.until(day + 1), member, at.listed, day=day + 1)
     bought, looked = seen.bought, seen.looks
+    assert not ((bought.members == member[0]) & (bought.undone == day)).any(), "returns are known the next night"
     today = (bought.members == member[0]) & (bought.days == day) & np.isin(bought.items, at.listed)
     seen_today = (looked.members == member[0]) & (looked.days == day) & np.isin(looked.items, at.listed)
 
