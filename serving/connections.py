@@ -2,8 +2,8 @@
 
 Bounded are time and size of a request's head, and how long an answer waits for a client that does not read it. uvicorn gives a
 half-sent head any time and any room, so that a thousand quiet connections or one endless header would take a worker, before any
-key is looked at. And where a client offers HTTP/2 beside a request, as Java's does unless told otherwise, it loses the request's
-body (https://github.com/Kludex/uvicorn/issues/2722).
+key is looked at. And where a client offers HTTP/2 beside a request, as Java's does unless told otherwise, it loses the
+request's body (https://github.com/Kludex/uvicorn/issues/2722).
 """
 
 import asyncio

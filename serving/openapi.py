@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from serving import openapi_office
+from serving import openapi_office, openapi_words
 from serving.list_schemas import (
     STEP_MEANING,
     CashierRequest,
@@ -47,7 +47,7 @@ def document() -> dict[str, Any]:
         CashierRequest, CashierResponse, Problem, *openapi_office.MODELS,
     )  # fmt: skip
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
-    return {
+    made: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "Rapport",
@@ -74,6 +74,9 @@ def document() -> dict[str, Any]:
             },
         },
     }
+    openapi_words.explain_fields(made["components"]["schemas"])
+    openapi_words.complete_operations(made["paths"])
+    return made
 
 
 def as_json() -> str:

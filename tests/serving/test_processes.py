@@ -123,7 +123,7 @@ def test_told_to_stop_a_server_finishes_what_is_under_way(server: Server, member
 
 
 def test_a_real_server_has_connections_of_ours(server: Server, members: list[str]) -> None:
-    """They are said to uvicorn when the service is loaded, as BentoML passes no such thing on; test_connections has the rest."""
+    """They are said to uvicorn when the service is loaded, as BentoML passes nothing on; test_connections has the rest."""
     body, keys = json.dumps({"member_ids": members[:2]}), {"Content-Type": "application/json", "X-Api-Key": "key"}
     offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"}
     with closing(server.connect()) as connection:

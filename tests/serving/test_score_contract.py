@@ -131,7 +131,7 @@ def wait_until_loaded(client: Client, label: str, member: str) -> None:
         client.wait(0.1)
 
 
-@pytest.mark.parametrize("model", ["churn@99", "oracle@1", "tier@999999999"])
+@pytest.mark.parametrize("model", ["churn@99", "oracle@1", "tier@999999999", "recommender@1"])
 def test_a_version_that_is_not_registered_is_not_found(client: Client, model: str) -> None:
     problem_of(client.post("/v1/score", {"member_ids": ["1"], "model": model}), 404, "model_not_found")
 
