@@ -36,7 +36,6 @@ TABLES = {
     "reason": REASON_MEANING,
     "fallback of a score": FALLBACK_MEANING,
     "fallback of a list": STEP_MEANING,
-    "code": {code: text for code, (_, text) in CODES.items()},
 }
 
 
@@ -52,7 +51,7 @@ def document() -> dict[str, Any]:
         "info": {
             "title": "Rapport",
             "version": rapport_version(),
-            "description": "\n".join([DESCRIPTION, *(_table(name, meanings) for name, meanings in TABLES.items())]),
+            "description": "\n".join([DESCRIPTION, *(_table(name, meanings) for name, meanings in TABLES.items()), _codes()]),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"bearer": []}, {"header": []}, {"basic": []}],
@@ -130,6 +129,11 @@ def _problems() -> dict[str, Any]:
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:
     return {"schema": {"$ref": REF.format(model=model.__name__)}}
+
+
+def _codes() -> str:
+    rows = (f"| `{code}` | {meaning} | {status} |" for code, (status, meaning) in CODES.items())
+    return "\n".join(["| code | meaning | status |", "|---|---|---|", *rows]) + "\n"
 
 
 def _table(name: str, meanings: dict[str, str]) -> str:

@@ -83,6 +83,16 @@ FIELDS = {
     "Item.reason": "why it is offered",
 }  # fmt: skip
 """What a field means: by its name, or by schema and name where that differs."""
+TAGS = {
+    "/v1/events": "events",
+    "/v1/members": "members",
+    "/v1/audience": "members",
+    "/v1/jobs": "bulk jobs",
+    "/v1/models": "models",
+    "/health": "health",
+    "/v1": "scores and lists",
+}
+"""Under which heading an operation stands, by how its path begins."""
 _HEADERS = {
     "X-Request-Id": {
         "description": "id of this answer; in the log, and `decision_id` of a passport",
@@ -103,11 +113,12 @@ def explain_fields(schemas: dict[str, Any]) -> None:
 
 
 def complete_operations(paths: dict[str, Any]) -> None:
-    """Say of each operation who may ask it, and which headers its answers have."""
+    """Say of each operation where it belongs, who may ask it, and which headers its answers have."""
     for path, item in paths.items():
         for method, operation in item.items():
             if operation.get("security") != []:
                 operation["description"] = f"Roles: {', '.join(roles_of(method.upper(), path))}."
+            operation["tags"] = [next(tag for start, tag in TAGS.items() if path.startswith(start))]
             for status, response in operation["responses"].items():
                 wanted = ["X-Request-Id", *(["Retry-After"] if status in _TRY_AGAIN and path.startswith("/v1") else [])]
                 response["headers"] = {header: _HEADERS[header] for header in wanted}
