@@ -78,6 +78,11 @@ class AudienceJob:
         with store_url(self.settings) as url:
             return self._report(self._online(url, text, include_opted_out), text, out, count_only)
 
+    def members(self, text: str) -> list[str]:
+        """Ids of who fits and did not refuse marketing, told to nobody but the caller: what a screen shows may be a log's."""
+        with store_url(self.settings) as url:
+            return self._online(url, text, include_opted_out=False).ids()
+
     def _online(self, url: str, text: str, include_opted_out: bool) -> Audience:
         """From the tags published; features that are compared come from the same publish, or from the facts."""
         store = TagStore(url, prefix=self.settings.key_prefix)

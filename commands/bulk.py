@@ -75,15 +75,12 @@ def audience(settings: Settings, text: str) -> list[str]:
     """Ids of an audience, features compared too; members who refused marketing are left out."""
     from commands.audience import AudienceJob
 
-    job = AudienceJob(settings, as_json=True)
     try:
-        found = job.run(text, as_of=None, offline=False, include_opted_out=False, out=None, count_only=False)
+        return AudienceJob(settings, as_json=True).members(text)
     except ImportError as error:
         raise MissingDependency(
             "an audience that compares features needs more than this installation has", remedy="install rapport[train]"
         ) from error
-    ids: list[str] = found["member_ids"]
-    return ids
 
 
 def everyone(settings: Settings) -> list[str]:

@@ -18,7 +18,7 @@ from serving.front import App, Message, Receive, Scope, Send, stand_in_front
 from serving.keys import Caller, KeyRing
 from serving.metrics import CLASSES, Meter
 from serving.paths import BODY_LIMITS, UPLOADS, route_of, template_of
-from serving.problems import RETRY_AFTER_S, problem
+from serving.problems import CODES, RETRY_AFTER_S, problem
 from serving.request_ids import RequestIds
 from serving.time_limits import TimeLimit
 
@@ -54,6 +54,7 @@ _TURNED_AWAY = [
     (b"retry-after", b"%d" % RETRY_AFTER_S),
     *_NO_PAGE,
 ]
+NO_KEY = "no API key was sent, or none that is known: send Authorization: Bearer <key>"
 OVERLOADED = "as many requests are under way as can be answered in time"
 logger = logging.getLogger("rapport.requests")
 
@@ -183,6 +184,8 @@ class Guard:
             await send(message)
 
         refusal = self._refusal(scope, dict(scope["headers"]))
+        if refusal is None and ("\n" in scope["path"] or not scope["path"].startswith("/")):
+            refusal = problem("not_found", CODES["not_found"][1], request_id=request_id)
         try:
             await (refusal or self._app)(scope, limited(receive, scope["path"]), send_with_headers)
         except BodyTooLarge:
@@ -200,7 +203,7 @@ class Guard:
             return None
         caller = self._keys.caller(sent_key(headers))
         if caller is None:
-            return self._refused("key_missing", "send an API key: Authorization: Bearer <key>", request_id)
+            return self._refused("key_missing", NO_KEY, request_id)
         return self._refusal_of(caller, scope, headers)
 
     def _refusal_of(self, caller: Caller, scope: Scope, headers: Mapping[bytes, bytes]) -> Response | None:
@@ -210,13 +213,16 @@ class Guard:
             logger.warning('{"request_id": "%s", "audit": "role_missing", "key": "%s"}', request_id, caller.name)
             return self._refused("role_missing", f"the role {caller.role} does not allow this", request_id)
         if not caller.takes_turn():
-            return self._refused("rate_limited", "this key asks more often than it may", request_id)
+            said = "this key asks more often than it may"
+            return self._refused("rate_limited", said, request_id, retry_after_s=caller.next_turn_s())
+        if headers.get(b"content-encoding", b"identity") != b"identity":
+            return problem("unsupported_media_type", "send the body as it is, without Content-Encoding", request_id=request_id)
         length = headers.get(b"content-length", b"0")[:16]
         return too_large(request_id) if length.isdigit() and int(length) > BODY_LIMITS.get(path, BODY_LIMIT) else None
 
-    def _refused(self, code: str, detail: str, request_id: str) -> Response:
+    def _refused(self, code: str, detail: str, request_id: str, *, retry_after_s: int = RETRY_AFTER_S) -> Response:
         self._meter().add("rapport_refusals_total", code)
-        return problem(code, detail, request_id=request_id)
+        return problem(code, detail, request_id=request_id, retry_after_s=retry_after_s)
 
     def _told(self, request_id: str, scope: Scope, status: int, seconds: float) -> None:
         """Count a request that has been answered, and log it."""

@@ -119,7 +119,7 @@ class Engine:
             own: asyncio.Future[Reply] = self._running().create_future()
             replies.append(await self._queued(replace(job, member_ids=part, moment=moment, answer=own)))
         runs = {run["run"]: run for reply in replies for run in reply.runs}
-        reasons = "dropped" if any(reply.reasons == "dropped" for reply in replies) else replies[-1].reasons
+        reasons = max((reply.reasons for reply in replies), key=("none", "given", "dropped").index)
         return Reply(
             [row for reply in replies for row in reply.rows], moment, replies[-1].published, list(runs.values()), reasons
         )

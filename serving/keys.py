@@ -5,6 +5,7 @@ Of a key itself only the hash is kept as well.
 """
 
 import hmac
+import math
 import re
 import time
 from collections.abc import Callable, Iterable
@@ -18,7 +19,9 @@ ROLE_MEANING: dict[Role, str] = {
     "analyst": "the same, and reads everything: members, audiences, jobs, models; begins and cancels jobs",
     "operator": "everything, metrics and changes of models included",
 }
-ENGINE_PATHS = frozenset({"/v1/score", "/v1/recommend", "/v1/similar", "/v1/events", "/v1/outcomes", "/v1/decide"})
+ENGINE_PATHS = frozenset(
+    {"/v1/score", "/v1/recommend", "/v1/similar", "/v1/cashier", "/v1/events", "/v1/outcomes", "/v1/decide"}
+)
 OPERATOR_PATHS = ("/metrics", "/v1/admin/")
 PAGES = frozenset({"/", "/docs", "/docs.js", "/openapi.json"})
 _HASHED = re.compile(r"^(engine|analyst|operator):([0-9a-f]{64})$")
@@ -63,6 +66,10 @@ class Caller:
             return False
         self._left -= 1
         return True
+
+    def next_turn_s(self) -> int:
+        """Whole seconds until one more request is within the rate."""
+        return max(1, math.ceil((1 - self._left) / self.rate)) if self.rate else 1
 
 
 class KeyRing:

@@ -14,7 +14,8 @@ from features.member_store import CONSENTS, Erased, KnownMember, MemberStore
 from features.settings import Settings
 from serving.desk import Desk
 from serving.masking import masked
-from serving.problems import ApiError, answer_json
+from serving.parsing import in_words
+from serving.problems import CODES, ApiError, answer_json
 from serving.schemas import Identifier
 from training.predictors.reason_codes import CODE_NAMES
 
@@ -52,11 +53,14 @@ class Members:
 
 
 def asked_for(request: Request) -> str:
-    """The member id in the path, found to be one."""
+    """The member id in the path, found to be one; it may have slashes in it."""
+    sent = request.path_params["member_id"]
+    if not sent:
+        raise ApiError("not_found", CODES["not_found"][1])
     try:
-        return _IDENTIFIER.validate_python(request.path_params["member_id"])
+        return _IDENTIFIER.validate_python(sent)
     except ValidationError as error:
-        problems = [{"pointer": "/member_id", "problem": found["msg"]} for found in error.errors(include_input=False)]
+        problems = [{"pointer": "/member_id", "problem": in_words(found["msg"])} for found in error.errors(include_input=False)]
         raise ApiError("invalid_request", "the id in the path is not as ids are", errors=problems) from None
 
 

@@ -33,7 +33,7 @@ class Office:
 
     def routes(self, answering: Callable[[Handler], Handler]) -> list[Route]:
         """The routes; `answering` turns errors into problem documents."""
-        members = "/v1/members/{member_id}"
+        members = "/v1/members/{member_id:path}"  # an id may have slashes
         return [
             Route(members, answering(self._members.view), methods=["GET"]),
             Route(members, answering(self._members.erase), methods=["DELETE"]),

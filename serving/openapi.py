@@ -6,7 +6,7 @@ from typing import Any
 from pydantic import BaseModel
 from pydantic.json_schema import models_json_schema
 
-from serving import openapi_office
+from serving import openapi_office, openapi_words
 from serving.list_schemas import (
     STEP_MEANING,
     CashierRequest,
@@ -36,7 +36,6 @@ TABLES = {
     "reason": REASON_MEANING,
     "fallback of a score": FALLBACK_MEANING,
     "fallback of a list": STEP_MEANING,
-    "code": {code: text for code, (_, text) in CODES.items()},
 }
 
 
@@ -47,12 +46,12 @@ def document() -> dict[str, Any]:
         CashierRequest, CashierResponse, Problem, *openapi_office.MODELS,
     )  # fmt: skip
     _, definitions = models_json_schema([(model, "validation") for model in models], ref_template=REF)
-    return {
+    made: dict[str, Any] = {
         "openapi": "3.1.0",
         "info": {
             "title": "Rapport",
             "version": rapport_version(),
-            "description": "\n".join([DESCRIPTION, *(_table(name, meanings) for name, meanings in TABLES.items())]),
+            "description": "\n".join([DESCRIPTION, *(_table(name, meanings) for name, meanings in TABLES.items()), _codes()]),
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "security": [{"bearer": []}, {"header": []}, {"basic": []}],
@@ -74,6 +73,9 @@ def document() -> dict[str, Any]:
             },
         },
     }
+    openapi_words.explain_fields(made["components"]["schemas"])
+    openapi_words.complete_operations(made["paths"])
+    return made
 
 
 def as_json() -> str:
@@ -127,6 +129,11 @@ def _problems() -> dict[str, Any]:
 
 def _content(model: type[BaseModel]) -> dict[str, Any]:
     return {"schema": {"$ref": REF.format(model=model.__name__)}}
+
+
+def _codes() -> str:
+    rows = (f"| `{code}` | {meaning} | {status} |" for code, (status, meaning) in CODES.items())
+    return "\n".join(["| code | meaning | status |", "|---|---|---|", *rows]) + "\n"
 
 
 def _table(name: str, meanings: dict[str, str]) -> str:

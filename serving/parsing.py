@@ -14,11 +14,12 @@ from serving.schemas import ID_PATTERN, MAX_ID, MAX_MEMBERS, Strict
 R = TypeVar("R", bound=Strict)
 Q = TypeVar("Q", bound=msgspec.Struct)
 _IDENTIFIER = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
+NO_IDENTIFIER = f"an id has 1 to {MAX_ID} characters, not all of them blank, none invisible, and no braces"
 FIELD_NAME = re.compile(r"[a-z_]{1,32}", re.IGNORECASE)
 
 
 class _RepeatedName(ValueError):
-    """An object names a member twice."""
+    """A name stands twice in one object."""
 
 
 class _NotANumber(ValueError):
@@ -42,7 +43,7 @@ def parse(body: bytes, content_type: str, schema: type[R]) -> R:
         return schema.model_validate(content)
     except ValidationError as error:
         problems = [
-            {"pointer": _pointer(found["loc"]), "problem": found["msg"]}
+            {"pointer": _pointer(found["loc"]), "problem": in_words(found["msg"])}
             for found in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         raise ApiError("invalid_request", _count(len(problems)), errors=problems[:20]) from None
@@ -76,6 +77,11 @@ class QuickParser(Generic[Q]):
         return any(sum(after.lstrip()[:1] == b":" for after in body.split(name)[1:]) > 1 for name in often)
 
 
+def in_words(found: str) -> str:
+    """What pydantic says of a value, where that is a pattern or about pydantic in words of ours."""
+    return NO_IDENTIFIER if ID_PATTERN in found else found.removeprefix("Value error, ")
+
+
 def are_identifiers(texts: Sequence[str]) -> bool:
     """Whether all texts may stand for members or items. Letters and digits may, whatever the alphabet."""
     if "".join(texts).isalnum() and len(min(texts, key=len)) > 0 and len(max(texts, key=len)) <= MAX_ID:
@@ -94,7 +100,7 @@ def json_object(body: bytes, content_type: str) -> dict[str, Any]:
     except _NotANumber:
         raise ApiError("invalid_request", "NaN and Infinity are no JSON numbers") from None
     except _RepeatedName:
-        raise ApiError("malformed_json", "an object names a member twice") from None
+        raise ApiError("malformed_json", "a name stands twice in one object") from None
     except (ValueError, RecursionError):
         raise ApiError("malformed_json", "the body is not valid JSON in UTF-8") from None
     if not isinstance(content, dict):

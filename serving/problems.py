@@ -15,7 +15,7 @@ from features.errors import RapportError
 
 RETRY_AFTER_S = 1
 CODES = {
-    "malformed_json": (400, "the body is no JSON object as RFC 8259 has it"),
+    "malformed_json": (400, "the body is no JSON object as RFC 8259 has it, or has a name twice in one object"),
     "key_missing": (401, "no API key was sent, or none that is known"),
     "role_missing": (403, "the role of this key does not allow the request"),
     "not_found": (404, "there is nothing under this path"),
@@ -27,7 +27,7 @@ CODES = {
     "job_not_done": (409, "the job has not ended yet, or has failed: it has no files"),
     "cursor_outdated": (409, "tags were published since the page before; begin again"),
     "too_large": (413, "the body, a list in it or a text of an event is above the limit"),
-    "unsupported_media_type": (415, "the content type is not application/json"),
+    "unsupported_media_type": (415, "the content type is not the one that this path takes, or the body is compressed"),
     "invalid_request": (422, "a field is missing, unknown, of another type or out of range"),
     "audience_unreadable": (422, "an audience expression breaks the grammar or names what does not exist; `errors` say where"),
     "audience_needs_features": (422, "an audience expression compares features, which only jobs do"),
@@ -61,7 +61,14 @@ class ApiError(Exception):
         self.errors = list(errors)
 
 
-def problem(code: str, detail: str, *, request_id: str, errors: Sequence[dict[str, str]] = ()) -> Response:
+def problem(
+    code: str,
+    detail: str,
+    *,
+    request_id: str,
+    errors: Sequence[dict[str, str]] = (),
+    retry_after_s: int = RETRY_AFTER_S,
+) -> Response:
     """The response for a code; 503 and 429 say when to try again, 401 how to send a key."""
     status = CODES[code][0]
     document = {
@@ -75,7 +82,7 @@ def problem(code: str, detail: str, *, request_id: str, errors: Sequence[dict[st
     }
     headers = {"Cache-Control": "no-store"}
     if status in {http.HTTPStatus.SERVICE_UNAVAILABLE, http.HTTPStatus.TOO_MANY_REQUESTS}:
-        headers["Retry-After"] = str(RETRY_AFTER_S)
+        headers["Retry-After"] = str(retry_after_s)
     if status == http.HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = 'Basic realm="Rapport: any user name, an API key as password", charset="UTF-8"'
     return Response(json.dumps(document), status, headers, "application/problem+json")

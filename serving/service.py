@@ -14,6 +14,7 @@ from contextlib import ExitStack
 
 import bentoml
 from opentelemetry.instrumentation.utils import suppress_http_instrumentation
+from uvicorn.config import HTTP_PROTOCOLS
 
 from features.errors import ConfigurationError
 from features.settings import Settings
@@ -37,6 +38,8 @@ if not SETTINGS.redis_url and not BUILDING:
     raise ConfigurationError("REDIS_URL is not set", remedy='set it, or use "rapport serve", which starts a store')
 ROUTES = new_app()
 HOT: dict[str, Answer] = {}
+HTTP_PROTOCOLS["auto"] = "serving.connections:Connection"
+"""What uvicorn takes for a connection where nobody says otherwise, and BentoML says nothing: loaded by workers alone."""
 METERS = [Meter()]
 """The meter of this process; a worker's own takes its place when the worker starts."""
 LOG = RequestLog()
@@ -97,8 +100,11 @@ class RapportService:
         gc.collect()
         gc.freeze()
         gc.enable()
+        from serving import connections
+
         loop = asyncio.get_running_loop()
-        self._tasks = [loop.create_task(self._api.watch_models()), loop.create_task(end_with_parent())]
+        looking = (self._api.watch_models(), end_with_parent(), connections.watch(count_stalled))
+        self._tasks = [loop.create_task(each) for each in looking]
         gc.set_threshold(YOUNG_OBJECTS, 20, 20)
 
     @bentoml.on_shutdown  # type: ignore[untyped-decorator]
@@ -108,6 +114,11 @@ class RapportService:
             task.cancel()
         await self._api.close()
         LOG.flush()
+
+
+def count_stalled() -> None:
+    """Count a connection that was ended because its client kept it waiting."""
+    METERS[0].add("rapport_refusals_total", "stalled")
 
 
 async def end_with_parent() -> None:

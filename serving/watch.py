@@ -21,6 +21,7 @@ from training.registry import CHALLENGER, CHAMPION, DATABASE, RegisteredModel, r
 
 logger = logging.getLogger("rapport")
 POLL_S = 0.5
+RECOMMENDER = "recommender"
 OTHERS_KEPT = 4
 """Versions kept in memory that no alias points to: those asked for by number, and champions of before."""
 Seen = tuple[tuple[int, int, int] | None, ...]
@@ -88,6 +89,8 @@ class ModelWatch:
             return lineup.champions
         if wanted == CHALLENGER:
             return lineup.challenging
+        if wanted.startswith(f"{RECOMMENDER}@"):
+            raise ApiError("model_not_found", "this model makes lists, and scores nobody")
         if wanted in lineup.by_label:
             return lineup.by_label[wanted]
         for model in [*lineup.champions.served.values(), *lineup.challengers.values(), *self._loaded.values()]:

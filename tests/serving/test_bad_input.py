@@ -1,5 +1,6 @@
 """Bad input to /v1/score and /v1/recommend: each case has its status and code, and no error repeats what was sent."""
 
+import gzip
 from typing import Any
 
 import pytest
@@ -263,6 +264,15 @@ def test_parameters_and_case_of_the_content_type_do_not_matter(client: Client, c
 
 
 @pytest.mark.parametrize("path", ["/v1/score", "/v1/recommend"])
+def test_a_compressed_body_is_refused_as_such(client: Client, path: str) -> None:
+    headers = [("X-Api-Key", KEY), ("Content-Encoding", "gzip")]
+    answer = client.send("POST", path, gzip.compress(b'{"member_ids": ["1"]}'), headers=headers)
+    assert "Content-Encoding" in problem_of(answer, 415, "unsupported_media_type")["detail"]
+    plain = [("X-Api-Key", KEY), ("Content-Encoding", "identity")]
+    assert client.send("POST", path, b'{"member_ids": ["1"]}', headers=plain).status == 200
+
+
+@pytest.mark.parametrize("path", ["/v1/score", "/v1/recommend"])
 @pytest.mark.parametrize("method", ["GET", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE"])
 def test_another_method_is_refused(client: Client, path: str, method: str) -> None:
     answer = client.send(method, path)
@@ -292,6 +302,9 @@ UNKNOWN_PATHS = [
     "/static/",
     "/docs/",
     "/会员一",
+    "/v1/members/1\n",
+    "/v1/members/a\nb",
+    "*",
 ]
 
 

@@ -24,12 +24,13 @@ from tests.serving.asgi import KEY, Answer, Client, problem_of
 
 PATHS = [
     ("POST", "/v1/score"),
+    ("POST", "/v1/cashier"),
     ("GET", "/docs"),
     ("GET", "/v1/members/1"),
     ("DELETE", "/v1/members/nobody"),
     ("GET", "/metrics"),
 ]
-ALLOWED = {"engine": 2, "analyst": 3, "operator": 5}
+ALLOWED = {"engine": 3, "analyst": 4, "operator": 6}
 
 
 def guarded(client: Client, keys: Any, **more: Any) -> Client:
@@ -52,7 +53,7 @@ def test_a_role_allows_what_it_says(client: Client, role: Any) -> None:
     for place, (method, path) in enumerate(PATHS):
         answer = ask(other, "secret", method, path)
         if place < ALLOWED[role]:
-            assert answer.status in {200, 202, 404}
+            assert answer.status in {200, 202, 404, 422}
         else:
             problem_of(answer, 403, "role_missing")
 
@@ -79,6 +80,18 @@ def test_a_key_has_a_rate_of_its_own(client: Client) -> None:
     assert [ask(other, "a").status for _ in range(2)] == [200, 429]
     now[0] = 60.0
     assert [ask(other, "a").status for _ in range(3)] == [200, 200, 429]
+
+
+def test_who_may_ask_less_than_once_a_second_is_told_when(client: Client) -> None:
+    now = [0.0]
+    seldom = Caller("seldom", "engine", KeyRing.of(["a"])._by_digest.popitem()[0], 0.25, lambda: now[0])
+    other = guarded(client, KeyRing([seldom]))
+    assert ask(other, "a").status == 200
+    assert ask(other, "a").headers["retry-after"] == "4"
+    now[0] = 2.5
+    assert ask(other, "a").headers["retry-after"] == "2"
+    now[0] = 4.5
+    assert ask(other, "a").status == 200
 
 
 def test_above_its_load_a_worker_tells_clients_to_come_back(client: Client, members: list[str]) -> None:

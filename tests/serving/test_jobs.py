@@ -378,8 +378,14 @@ def test_too_many_waiting_jobs_are_refused(here: Client, monkeypatch: pytest.Mon
     assert answer.headers["retry-after"]
 
 
-def test_no_id_of_a_member_is_in_the_log_of_a_job(here: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_no_id_of_a_member_is_in_the_log_of_a_job(
+    here: Client, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     with caplog.at_level(logging.DEBUG):
         ended(here, ask(here, {"members": {"ids": [PHONE]}}))
-    assert PHONE not in caplog.text
+        chosen = table(here, ended(here, ask(here, {"members": {"audience": "tier=gold and not silent_30d"}})), "scores.csv")
+    told = caplog.text + capfd.readouterr().err
+    assert [row["member_id"] for row in chosen] == ["m0000000", "m0000002", "m0000003"]
+    assert PHONE not in told
+    assert "m000000" not in told
     assert json.loads(next(r.message for r in caplog.records if r.name == "rapport.requests"))["path"] == "/v1/jobs"

@@ -69,6 +69,18 @@ def test_an_unknown_member_is_not_found(shop: SmallShop) -> None:
 def test_an_id_that_is_none_is_refused_without_repeating_it(shop: SmallShop, wrong: str) -> None:
     document = problem_of(shop.client.get(f"/v1/members/{wrong}"), 422, "invalid_request")
     assert [error["pointer"] for error in document["errors"]] == ["/member_id"]
+    assert "\\x" not in document["errors"][0]["problem"], "a pattern says nothing to people"
+
+
+@pytest.mark.parametrize("member", ["north/12", "/12", "12/", "../12"])
+def test_an_id_may_have_slashes_and_be_erased(shop: SmallShop, member: str) -> None:
+    problem_of(shop.client.get(f"/v1/members/{member}"), 404, "unknown_member")
+    assert shop.client.send("DELETE", f"/v1/members/{member}").status == 202
+
+
+def test_without_an_id_there_is_no_path(shop: SmallShop) -> None:
+    problem_of(shop.client.get("/v1/members/"), 404, "not_found")
+    problem_of(shop.client.send("DELETE", "/v1/members/"), 404, "not_found")
 
 
 def test_other_methods_are_refused(shop: SmallShop) -> None:

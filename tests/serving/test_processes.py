@@ -4,9 +4,11 @@ import http.client
 import json
 import os
 import signal
+import socket
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -118,6 +120,21 @@ def test_told_to_stop_a_server_finishes_what_is_under_way(server: Server, member
     assert statuses == [200] * 6
     assert server.process.wait(PATIENCE_S) == 0
     until(lambda: not any(map(runs, workers)))
+
+
+def test_a_real_server_has_connections_of_ours(server: Server, members: list[str]) -> None:
+    """They are said to uvicorn when the service is loaded, as BentoML passes nothing on; test_connections has the rest."""
+    body, keys = json.dumps({"member_ids": members[:2]}), {"Content-Type": "application/json", "X-Api-Key": "key"}
+    offer = {"Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAMAAABkAAQCAAAAAAIAAAAA"}
+    with closing(server.connect()) as connection:
+        connection.request("POST", "/v1/score", body, {**keys, **offer})
+        assert connection.getresponse().status == 200, "the body arrived"
+    with socket.create_connection((server.settings.host, server.settings.port), timeout=PATIENCE_S) as quiet:
+        quiet.sendall(b"POST /v1/score HTTP/1.1\r\nHost")
+        assert quiet.recv(1) == b"", "ended by the server"
+    with closing(server.connect()) as connection:
+        connection.request("GET", "/metrics", headers=keys)
+        assert b'rapport_refusals_total{why="stalled"} 1\n' in connection.getresponse().read()
 
 
 def test_no_worker_outlives_its_supervisor(server: Server) -> None:

@@ -108,6 +108,13 @@ def test_requests_with_and_without_reasons_share_a_batch_and_not_their_rows(clie
     assert [answer.json()["rows"] for answer in client.together("/v1/score", bodies)] == alone
 
 
+def test_reasons_of_a_long_request_are_given_if_its_last_members_have_none(client: Client, active_member: str) -> None:
+    ids = [active_member, *(f"nobody-{number}" for number in range(900))]
+    reply = client.post("/v1/score", {"member_ids": ids, "outputs": ["churn"], "explain": "top_k"}).json()
+    assert reply["rows"][0]["churn"]["reasons"]
+    assert reply["passport"]["reasons"] == "given"
+
+
 def test_a_challenger_or_a_version_can_be_asked_for(client: Client, settings: Settings, active_member: str) -> None:
     champion = asked(client, active_member, outputs=["churn"])
     by_number = asked(client, active_member, outputs=["churn"], model="churn@1")
@@ -131,7 +138,7 @@ def wait_until_loaded(client: Client, label: str, member: str) -> None:
         client.wait(0.1)
 
 
-@pytest.mark.parametrize("model", ["churn@99", "oracle@1", "tier@999999999"])
+@pytest.mark.parametrize("model", ["churn@99", "oracle@1", "tier@999999999", "recommender@1"])
 def test_a_version_that_is_not_registered_is_not_found(client: Client, model: str) -> None:
     problem_of(client.post("/v1/score", {"member_ids": ["1"], "model": model}), 404, "model_not_found")
 

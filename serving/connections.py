@@ -1,0 +1,146 @@
+"""Connections as uvicorn keeps them, with bounds for what it leaves unbounded, and without a fault of its.
+
+Bounded are time and size of a request's head, and how long an answer waits for a client that does not read it. uvicorn gives a
+half-sent head any time and any room, so that a thousand quiet connections or one endless header would take a worker, before any
+key is looked at. And where a client offers HTTP/2 beside a request, as Java's does unless told otherwise, it loses the
+request's body (https://github.com/Kludex/uvicorn/issues/2722).
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import httptools
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+HEAD_LIMIT = 65_536
+"""Bytes of a head, or of what is no body around a body; what arrives with one read of the socket may be more."""
+FRAMING = 8
+"""Bytes that one byte of a body may take when it comes in chunks: six, if each has its own."""
+HEAD_SECONDS = 10.0
+"""From the first look at a connection that asks nothing until its request is there."""
+UNREAD_SECONDS = 60.0
+"""How long an answer may stand still on its way to the client."""
+LOOK_S = 1.0
+TOO_LARGE = b"The head of the request is above %d bytes." % HEAD_LIMIT
+_NOT_PASSED_ON = frozenset({b"upgrade", b"http2-settings"})
+_begin = HttpToolsProtocol.on_headers_complete
+OPEN: "set[Connection]" = set()
+"""Connections of this worker."""
+
+
+class Connection(HttpToolsProtocol):
+    """One connection."""
+
+    def __init__(self, *args: object, **more: object) -> None:
+        super().__init__(*args, **more)  # type: ignore[arg-type] # whatever uvicorn gives
+        self._measured: object = None
+        self._around = 0
+        self._bodies = 0
+        self._seen: tuple[object, int] | None = None
+        self._seen_at = 0.0
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override] # as uvicorn has it
+        """Note the connection."""
+        OPEN.add(self)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Forget the connection."""
+        OPEN.discard(self)
+        super().connection_lost(exc)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # uvicorn's gives None, which closes at once
+        """Answer what has been asked for, also where the client says that nothing more will come."""
+        cycle = self.cycle
+        if cycle is None or cycle.response_complete or cycle.more_body:
+            return False
+        cycle.keep_alive = False
+        return True
+
+    def data_received(self, data: bytes) -> None:
+        """Take what arrived; what does not end a request is measured."""
+        timer = self.timeout_keep_alive_task
+        if timer is not None:
+            timer.cancel()
+            self.timeout_keep_alive_task = None
+        before = self._bodies
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._stay(data[upgrade.args[0] :])
+        except httptools.HttpParserError:
+            self.send_400_response("Invalid HTTP request received.")
+        scope = self.scope
+        if scope is None or "path" not in scope or self.cycle.more_body:
+            self._measure(len(data), self._bodies - before)
+
+    def on_headers_complete(self) -> None:
+        """Begin a request, unless it comes with an offer: then it begins when it is read again without."""
+        if not self.parser.should_upgrade():
+            _begin(self)
+
+    def on_body(self, body: bytes) -> None:
+        """Take a part of a body, if it is being waited for."""
+        self._bodies += len(body)
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.body += body
+            if len(cycle.body) > HIGH_WATER_LIMIT:
+                self.flow.pause_reading()
+            cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """End a body, if it is being waited for."""
+        if not self.parser.should_upgrade() and not self.cycle.response_complete:
+            self.cycle.more_body = False
+            self.cycle.message_event.set()
+
+    def _stay(self, rest: bytes) -> None:
+        """Read a request again as if nothing but HTTP/1.1 had been offered; a tunnel is what we cannot give."""
+        method = self.parser.get_method()
+        if method == b"CONNECT":
+            self.send_400_response("This is no proxy.")
+            return
+        version = self.parser.get_http_version().encode()
+        kept = [b"%b: %b\r\n" % pair for pair in self.headers if pair[0] not in _NOT_PASSED_ON]
+        head = b"%b %b HTTP/%b\r\n%b\r\n" % (method, self.url, version, b"".join(kept))
+        self.parser = httptools.HttpRequestParser(self)
+        self.data_received(head + rest)
+
+    def _measure(self, size: int, of_body: int) -> None:
+        """Close the connection if a request grows without coming to an end, by its head, its chunks or its trailers."""
+        if self._measured is not self.scope:
+            self._measured, self._around = self.scope, 0
+        self._around += size - of_body - FRAMING * of_body
+        if self._around > HEAD_LIMIT and not self.transport.is_closing():
+            head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
+            self.transport.write(b"%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (head, len(TOO_LARGE), TOO_LARGE))
+            self.transport.close()
+
+    def stands_still(self, now: float) -> bool:
+        """Whether the client has kept us waiting for too long, judged by what was so at earlier looks."""
+        unread = self.transport.get_write_buffer_size()
+        asks_nothing = self.cycle is None or self.cycle.response_complete
+        if not unread and not (asks_nothing and self.timeout_keep_alive_task is None):
+            self._seen = None
+            return False
+        if self._seen != (self.cycle, unread):
+            self._seen, self._seen_at = (self.cycle, unread), now
+        return now - self._seen_at >= (UNREAD_SECONDS if unread else HEAD_SECONDS)
+
+
+def look(now: float, closed: Callable[[], None]) -> None:
+    """End connections that stand still; `closed` is called for each."""
+    for connection in tuple(OPEN):
+        if connection.stands_still(now):
+            connection.transport.abort()
+            closed()
+
+
+async def watch(closed: Callable[[], None]) -> None:
+    """Look at all connections now and then, for as long as the worker lives."""
+    loop = asyncio.get_running_loop()
+    while True:
+        await asyncio.sleep(LOOK_S)
+        look(loop.time(), closed)
