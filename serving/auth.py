@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping
 from typing import Any, TypeAlias
 
-from starlette.datastructures import Headers, MutableHeaders
+from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 
 from serving.bodies import BODY_LIMIT, BODY_SECONDS, Arrivals, BodyTooLarge, BodyTooSlow, limited
@@ -21,6 +21,7 @@ from serving.paths import BODY_LIMITS, UPLOADS, route_of, template_of
 from serving.problems import CODES, RETRY_AFTER_S, problem
 from serving.request_ids import RequestIds
 from serving.time_limits import TimeLimit
+from serving.whole_answers import SECURITY_HEADERS, Headers, WholeAnswer, found, turned_away, whole, whole_turned_away
 
 Answer: TypeAlias = Callable[[bytes, str, str], Coroutine[Any, Any, bytes | Response]]
 """A fast route: from a body, its content type and the request's id to the body of a 200, or to another response."""
@@ -39,23 +40,7 @@ ANSWER_SECONDS = 10.0
 """What a fast route may take at most, as BentoML's own timeout has it for the others."""
 IN_FLIGHT = 256
 """Requests that a worker has under way, at most; one more is told to come back."""
-SECURITY_HEADERS = {
-    "X-Content-Type-Options": "nosniff",
-    "X-Frame-Options": "DENY",
-    "Referrer-Policy": "no-referrer",
-    "Content-Security-Policy": "default-src 'self'; img-src 'self' data:; style-src 'self' 'unsafe-inline'",
-}
-_SECURITY = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
-_NO_PAGE = [(b"cache-control", b"no-store"), (b"x-content-type-options", b"nosniff")]
-"""What an answer takes that no browser shows as a page; the server looks each header through before it sends it."""
-_ANSWERED = [(b"content-type", b"application/json"), *_NO_PAGE]
-_TURNED_AWAY = [
-    (b"content-type", b"application/problem+json"),
-    (b"retry-after", b"%d" % RETRY_AFTER_S),
-    *_NO_PAGE,
-]
 NO_KEY = "no API key was sent, or none that is known: send Authorization: Bearer <key>"
-OVERLOADED = "as many requests are under way as can be answered in time"
 logger = logging.getLogger("rapport.requests")
 
 
@@ -96,7 +81,6 @@ class Guard:
         self._in_front = in_front
         self._under_way, self._ids = 0, RequestIds()
         self._arrivals, self._answers = Arrivals(), TimeLimit(ANSWER_SECONDS)
-        self._overloaded = bytes(problem("overloaded", OVERLOADED, request_id="<id>").body).replace(b"<id>", b"%b")
         self._log = log
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -124,9 +108,8 @@ class Guard:
     async def _turn_away(self, scope: Scope, send: Send) -> None:
         """Refuse a request at the least cost, as there will be many like it: nothing of it is looked at."""
         started, request_id = time.perf_counter(), self._ids.new()
-        body = self._overloaded % request_id.encode()
-        sent = [*_TURNED_AWAY, (b"content-length", b"%d" % len(body)), (b"x-request-id", request_id.encode())]
-        await send({"type": "http.response.start", "status": 503, "headers": sent})
+        headers, body = turned_away(request_id)
+        await send({"type": "http.response.start", "status": 503, "headers": headers})
         await send({"type": "http.response.body", "body": body})
         self._meter().add("rapport_refusals_total", "overloaded")
         self._told(request_id, scope, 503, time.perf_counter() - started)
@@ -153,23 +136,55 @@ class Guard:
         if response is None:
             try:
                 body = await self._arrivals.whole(receive)
-                content_type = headers.get(b"content-type", b"").decode("latin-1")
-                response = await self._answers.within(answer(body, content_type, request_id))
-            except TimeoutError:
-                response = problem("timeout", f"there was no answer within {ANSWER_SECONDS:g} s", request_id=request_id)
             except BodyTooLarge:
                 response = too_large(request_id)
             except BodyTooSlow:
                 response = too_slow(request_id)
-        if isinstance(response, Response):
-            response.raw_headers.extend([*_SECURITY, (b"x-request-id", request_id.encode())])
-            await response(scope, receive, send)
-            return response.status_code
-        length = (b"content-length", b"%d" % len(response))
-        sent = [*_ANSWERED, length, (b"x-request-id", request_id.encode())]
-        await send({"type": "http.response.start", "status": 200, "headers": sent})
-        await send({"type": "http.response.body", "body": response})
-        return 200
+            else:
+                response = await self._in_time(answer, headers, body, request_id)
+        status, sent, content = found(response, request_id)
+        await send({"type": "http.response.start", "status": status, "headers": sent})
+        await send({"type": "http.response.body", "body": content})
+        return status
+
+    async def _in_time(
+        self, answer: Answer, headers: Mapping[bytes, bytes], body: bytes, request_id: str
+    ) -> bytes | Response:  # fmt: skip
+        content_type = headers.get(b"content-type", b"").decode("latin-1")
+        try:
+            return await self._answers.within(answer(body, content_type, request_id))
+        except TimeoutError:
+            return problem("timeout", f"there was no answer within {ANSWER_SECONDS:g} s", request_id=request_id)
+
+    def is_fast(self, target: bytes) -> bool:
+        """Whether a POST to this target is for a fast route; one with a query or an escape comes the usual way."""
+        return target.decode("latin-1") in self._hot
+
+    def turned_away(self, target: bytes) -> WholeAnswer | None:
+        """The refusal of a request to a fast route, if there is no room for it."""
+        if self._under_way < self._in_flight:
+            return None
+        started, request_id = time.perf_counter(), self._ids.new()
+        refusal = whole_turned_away(request_id)
+        self._meter().add("rapport_refusals_total", "overloaded")
+        asked = {"method": "POST", "path": target.decode("latin-1")}
+        self._told(request_id, asked, refusal.status, time.perf_counter() - started)
+        return refusal
+
+    async def at_once(self, target: bytes, headers: Headers, body: bytes) -> WholeAnswer:
+        """The answer to a POST to a fast route that arrived whole, behind the same checks as all others."""
+        started, request_id = time.perf_counter(), self._ids.new()
+        path, named, status = target.decode("latin-1"), dict(headers), 500
+        asked = {"method": "POST", "path": path, "rapport.request_id": request_id}
+        self._under_way += 1
+        try:
+            response = self._refusal(asked, named) or await self._in_time(self._hot[path], named, body, request_id)
+            answered = whole(response, request_id)
+            status = answered.status
+            return answered
+        finally:
+            self._under_way -= 1
+            self._told(request_id, asked, status, time.perf_counter() - started)
 
     async def _pass_on(self, scope: Scope, receive: Receive, send: Send) -> int:
         """Any other route; returns the status."""
@@ -248,10 +263,8 @@ def too_slow(request_id: str) -> Response:
     return problem("body_timeout", f"the body did not arrive within {BODY_SECONDS:g} s", request_id=request_id)
 
 
-def sent_key(headers: Mapping[bytes, bytes] | Headers) -> bytes:
+def sent_key(headers: Mapping[bytes, bytes]) -> bytes:
     """The key a request carries, as the bytes that were sent; empty if none."""
-    if isinstance(headers, Headers):
-        headers = dict(headers.raw)
     sent = headers.get(b"authorization")
     if sent is None:
         return headers.get(b"x-api-key", b"")

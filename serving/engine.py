@@ -31,8 +31,8 @@ ROWS_TOGETHER = 250
 BATCH_S = 0.01
 """Time that a batch may take: as long the worker answers nobody else, and refuses nobody either."""
 FEWEST_ROWS = 16
-QUIET_TURNS, MOST_WAITED_FOR = 4, 128
-"""A request needs up to four turns of the loop from its socket to the engine, through uvicorn and BentoML."""
+QUIET_TURNS, MOST_WAITED_FOR = 2, 128
+"""A request needs a turn of the loop from its socket to the engine, and one more where it comes through uvicorn's own way."""
 
 
 class Engine:
