@@ -53,7 +53,7 @@ class Connection(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override] # uvicorn's gives None, which closes at once
         """Answer what has been asked for, also where the client says that nothing more will come."""
         cycle = self.cycle
-        if cycle is None or cycle.response_complete or cycle.more_body:
+        if cycle is None or cycle.response_complete or cycle.more_body or self.scheme == "https":  # TLS ends as a whole
             return False
         cycle.keep_alive = False
         return True
