@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 HEAD_LIMIT = 65_536
 """Bytes of a head, or of what is no body around a body; what arrives with one read of the socket may be more."""
@@ -34,6 +34,7 @@ class Connection(HttpToolsProtocol):
 
     def __init__(self, *args: object, **more: object) -> None:
         super().__init__(*args, **more)  # type: ignore[arg-type] # whatever uvicorn gives
+        self._earlier: list[RequestResponseCycle] = []
         self._measured: object = None
         self._around = 0
         self._bodies = 0
@@ -77,8 +78,14 @@ class Connection(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Begin a request, unless it comes with an offer: then it begins when it is read again without."""
-        if not self.parser.should_upgrade():
-            _begin(self)
+        if self.parser.should_upgrade():
+            return
+        before = self.cycle
+        if before is not None and not before.response_complete:
+            self._earlier.append(before)
+        elif self._earlier:
+            self._earlier.clear()
+        _begin(self)
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body, if it is being waited for."""
@@ -95,6 +102,19 @@ class Connection(HttpToolsProtocol):
         if not self.parser.should_upgrade() and not self.cycle.response_complete:
             self.cycle.more_body = False
             self.cycle.message_event.set()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, and close."""
+        self._answer_no_more()
+        super().send_400_response(msg)
+
+    def _answer_no_more(self) -> None:
+        """Let the answers go that are still to come: on a connection that is closed each would end in a stack trace."""
+        for cycle in (*self._earlier, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
 
     def _stay(self, rest: bytes) -> None:
         """Read a request again as if nothing but HTTP/1.1 had been offered; a tunnel is what we cannot give."""
@@ -114,9 +134,15 @@ class Connection(HttpToolsProtocol):
             self._measured, self._around = self.scope, 0
         self._around += size - of_body - FRAMING * of_body
         if self._around > HEAD_LIMIT and not self.transport.is_closing():
+            self._answer_no_more()
             head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
             self.transport.write(b"%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (head, len(TOO_LARGE), TOO_LARGE))
             self.transport.close()
+
+    def end(self) -> None:
+        """Close at once, whatever is on its way."""
+        self._answer_no_more()
+        self.transport.abort()
 
     def stands_still(self, now: float) -> bool:
         """Whether the client has kept us waiting for too long, judged by what was so at earlier looks."""
@@ -134,7 +160,7 @@ def look(now: float, closed: Callable[[], None]) -> None:
     """End connections that stand still; `closed` is called for each."""
     for connection in tuple(OPEN):
         if connection.stands_still(now):
-            connection.transport.abort()
+            connection.end()
             closed()
 
 
