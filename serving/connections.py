@@ -16,7 +16,7 @@ from typing import Any
 
 import httptools
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 
 from serving.front import AT_ONCE, AnsweringAtOnce
 from serving.whole_answers import WholeAnswer, lines
@@ -64,6 +64,7 @@ class Connection(HttpToolsProtocol):
         super().__init__(*args, **more)  # type: ignore[arg-type] # whatever uvicorn gives
         self._at_once: AnsweringAtOnce | None = self.app_state.get(AT_ONCE)
         self._held: bytes | None = None
+        self._earlier: list[RequestResponseCycle | WholeRequest] = []
         self._measured: object = None
         self._around = 0
         self._bodies = 0
@@ -83,7 +84,7 @@ class Connection(HttpToolsProtocol):
     def eof_received(self) -> bool:  # type: ignore[override] # uvicorn's gives None, which closes at once
         """Answer what has been asked for, also where the client says that nothing more will come."""
         cycle = self.cycle
-        if cycle is None or cycle.response_complete or cycle.more_body:
+        if cycle is None or cycle.response_complete or cycle.more_body or self.scheme == "https":  # TLS ends as a whole
             return False
         cycle.keep_alive = False
         return True
@@ -113,7 +114,7 @@ class Connection(HttpToolsProtocol):
         if self._may_be_short():
             self._held = b""
         elif not self.parser.should_upgrade():
-            _begin(self)
+            self._begin()
 
     def on_body(self, body: bytes) -> None:
         """Take a part of a body, if it is being waited for."""
@@ -151,10 +152,19 @@ class Connection(HttpToolsProtocol):
             and parser.get_http_version() == "1.1"
         )
 
+    def _begin(self) -> None:
+        """Begin a request as uvicorn does."""
+        before = self.cycle
+        if before is not None and not before.response_complete:
+            self._earlier.append(before)
+        elif self._earlier:
+            self._earlier.clear()
+        _begin(self)
+
     def _take_the_usual_way(self) -> None:
         """Begin a request of which not all has arrived."""
         body, self._held = self._held, None
-        _begin(self)
+        self._begin()
         if body:
             self._bodies -= len(body)  # counted when it came
             self.on_body(body)
@@ -194,6 +204,19 @@ class Connection(HttpToolsProtocol):
             self.transport.close()
         self.on_response_complete()
 
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is no HTTP, and close."""
+        self._answer_no_more()
+        super().send_400_response(msg)
+
+    def _answer_no_more(self) -> None:
+        """Let the answers go that are still to come: on a connection that is closed each would end in a stack trace."""
+        for cycle in (*self._earlier, self.cycle):
+            if cycle is not None and not cycle.response_complete:
+                cycle.disconnected = True
+                cycle.message_event.set()
+        self.pipeline.clear()
+
     def _stay(self, rest: bytes) -> None:
         """Read a request again as if nothing but HTTP/1.1 had been offered; a tunnel is what we cannot give."""
         method = self.parser.get_method()
@@ -212,9 +235,15 @@ class Connection(HttpToolsProtocol):
             self._measured, self._around = self.scope, 0
         self._around += size - of_body - FRAMING * of_body
         if self._around > HEAD_LIMIT and not self.transport.is_closing():
+            self._answer_no_more()
             head = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-type: text/plain; charset=utf-8\r\n"
             self.transport.write(b"%bcontent-length: %d\r\nconnection: close\r\n\r\n%b" % (head, len(TOO_LARGE), TOO_LARGE))
             self.transport.close()
+
+    def end(self) -> None:
+        """Close at once, whatever is on its way."""
+        self._answer_no_more()
+        self.transport.abort()
 
     def stands_still(self, now: float) -> bool:
         """Whether the client has kept us waiting for too long, judged by what was so at earlier looks."""
@@ -232,7 +261,7 @@ def look(now: float, closed: Callable[[], None]) -> None:
     """End connections that stand still; `closed` is called for each."""
     for connection in tuple(OPEN):
         if connection.stands_still(now):
-            connection.transport.abort()
+            connection.end()
             closed()
 
 

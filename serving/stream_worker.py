@@ -3,6 +3,7 @@
 An entry is acknowledged when what it does is done. Whatever was done before a kill is found done when the entry comes again.
 """
 
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
@@ -22,12 +23,14 @@ from features.store_errors import translated
 from features.store_keys import Keys
 from features.visitors import Claim, Visitors
 
+logger = logging.getLogger("rapport")
 READ_TOGETHER = 250
 WAIT_MS = 500
 RENEW_S = 2.0
 TIDY_S = 5.0
 RETRY_IDLE_MS = 5_000
 """How long an entry that failed waits for its next try."""
+SHORTEST_PAUSE_S = 0.1
 LONGEST_PAUSE_S = 2.0
 GONE_MS = 60_000
 """How long a worker was not seen on a partition whose name in the group is then forgotten: each start brings a new one."""
@@ -101,12 +104,14 @@ class StreamWorker:
 
     def run(self, *, stopped: Callable[[], bool]) -> None:
         """Work until told to stop; a store that is away is waited for."""
-        pause = 0.1
+        pause = SHORTEST_PAUSE_S
         while not stopped():
             try:
                 self.step()
-                pause = 0.1
-            except StoreUnavailable:
+                pause = SHORTEST_PAUSE_S
+            except StoreUnavailable as error:
+                if pause == SHORTEST_PAUSE_S:  # the first of a row: what is wrong may be a right that is missing
+                    logger.warning("events wait: %s (%s)", error, error.remedy)
                 self.tally.add("store_away")
                 self._renew_at = 0.0
                 time.sleep(pause)

@@ -19,6 +19,7 @@ from serving.metrics import METRICS
 ROOT = Path(__file__).parents[2]
 DEPLOY = ROOT / "deploy"
 FILES = sorted(path for path in DEPLOY.rglob("*") if path.is_file() and "__pycache__" not in path.parts)
+SERVE = ["bentoml", "serve", "serving.service:RapportService"]
 COMMAND = re.compile(r"\brapport ((?:[a-z]+)(?: [^&|;>`\"\n]*)?)")
 
 
@@ -92,7 +93,10 @@ def test_units_are_read_and_timers_have_their_service(path: Path) -> None:
         assert unit["Timer"]["OnCalendar"]
         assert path.with_suffix(".service").exists()
     else:
-        assert unit["Service"]["Type"] == "oneshot"
+        serves = path.stem == "rapport-server"
+        assert unit["Service"]["Type"] == ("exec" if serves else "oneshot")
+        if serves:
+            assert unit["Service"]["ExecStart"].partition("bin/")[2].split()[:3] == SERVE
 
 
 def test_the_crontab_has_five_times_and_a_command_a_line() -> None:

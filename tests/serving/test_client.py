@@ -272,6 +272,7 @@ def test_errors_are_exceptions_by_what_can_be_done(rapport: Client, shop: Shop) 
     with pytest.raises(NotFound) as missing:
         rapport.member("../score")
     assert len(missing.value.request_id) == 32
+    assert missing.value.code == "unknown_member", "an id may have slashes"
     with pytest.raises(Refused) as refused:
         rapport.audience("teir=gold")
     assert "did you mean" in refused.value.errors[0]["problem"]

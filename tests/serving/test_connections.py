@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 
 from serving import connections
 from serving.connections import FRAMING, HEAD_LIMIT, Connection
@@ -27,6 +28,9 @@ async def echo(scope: Any, receive: Any, send: Any) -> None:
     while more:
         message = await receive()
         body, more = body + message.get("body", b""), message.get("more_body", False)
+    if scope["path"].startswith("/late"):
+        for _ in range(int(scope["path"].removeprefix("/late"))):
+            await asyncio.sleep(0)
     told = LARGE if scope["path"] == "/large" else b"%b %b %b" % (scope["method"].encode(), scope["path"].encode(), body)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(told))]})
     await send({"type": "http.response.body", "body": told})
@@ -49,7 +53,9 @@ def port() -> Iterator[int]:
         patch.setattr(connections, "HEAD_SECONDS", 0.5)
         patch.setattr(connections, "UNREAD_SECONDS", 1.0)
         listening.bind(("127.0.0.1", 0))
-        server = uvicorn.Server(uvicorn.Config(refuse, http=Connection, log_level="critical", lifespan="off", ws="none"))
+        server = uvicorn.Server(
+            uvicorn.Config(refuse, http=Connection, log_config=None, log_level="error", lifespan="off", ws="none")
+        )
         ended: list[int] = []
 
         async def serve() -> None:
@@ -57,7 +63,7 @@ def port() -> Iterator[int]:
             await server.serve(sockets=[listening])
             looking.cancel()
 
-        thread = threading.Thread(target=lambda: asyncio.run(serve()))
+        thread = threading.Thread(target=lambda: uvloop.run(serve()))  # as the real server has it
         thread.start()
         while not server.started:
             assert thread.is_alive()
@@ -203,6 +209,21 @@ def test_a_client_that_reads_slowly_gets_its_answer(port: int) -> None:
             assert read
             arrived += read
             time.sleep(0.05 if arrived % 7 == 0 else 0.01)
+
+
+@pytest.mark.parametrize("good", [GOOD, GOOD * 3, GOOD + GOOD[:-4] + b"\r\n"], ids=["one", "three", "half a body"])
+def test_what_is_no_http_ends_the_connection_without_a_stack_trace(
+    port: int, good: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
+    wrong = b"POST /a HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n"
+    for garbage in (b"what is this\r\n\r\n", wrong, b"X-A: b\r\n" * 30_000):
+        for turns in range(6):  # of the loop, after which the answer comes
+            answers = sent(port, good.replace(b"/a", b"/late%d" % turns) + garbage, answers=9)
+            assert answers == [] or answers[-1][:4] in {b"400 ", b"431 "}
+    time.sleep(0.1)
+    assert sent(port, GOOD) == [ECHOED]
+    assert "Traceback" not in caplog.text
+    assert not [record for record in caplog.records if record.exc_info]
 
 
 def test_who_says_that_no_more_will_come_is_answered(port: int) -> None:

@@ -96,7 +96,9 @@ def test_a_server_killed_while_events_come_in(server: OwnRedis, monkeypatch: pyt
     assert same(world, acknowledged)
 
 
-def test_a_frozen_server_is_waited_for(server: OwnRedis, world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_frozen_server_is_waited_for(
+    server: OwnRedis, world: World, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
     monkeypatch.setattr(stream_worker, "RETRY_IDLE_MS", 200)
     monkeypatch.setattr(stream_worker, "TIDY_S", 0.2)
     monkeypatch.setattr(stream_worker, "WAIT_MS", 50)
@@ -111,6 +113,7 @@ def test_a_frozen_server_is_waited_for(server: OwnRedis, world: World, monkeypat
         until(lambda: world.waiting() == 0)
 
     assert worker.tally.counts["store_away"] > 0
+    assert 1 <= caplog.text.count("events wait: ") <= worker.tally.counts["store_away"], "it says once what it waits for"
     assert same(world, events)
 
 
