@@ -13,6 +13,7 @@ from features.screen import Screen
 from features.settings import Settings
 from training.datasets import Snapshots
 from training.evaluation.campaign import Campaign
+from training.evaluation.sanity import without_thin
 from training.evaluation.summary import Summary, summarise
 from training.evaluation.tasks import FIGURES, HEADLINE
 from training.evidence import Evidence
@@ -68,8 +69,11 @@ def _evaluate(
     provenance = provenance_of(snapshots.facts, made_at=datetime.now(UTC))
     began = perf_counter()
     with screen.progress(f"{model}, {engine}", len(test_periods(snapshots, model))) as advance:
-        evidence = evidence_of(snapshots, model, engine, search=search, done=advance)
-    cost = Cost(train_seconds=(perf_counter() - began) / len(evidence.judged))
+        whole = evidence_of(snapshots, model, engine, search=search, done=advance)
+    cost = Cost(train_seconds=(perf_counter() - began) / len(whole.judged))
+    evidence, thin = without_thin(whole)
+    for words in thin:
+        screen.say(f"Left out: {words}.")
     with screen.progress("figures, intervals, report", 1) as advance:
         summary = summarise(evidence, campaign=campaign, until_day=until_day(snapshots.facts))
         files = report_files(evidence, summary=summary, provenance=provenance, cost=cost)

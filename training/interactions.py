@@ -12,7 +12,7 @@ from features.sources.schema import PURCHASES, SALE
 from training.returns import NEVER, days_undone
 
 MIN_BUYERS = 10
-"""Fewest members who must have bought an item for it to be in a catalogue."""
+"""Fewest members who must have bought an item, or looked at it where looks are known, for it to be in a catalogue."""
 Codes = NDArray[np.int32]
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import ibis
 import numpy as np
 
 from features.days import calendar_day
@@ -13,6 +14,7 @@ from training import bgnbd
 from training.churn import THIN_HISTORY_DAYS, ChurnDefinition, engines_for
 from training.churn_definition import NAME
 from training.interactions import MIN_BUYERS
+from training.lists.behaviour import LOOKS
 from training.lists.settings import list_horizon
 from training.periods import MIN_HISTORY_DAYS
 from training.segments import segment_days
@@ -146,7 +148,7 @@ def _purchase_days(facts: Facts, until: int) -> dict[str, bgnbd.Days]:
     by_member = before.group_by("member_id").agg(
         days=before.local_day.nunique(), first=before.local_day.min(), latest=before.local_day.max()
     )
-    found = by_member.to_pyarrow()
+    found = by_member.order_by("member_id").to_pyarrow()
     days, first, latest = (found[name].to_numpy().astype(np.float64) for name in ("days", "first", "latest"))
     return {"repeats": days - 1, "last": latest - first, "age": until - first}
 
@@ -186,15 +188,17 @@ def _segments(facts: Facts) -> list[Requirement]:
 
 def _recommender(facts: Facts) -> list[Requirement]:
     items = "items" in facts.manifest.since
-    purchases = facts.tables["purchases"]
-    known = purchases.member_id.notnull() & purchases.item_id.notnull() & (purchases.kind == SALE)
-    buyers = purchases.filter(known).group_by("item_id").agg(buyers=purchases.member_id.nunique())
-    listed = int(buyers.filter(buyers.buyers >= MIN_BUYERS).count().to_pyarrow().as_py()) if items else 0
+    purchases, events = facts.tables["purchases"], facts.tables["events"]
+    bought = purchases.filter(purchases.kind == SALE).select("member_id", "item_id")
+    looked = events.filter(events.event_type.isin(list(LOOKS))).select("member_id", "item_id")
+    met = bought.union(looked).filter(ibis._.member_id.notnull() & ibis._.item_id.notnull()).distinct()
+    members = met.group_by("item_id").agg(members=ibis._.count())
+    listed = int(members.filter(members.members >= MIN_BUYERS).count().to_pyarrow().as_py()) if items else 0
     return [
         Requirement("items", items, "purchases say what was bought" if items else "no purchase says what was bought"),
         _history(lambda: list_horizon(facts), facts),
         Requirement(
-            f"at least {FEWEST_ITEMS} items bought by {MIN_BUYERS} members or more",
+            f"at least {FEWEST_ITEMS} items that {MIN_BUYERS} members bought or looked at",
             listed >= FEWEST_ITEMS,
             f"there are {listed:,}",
         ),

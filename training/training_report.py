@@ -12,6 +12,7 @@ from features.contract import CONTRACT
 from features.days import calendar_day
 from features.errors import EvidenceRefused
 from features.facts import Facts
+from training.evaluation.sanity import without_thin
 from training.predictors import Recommender
 from training.report import Cost, Provenance, report_files
 from training.trained import SEED, Trained, code_hash
@@ -24,6 +25,7 @@ def trained_with_report(train: Callable[[], Trained], facts: Facts, *, clock: Ca
     """What a step trains, with `report.html`, `report.json` and plots among its files.
 
     Evidence that fails a sanity check has no report: `not_written.txt` says why, and the gate judges such a version by itself.
+    Test windows of too few rows are left out of the report where others are there.
     Models without evidence row by row have none either.
 
     Raises
@@ -38,7 +40,8 @@ def trained_with_report(train: Callable[[], Trained], facts: Facts, *, clock: Ca
     fits = len(trained.evidence.judged) + 1
     cost = cost_of(trained, train_seconds=(time.perf_counter() - began) / fits)
     try:
-        found = report_files(trained.evidence, provenance=provenance_of(facts, made_at=clock()), cost=cost)
+        evidence, _ = without_thin(trained.evidence)
+        found = report_files(evidence, provenance=provenance_of(facts, made_at=clock()), cost=cost)
     except EvidenceRefused as error:
         found = {NOT_WRITTEN: f"{error}\n".encode()}
     return replace(trained, files={**trained.files, **found})

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import numpy as np
 import pytest
-from shops import Line, shop
+from shops import Event, Line, shop
 
 from features.facts import Facts
 from training.baselines import bgnbd_history
@@ -15,7 +15,7 @@ from training.requirements import _purchase_days, check_model, check_models
 
 
 def of_regulars(days: int, *, leaving: float) -> Facts:
-    """Members who buy at a rate of their own and may leave after each purchase; where nobody does, without chance."""
+    """Members who buy at a rate of their own and may leave after each purchase."""
     chance, lines = np.random.default_rng(3), []
     for member in range(120):
         day, gap = chance.uniform(0, 20), 5 + 3 * (member % 12)
@@ -23,7 +23,7 @@ def of_regulars(days: int, *, leaving: float) -> Facts:
             lines.append(Line(f"m{member}", float(int(day)), cents=500))
             if chance.random() < leaving:
                 break
-            day += chance.exponential(gap) if leaving else gap
+            day += chance.exponential(gap)
     lines += [Line("early", 0.0, cents=500), Line("late", days - 0.5, cents=500)]
     return shop(lines)
 
@@ -44,11 +44,13 @@ def test_four_months_suffice_for_bgnbd_and_it_is_said_that_trees_need_more() -> 
 
 
 def test_a_formula_without_a_fit_is_no_yes() -> None:
-    facts = of_regulars(120, leaving=0.0)
-    check = check_model(facts, "churn")
+    """Nobody came twice before the test day, so that there is no gap to learn from; later some do."""
+    once = [Line(f"m{n}", float(n % 90), cents=500) for n in range(120)]
+    again = [Line(f"m{n}", 100.0 + n % 19, cents=500) for n in range(60)]
+    check = check_model(shop([*once, *again]), "churn")
 
     assert not check.ready
-    assert "purchases that BG/NBD fits: BG/NBD has no finite fit" in check.refusal()
+    assert check.refusal() == "purchases that BG/NBD fits: BG/NBD needs members who bought on more than one day; there are none"
     assert "silence_of_mean_gap" in check.instead
 
 
@@ -80,3 +82,17 @@ def test_three_weeks_are_too_short_for_anything_and_each_model_says_by_how_much(
     assert "BG/NBD alone 56" in refused["churn"]
     assert "lists need 42 days of purchases; there are 23" in refused["recommender"]
     assert not any(check.ready for check in check_models(facts))
+
+
+def test_items_count_for_lists_that_ten_members_bought_or_looked_at() -> None:
+    lines = [Line(f"m{n}", float(n), item="hat") for n in range(9)] + [Line(None, 60.0, item="hat")]
+    events = [Event(f"v{n}", float(n), item="scarf") for n in range(10)]
+    more = [Event("m0", 1.0, item="hat"), Event("v0", 2.0, kind="search", item="hat"), Event("v1", 2.0, item="hat")]
+
+    def listed(*events: Event) -> str:
+        checks = check_model(shop(lines, events=events), "recommender").requirements
+        return next(check.evidence for check in checks if "bought or looked at" in check.name)
+
+    assert [listed(), listed(*events), listed(*events, *more[:2]), listed(*events, *more)] == [
+        "there are 0", "there are 1", "there are 1", "there are 2",
+    ]  # fmt: skip

@@ -1,7 +1,7 @@
 """Checks that evidence has to pass before anybody reads its figures: each finding makes the run fail."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import pairwise
 
 import numpy as np
@@ -32,6 +32,23 @@ class Finding:
     message: str
 
 
+def without_thin(evidence: Evidence) -> tuple[Evidence, list[str]]:
+    """The evidence without test windows of too few rows, where others are left; and what was left out, in words."""
+    kept, left_out = _thick(evidence)
+    further = [_thick(other)[0] for other in evidence.further]
+    some = tuple(other for other in further if any(len(one) >= FEWEST_ROWS for one in other.judged))
+    return replace(kept, further=some), left_out
+
+
+def _thick(evidence: Evidence) -> tuple[Evidence, list[str]]:
+    kept = tuple(one for one in evidence.judged if len(one) >= FEWEST_ROWS)
+    if not kept:
+        return evidence, []
+    thin = (one for one in evidence.judged if len(one) < FEWEST_ROWS)
+    words = [f"test window of {_day(one)}: {len(one)} rows, fewer than {FEWEST_ROWS}" for one in thin]
+    return replace(evidence, judged=kept), words
+
+
 def sanity(evidence: Evidence, *, until_day: int | None = None) -> list[Finding]:
     """Everything that is wrong with a run, in the order of its periods.
 
@@ -56,8 +73,14 @@ def require_sane(evidence: Evidence, *, until_day: int | None = None) -> None:
     if findings:
         raise EvidenceRefused(
             "; ".join(f"{finding.code}: {finding.message}" for finding in findings),
-            remedy="mend the data or the model; figures on such answers would mean nothing",
+            remedy=_remedy(findings),
         )
+
+
+def _remedy(findings: Sequence[Finding]) -> str:
+    if {finding.code for finding in findings} == {"TOO_FEW_ROWS"}:
+        return "wait for more members, or import more of them: figures on so few would mean nothing"
+    return "mend the data or the model; figures on such answers would mean nothing"
 
 
 def _day(one: Judged) -> str:

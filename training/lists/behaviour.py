@@ -18,7 +18,7 @@ Codes = NDArray[np.int32]
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """Views, carts and favourites of known items by members who also buy; one entry a member, item, kind and day."""
+    """Views, carts and favourites; one entry a member, item, kind and day. Many who look have never bought."""
 
     members: Codes
     items: Codes
@@ -51,7 +51,11 @@ class ItemFacts:
 
 @dataclass(frozen=True, slots=True)
 class Behaviour:
-    """Everything that lists are learned from. Members and items are positions in `bought.member_ids` and `bought.item_ids`."""
+    """Everything that lists are learned from.
+
+    Members and items are positions in `bought.member_ids` and `bought.item_ids`, which hold those who only looked, and what
+    was only looked at, as well.
+    """
 
     bought: PurchaseDays
     looks: Looks
@@ -72,8 +76,11 @@ class Behaviour:
 
 def behaviour(facts: Facts) -> Behaviour:
     """Purchases, looks and items of the facts."""
+    looked = _looked(facts)
     bought = purchase_days(facts)
-    return Behaviour(bought, _looks(facts, bought), _visits(facts, bought), _item_facts(facts, bought))
+    item_ids, items = _joined(bought.item_ids, looked["item_id"])
+    bought = _with_members(replace(bought, item_ids=item_ids, items=items[bought.items]), looked)
+    return Behaviour(bought, _looks(looked, bought), _visits(facts, bought), _item_facts(facts, bought))
 
 
 def behaviour_with(facts: Facts, item_ids: NDArray[np.str_]) -> Behaviour:
@@ -81,25 +88,43 @@ def behaviour_with(facts: Facts, item_ids: NDArray[np.str_]) -> Behaviour:
 
     Within a bucket of members (`Facts.within`) others are not read, and items keep their positions all the same.
     """
+    looked = _looked(facts)
     bought = purchase_days(facts)
     place = np.searchsorted(item_ids, bought.item_ids).clip(max=max(len(item_ids) - 1, 0)).astype(np.int32)
     known = item_ids[place] == bought.item_ids if len(item_ids) else np.zeros(len(place), dtype=np.bool_)
     kept, of_items = known[bought.items], place[bought.items]
-    bought = replace(bought.where(kept), item_ids=item_ids, items=of_items[kept])
+    bought = _with_members(replace(bought.where(kept), item_ids=item_ids, items=of_items[kept]), looked)
     nothing, unknown = np.empty(0, dtype=np.int32), np.empty(0, dtype=np.float32)
     return Behaviour(
-        bought, _looks(facts, bought), _visits(facts, bought), ItemFacts(nothing, nothing, np.empty(0, dtype=np.str_), unknown)
+        bought, _looks(looked, bought), _visits(facts, bought), ItemFacts(nothing, nothing, np.empty(0, dtype=np.str_), unknown)
     )
 
 
-def _looks(facts: Facts, bought: PurchaseDays) -> Looks:
+def _with_members(bought: PurchaseDays, looked: pa.Table) -> PurchaseDays:
+    """The same purchases among the ids of those who bought and those who only looked."""
+    member_ids, members = _joined(bought.member_ids, looked["member_id"])
+    return replace(bought, member_ids=member_ids, members=members[bought.members])
+
+
+def _joined(ids: NDArray[np.str_], column: pa.ChunkedArray) -> tuple[NDArray[np.str_], Codes]:
+    """Sorted ids with those of a column among them, and where each of the former stands now."""
+    more = np.array(column.unique().to_pylist(), dtype=np.str_)
+    joined = np.union1d(ids, more) if len(more) else ids
+    return joined, np.searchsorted(joined, ids).astype(np.int32)
+
+
+def _looked(facts: Facts) -> pa.Table:
+    """Who looked at what on which day, in which way."""
     events = facts.tables[EVENTS.name]
     known = events.member_id.notnull() & events.item_id.notnull() & events.event_type.isin(list(LOOKS))
-    table = events.filter(known).select("member_id", "item_id", "event_type", "local_day").distinct().to_pyarrow()
-    members, items = position(table["member_id"], bought.member_ids), position(table["item_id"], bought.item_ids)
-    weights = np.array([LOOKS[kind] for kind in table["event_type"].to_pylist()], dtype=np.float32)
+    return events.filter(known).select("member_id", "item_id", "event_type", "local_day").distinct().to_pyarrow()
+
+
+def _looks(looked: pa.Table, bought: PurchaseDays) -> Looks:
+    members, items = position(looked["member_id"], bought.member_ids), position(looked["item_id"], bought.item_ids)
+    weights = np.array([LOOKS[kind] for kind in looked["event_type"].to_pylist()], dtype=np.float32)
     kept = (members >= 0) & (items >= 0)
-    days = table["local_day"].to_numpy().astype(np.int32)
+    days = looked["local_day"].to_numpy().astype(np.int32)
     return Looks(members[kept], items[kept], days[kept], weights[kept])
 
 

@@ -106,9 +106,11 @@ def _season(before: Behaviour, of: Window) -> Numbers:
 
 
 def _ages(before: Behaviour, of: Window) -> Numbers:
-    first = np.full(len(before.bought.item_ids), of.day, dtype=np.int32)
+    """Days since each listed item was first bought; since it was first looked at where nobody bought it."""
+    first, seen = (np.full(len(before.bought.item_ids), of.day, dtype=np.int32) for _ in range(2))
     np.minimum.at(first, before.bought.items, before.bought.days)
-    return (of.day - first[of.listed]).astype(np.float32)
+    np.minimum.at(seen, before.looks.items, before.looks.days)
+    return (of.day - np.where(first < of.day, first, seen)[of.listed]).astype(np.float32)
 
 
 def _price_levels(prices: NDArray[np.float32], kinds: NDArray[np.int32]) -> Numbers:

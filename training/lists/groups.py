@@ -40,6 +40,8 @@ def group_centres(of: Window, categories: Rows, count: int, *, seed: int) -> Num
 def shares_within(rows: Rows, groups: int, of: Window, *, prior: float = PRIOR) -> Numbers:
     """How much more each item is bought by each group's members than by everybody, as log, shrunk to 0; shape (groups, items).
 
+    0 where no member of the window met the item, as where only visitors look at it.
+
     Parameters
     ----------
     rows
@@ -53,4 +55,4 @@ def shares_within(rows: Rows, groups: int, of: Window, *, prior: float = PRIOR) 
     there = np.bincount(flat, minlength=groups * items).reshape(groups, items)
     usual = np.bincount(histories.items, minlength=items) / max(len(histories), 1)
     share = (there + prior * usual) / (members[:, None] + prior)
-    return np.log(share / np.maximum(usual, 1e-9)).astype(np.float32)
+    return np.log(np.where(usual > 0, share / np.maximum(usual, 1e-9), 1.0)).astype(np.float32)

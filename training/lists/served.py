@@ -13,7 +13,10 @@ from training.predictors.list_order import ALS, EASE, OWN_FREQUENCY, POPULARITY,
 SIMPLE = {"own_frequency": OWN_FREQUENCY, "own_frequency_decayed": OWN_FREQUENCY, "popularity": POPULARITY}
 """Rules that a bundle can answer by where nothing beats them, and by what."""
 LEARNED = (ALS, EASE)
-"""Models alone that a bundle can answer by where they are shown to be better than the ranker."""
+"""Models alone that a bundle can answer by where they are better than the ranker."""
+LOST = 0.01
+"""By so much a ranker may lie below a baseline on average, where few members make that prove nothing: the gate's own margin
+(`Limits.baseline_margin`), so that what serves is what the gate lets through."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +40,15 @@ class Served:
 def what_serves(proofs: Sequence[Proof], *, seed: int) -> Served:
     """What is to answer, by paired intervals over members and periods.
 
-    A ranker that gains in repeats but is shown to lose the next basket does not serve.
+    A ranker that gains in repeats but loses the next basket does not serve.
     """
     mixed, why = _chosen(proofs, "repeats", seed)
     if mixed != POPULARITY and mixed != OWN_FREQUENCY:
-        name, lost = _best_rule(gains(proofs, "basket", seed=seed, of=mixed))
-        if lost.high < 0:
-            mixed, why = SIMPLE[name], f"{name} serves: the next basket is lost to it, {_said(lost)}."
+        over = gains(proofs, "basket", seed=seed, of=mixed)
+        able = {**SIMPLE, **{model: model for model in LEARNED if mixed == RANKED}}
+        name = min((name for name in able if name in over), key=lambda name: over[name].value)
+        if over[name].high < 0 or (mixed == RANKED and over[name].value < -LOST):
+            mixed, why = able[name], f"{name} serves: the next basket is lost to it, {_said(over[name])}."
     new, new_why = _chosen(proofs, "novel", seed)
     return Served(mixed, why, new, new_why)
 
@@ -55,7 +60,8 @@ def _chosen(proofs: Sequence[Proof], question: Question, seed: int) -> tuple[str
         return SIMPLE[name], f"Nobody bought what could be judged: {name} serves."
     for model in sorted((model for model in LEARNED if model in over), key=lambda model: over[model].value):
         alone = gains(proofs, question, seed=seed, of=model)[name]
-        if alone.low > 0 and (over[model].high < 0 or shown.low <= 0):
+        better = alone.low > 0 and (over[model].high < 0 or shown.low <= 0)
+        if better or (shown.low > 0 and over[model].value < -LOST):
             said = f"recall@20 {_said(alone)} beside {name}; the ranker {_said(over[model])} beside it"
             return model, f"{model} alone: {said}."
     if shown.low > 0:

@@ -54,19 +54,19 @@ def window(behaviour: Behaviour, *, day: int) -> Window:
 
 
 def listed_items(before: Behaviour) -> Positions:
-    """Items that at least `MIN_BUYERS` members bought.
+    """Items that at least `MIN_BUYERS` members bought or looked at, where a shop knows looks.
 
     Raises
     ------
     NotEnoughData
         There is none.
     """
-    bought = before.bought
-    starts = _starts(bought.members, bought.items)
-    buyers = np.bincount(bought.items[starts], minlength=len(bought.item_ids))
-    listed = np.flatnonzero(buyers >= MIN_BUYERS)
+    bought, looks, width = before.bought, before.looks, len(before.bought.item_ids)
+    owners, items = np.concatenate([bought.members, looks.members]), np.concatenate([bought.items, looks.items])
+    pairs = _distinct(owners.astype(np.int64) * width + items)
+    listed = np.flatnonzero(np.bincount(pairs % width, minlength=width) >= MIN_BUYERS) if width else pairs
     if not len(listed):
-        raise NotEnoughData(f"no item was bought by {MIN_BUYERS} members or more: no lists can be learned")
+        raise NotEnoughData(f"no item was bought or looked at by {MIN_BUYERS} members or more: no lists can be learned")
     return listed
 
 
@@ -221,8 +221,3 @@ def _among(chosen: Positions, values: NDArray[np.int32]) -> Positions:
     place = np.full(max(int(chosen[-1]), int(values.max(initial=0))) + 1, -1, dtype=np.int64)
     place[chosen] = np.arange(len(chosen))
     return place[values]
-
-
-def _starts(members: NDArray[np.int32], items: NDArray[np.int32]) -> Positions:
-    """Where each new pair of member and item begins; entries are sorted by both."""
-    return np.flatnonzero((np.diff(members, prepend=-1) != 0) | (np.diff(items, prepend=-1) != 0))

@@ -6,8 +6,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from features.days import calendar_day
 from features.errors import EvidenceRefused
-from training.evaluation.sanity import require_sane, sanity
+from training.evaluation.sanity import FEWEST_ROWS, require_sane, sanity, without_thin
 from training.evaluation.summary import summarise
 from training.evidence import Evidence, Judged
 from training.periods import Period
@@ -94,3 +95,23 @@ def test_an_interval_that_ends_before_it_begins(every_evidence: dict[str, Eviden
 def test_a_message_holds_no_member(risk_evidence: Evidence) -> None:
     for change in FAULTS.values():
         assert not any("m0" in finding.message for finding in sanity(changed(risk_evidence, change)))
+
+
+def test_thin_windows_are_left_out_where_others_are_there(risk_evidence: Evidence) -> None:
+    thin = changed(risk_evidence, FAULTS["TOO_FEW_ROWS"])
+    kept, words = without_thin(replace(thin, further=(thin, replace(thin, judged=thin.judged[-1:]))))
+
+    assert [one.period.test for one in kept.judged] == [one.period.test for one in risk_evidence.judged[:-1]]
+    assert words == [f"test window of {calendar_day(thin.judged[-1].period.test)}: 40 rows, fewer than {FEWEST_ROWS}"]
+    assert [len(other.judged) for other in kept.further] == [len(thin.judged) - 1]
+    assert sanity(kept) == []
+    assert without_thin(risk_evidence) == (risk_evidence, [])
+
+
+def test_where_every_window_is_thin_the_remedy_is_more_members(risk_evidence: Evidence) -> None:
+    thin = replace(risk_evidence, judged=tuple(FAULTS["TOO_FEW_ROWS"](one) for one in risk_evidence.judged))
+
+    assert without_thin(thin)[0].judged == thin.judged
+    with pytest.raises(EvidenceRefused) as raised:
+        require_sane(without_thin(thin)[0])
+    assert "more members" in str(raised.value.remedy)

@@ -1,5 +1,6 @@
 """Histories as of a day: a naive count beside them, the future left out, and a purchase added as training would have it."""
 
+from collections import Counter
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import NamedTuple
@@ -103,14 +104,16 @@ def kept_in(first: int, until: int) -> list[Sold]:
 
 
 def naive(day: int) -> dict[tuple[str, str], set[int]]:
-    """Days before a day on which each member bought, and by then kept, each item that enough members had bought."""
+    """Days before a day on which each member bought, and by then kept, each item that enough had bought or looked at."""
     days: dict[tuple[str, str], set[int]] = {}
     for sale in kept_in(0, day):
         days.setdefault((sale.member, sale.item), set()).add(sale.day)
-    buyers: dict[str, int] = {}
-    for _, item in days:
-        buyers[item] = buyers.get(item, 0) + 1
-    return {pair: when for pair, when in days.items() if buyers[pair[1]] >= MIN_BUYERS}
+    known = set(days)
+    for look in looks():
+        if look.kind in LOOKS and look.item is not None and day_number(moment_of(look.at).date()) < day:
+            known.add((str(look.member), look.item))
+    members = Counter(item for _, item in known)
+    return {pair: when for pair, when in days.items() if members[pair[1]] >= MIN_BUYERS}
 
 
 @pytest.mark.parametrize("offset", [40, DAYS, DAYS + 1])
@@ -195,7 +198,7 @@ def named(seen: Behaviour, at: Window, rows: np.ndarray) -> set[str]:
 def test_a_shop_without_enough_buyers_is_refused() -> None:
     lines = [Line(f"m{n}", float(n), item=f"i{n}") for n in range(MIN_BUYERS)]
 
-    with pytest.raises(NotEnoughData, match=f"bought by {MIN_BUYERS} members"):
+    with pytest.raises(NotEnoughData, match=f"bought or looked at by {MIN_BUYERS} members"):
         window(behaviour(shop(lines)), day=day_number(moment_of(30.0).date()))
 
 
@@ -331,3 +334,23 @@ def test_items_that_the_facts_no_longer_know_are_passed_over(seen: Behaviour) ->
 
     assert catalogue.item_ids[rows].tolist() == known.tolist()
     assert positions.tolist() == [1, 3, 4]
+
+
+def test_what_ten_members_looked_at_joins_the_catalogue_and_who_only_looks_has_a_history() -> None:
+    buyers = [Line(f"m{n}", float(n), item="hat") for n in range(MIN_BUYERS)] + [Line(None, 60.0, item="hat")]
+    views = [Event(f"v{n}", 20.0, item="scarf") for n in range(MIN_BUYERS - 1)] + [Event("m0", 30.0, "cart", item="scarf")]
+    facts = shop(buyers, events=[*views, Event("v0", 20.0, item="rare")])
+    day = day_number(moment_of(0.0).date())
+    seen = behaviour(facts)
+
+    assert [seen.bought.item_ids[window(seen, day=day + after).listed].tolist() for after in (30, 31)] == [
+        ["hat"], ["hat", "scarf"],
+    ]  # fmt: skip
+    at = window(seen, day=day + 40)
+    assert seen.bought.member_ids[at.members].tolist() == sorted(f"m{n}" for n in range(MIN_BUYERS))
+    ids = seen.bought.item_ids[at.listed]
+    some = behaviour_with(facts, ids)
+    (who,) = np.flatnonzero(some.bought.member_ids == "v0")
+    visitor = histories_of(some.until(day + 40), np.array([who]), np.arange(len(ids)), day=day + 40)
+    assert (ids[visitor.items].tolist(), visitor.times.tolist(), visitor.trips.tolist()) == (["scarf"], [0.0], [0.0])
+    assert visitor.interest[0] == pytest.approx(LOOKS["view"] * 0.5 ** (20 / FAST_DAYS), rel=1e-6)
