@@ -15,6 +15,7 @@ R = TypeVar("R", bound=Strict)
 Q = TypeVar("Q", bound=msgspec.Struct)
 _IDENTIFIER = re.compile(ID_PATTERN.removesuffix("$") + r"\Z")
 NO_IDENTIFIER = f"an id has 1 to {MAX_ID} characters, not all of them blank, none invisible, and no braces"
+MOST_FIELDS = 100
 FIELD_NAME = re.compile(r"[a-z_]{1,32}", re.IGNORECASE)
 
 
@@ -39,6 +40,8 @@ def parse(body: bytes, content_type: str, schema: type[R]) -> R:
     members = content.get("member_ids")
     if isinstance(members, list) and len(members) > MAX_MEMBERS:
         raise ApiError("too_large", f"at most {MAX_MEMBERS} members a request")
+    if len(content) > MOST_FIELDS:  # each would be looked at, and told of, while nobody else is answered
+        raise ApiError("invalid_request", f"a request has at most {MOST_FIELDS} fields")
     try:
         return schema.model_validate(content)
     except ValidationError as error:

@@ -324,6 +324,13 @@ def test_many_mistakes_are_listed_up_to_twenty(client: Client) -> None:
     assert "1000" in document["detail"]
 
 
+@pytest.mark.parametrize("path", ["/v1/score", "/v1/recommend", "/v1/similar", "/v1/audience", "/v1/jobs"])
+def test_far_too_many_fields_are_not_looked_at_one_by_one(client: Client, path: str) -> None:
+    document = problem_of(client.post(path, {f"x{number}": 1 for number in range(50_000)}), 422, "invalid_request")
+    assert document["errors"] == []
+    assert "at most 100 fields" in document["detail"]
+
+
 def test_the_service_answers_as_before_after_all_of_this(client: Client, active_member: str) -> None:
     before = client.score(active_member)["rows"]
     for body in MALFORMED.values():

@@ -220,6 +220,22 @@ def test_the_search_passes_over_what_collapses_and_says_what_lies_on_an_edge() -
     assert len({json.dumps(row["settings"], sort_keys=True) for row in found.tried}) == 9
 
 
+def test_a_search_among_few_items_begins_with_as_many_factors_as_they_bear() -> None:
+    """Two tastes over sixteen items: 64 factors collapse, which once ended the search before it began."""
+    generator = np.random.default_rng(5)
+    lines = [Line(None, 0.0), Line(None, 130.0)]
+    for member in range(60):
+        days, mine = generator.choice(130, 12, replace=False), np.arange(member % 2, 16, 2)
+        lines += [Line(f"m{member:02}", float(d), item=f"i{generator.choice(mine):02}") for d in days]
+    seen = recipe.behaviour(shop(lines))
+
+    found = searched_als(seen, day=int(seen.bought.days.max()) - 27, horizon_days=28, trials=6, seed=7)
+
+    assert found.sources.als is not None
+    assert found.sources.als.factors < 64
+    assert max(row["value"] for row in found.tried) > 0
+
+
 def test_settings_once_found_serve_the_nights_after(tmp_path: Path) -> None:
     search = Search(2, tmp_path)
     first = recipe.workshop(habits(), seed=7, engine="xgboost", search=search).settings

@@ -1,5 +1,7 @@
 """ALS set up with care: what a purchase weighs, the factors it gives, and whether they have collapsed."""
 
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -17,6 +19,8 @@ SMALLEST_RANK_SHARE = 0.5
 """Share of its columns that the factor matrix's effective rank must reach; below that the factors have collapsed."""
 
 FEWEST_FACTORS = 4
+WEAKER = (1.0, 0.05)
+"""Regularisations with which a search may begin where the default leaves no factors: short histories, few members."""
 FEW_PAIRS = 1_000_000
 """Up to so many pairs a second thread saves hardly any time: on half a million it took a fifth more of the processors."""
 
@@ -74,15 +78,28 @@ def item_factors(histories: Histories, items: int, settings: AlsSettings, *, see
 
 def sound_factors(histories: Histories, items: int, settings: AlsSettings, *, seed: int) -> Numbers:
     """Factors by these settings, or by half as many and half again where they collapse; one column of zeros if all do."""
+    return next((factors for _, factors in _halved(histories, items, settings, seed)), np.zeros((items, 1), dtype=np.float32))
+
+
+def sound_settings(histories: Histories, items: int, settings: AlsSettings, *, seed: int) -> AlsSettings | None:
+    """These settings with as many factors as do not collapse, pulled less to zero where few collapse too; None if all do."""
+    for regularization in (settings.regularization, *WEAKER):
+        pulled = replace(settings, regularization=regularization)
+        for sound, _ in _halved(histories, items, pulled, seed):
+            return sound
+    return None
+
+
+def _halved(histories: Histories, items: int, settings: AlsSettings, seed: int) -> Iterator[tuple[AlsSettings, Numbers]]:
+    """Settings whose factors do not collapse, the most factors first, with the factors."""
     count = settings.factors
     while count > min(items, len(histories)) // 2:  # more directions than that cannot be told apart
         count //= 2
     while count >= FEWEST_FACTORS:
-        try:
-            return item_factors(histories, items, replace(settings, factors=count), seed=seed)
-        except NotEnoughData:
-            count //= 2
-    return np.zeros((items, 1), dtype=np.float32)
+        fewer = replace(settings, factors=count)
+        with suppress(NotEnoughData):
+            yield fewer, item_factors(histories, items, fewer, seed=seed)
+        count //= 2
 
 
 def rarities(histories: Histories, items: int) -> Numbers:

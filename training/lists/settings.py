@@ -10,7 +10,7 @@ from threadpoolctl import threadpool_limits
 from features.days import calendar_day
 from features.errors import NotEnoughData
 from features.facts import Facts
-from training.lists.als import AlsSettings, item_factors, rarities
+from training.lists.als import AlsSettings, item_factors, rarities, sound_settings
 from training.lists.baselines import LIST_LENGTH, best
 from training.lists.behaviour import Behaviour
 from training.lists.catalogues import SourceSettings
@@ -103,8 +103,8 @@ def searched_als(behaviour: Behaviour, *, day: int, horizon_days: int, trials: i
     """ALS settings by a search at one cut-off: weighting first, then alpha, regularisation and factors step by step.
 
     A step that helps is taken again, so that the best setting lies within what was tried unless a limit stops it; settings
-    whose factors collapse are passed over. Judged by recall of items that are new to the member, which is what lists ask taste
-    for; by all that was bought where nobody bought anything new.
+    whose factors collapse are passed over, and the search begins with as many as do not. Judged by recall of items that are
+    new to the member, which is what lists ask taste for; by all that was bought where nobody bought anything new.
     """
     seen = window(behaviour, day=day)
     items = len(seen.listed)
@@ -131,15 +131,15 @@ def searched_als(behaviour: Behaviour, *, day: int, horizon_days: int, trials: i
         tried.append({"settings": asdict(settings), "recall": found[0], "novel": found[1], "value": worth})
         return worth
 
-    chosen = _climbed(value)
+    start = sound_settings(seen.histories, items, AlsSettings(), seed=seed)
+    chosen = AlsSettings() if start is None else _climbed(value, start)
     if value(chosen) < 0:
         return ListSettings(sources=SourceSettings(als=None), tried=tuple(tried))
     return ListSettings(sources=SourceSettings(als=chosen), tried=tuple(tried), at_edge=tuple(_edges(chosen)))
 
 
-def _climbed(value: Callable[[AlsSettings], float]) -> AlsSettings:
+def _climbed(value: Callable[[AlsSettings], float], start: AlsSettings) -> AlsSettings:
     """The best of the weightings, and from there as far as steps help."""
-    start = AlsSettings()
     weightings = [replace(start, count=count, shape=shape) for count in COUNTS[:2] for shape in SHAPES]
     chosen = max([start, *weightings], key=value)
     for name in ("alpha", "regularization", "factors"):
