@@ -37,8 +37,10 @@ def run(settings: Settings, households: int | None, *, serve_after: bool, as_jso
         url = stack.enter_context(store_url(settings))
         facts, rows = publishing.build("end-of-facts")
         with only_run(settings, "publish"):
+            publishing.opt_outs(url, facts)
             publishing.features(url, rows)
             publishing.shop(url, facts)
+            tags = publishing.tags(url, facts, rows)
         screen.step("3 of 5  Models, each beside its baselines")
         outcomes = TrainJob(settings, screen).run((), again=False)
         screen.step("4 of 5  Scores and lists of every member into the online store")
@@ -55,6 +57,7 @@ def run(settings: Settings, households: int | None, *, serve_after: bool, as_jso
             "rows": imported.report.rows_in,
             "members": len(rows.member_ids),
             "features": len(rows.contract.features),
+            "tags": tags,
             **model_figures(outcomes),
             "score_ms_p50": latency_ms,
             **live,

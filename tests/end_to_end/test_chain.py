@@ -191,6 +191,7 @@ def test_the_demo_runs_the_whole_chain_and_leaves_nothing_running(shop: Shop, de
     assert figures["members"] == HOUSEHOLDS
     assert figures["rows"] > 100_000
     assert figures["features"] > 50
+    assert figures["tags"] > 100
     assert 0.5 < figures["auc_churn"] < 1
     assert 0 < figures["recall20_als"] < 1
     of_tier = {"qwk_tier", "qwk_persistence"}  # on so few households the gate may keep it back

@@ -15,12 +15,12 @@ async def after(seconds: float, answer: str) -> str:
 
 
 def test_each_has_its_own_time_from_when_it_began() -> None:
-    limit = TimeLimit(0.2)
+    limit = TimeLimit(2.0)
 
     async def all_of_them() -> list[str | BaseException]:
         begun = [asyncio.create_task(limit.within(after(seconds, "early"))) for seconds in (0.0, 60)]
-        await asyncio.sleep(0.1)
-        begun += [asyncio.create_task(limit.within(after(seconds, "later"))) for seconds in (0.15, 60)]
+        await asyncio.sleep(1.0)  # what begins now may end behind the limit of those before
+        begun += [asyncio.create_task(limit.within(after(seconds, "later"))) for seconds in (1.2, 60)]
         return await asyncio.gather(*begun, return_exceptions=True)
 
     found = asyncio.run(all_of_them())
