@@ -76,6 +76,7 @@ def _member_view() -> dict[str, Any]:
 def _member_erase() -> dict[str, Any]:
     summary = "Erase a member: from the store at once, from files within a day"
     operation = _operation("member_erase", summary, ErasureReceipt, 202, (422,))
+    operation["responses"]["404"] = _problem("`not_found`: an id with a line feed is under no path")
     return {**operation, "parameters": [_parameter("member_id", "the member's id")]}
 
 
@@ -144,10 +145,12 @@ def _problems(name: str, statuses: tuple[int, ...]) -> dict[str, Any]:
     for status in sorted(statuses):
         codes = [code for code, (of, _) in CODES.items() if of == status and name in ONLY_HERE.get(code, {name})]
         codes = [code for code in codes if code not in {"not_found", "method_not_allowed"}]
-        said = "; ".join(f"`{code}`: {CODES[code][1]}" for code in codes)
-        content = {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}
-        found[str(status)] = {"description": said, "content": content}
+        found[str(status)] = _problem("; ".join(f"`{code}`: {CODES[code][1]}" for code in codes))
     return found
+
+
+def _problem(said: str) -> dict[str, Any]:
+    return {"description": said, "content": {"application/problem+json": {"schema": {"$ref": _REF.format(model="Problem")}}}}
 
 
 def _parameter(name: str, description: str, pattern: str | None = None) -> dict[str, Any]:
