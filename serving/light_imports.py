@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NOT_NEEDED = ("sklearn", "pandas", "pyarrow")
+from training.trial import NOT_NEEDED
 
 
 @contextmanager

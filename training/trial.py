@@ -25,7 +25,8 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 60.0
 ROWS = 1000
-_NOT_NEEDED = ("sklearn", "pandas", "pyarrow")
+NOT_NEEDED = ("sklearn", "pandas", "pyarrow")
+"""What XGBoost and LightGBM load where it happens to be installed; whoever answers by a bundle needs none of it."""
 _ROOT = Path(__file__).resolve().parents[1]
 _OURS = "trial: "
 _REMEDY = 'train it again ("rapport train"), or keep the champion'
@@ -146,7 +147,7 @@ def main(bundles: Sequence[Untried]) -> None:
     As where models are served, libraries that XGBoost loads if they happen to be there are not: that saves four fifths of
     the time.
     """
-    for name in _NOT_NEEDED:
+    for name in NOT_NEEDED:
         sys.modules[name] = None  # type: ignore[assignment] # an import of it fails as if it were not installed
     for bundle in bundles:
         try:
